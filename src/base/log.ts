@@ -1,0 +1,29 @@
+/** Logging: the five methods of pino that Pawl calls, so that any pino-compatible logger fits. */
+
+export interface Logger {
+  debug(data: object, message: string): void;
+  info(data: object, message: string): void;
+  warn(data: object, message: string): void;
+  error(data: object, message: string): void;
+}
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** One JSON object a line on stderr; stdout stays free for data. */
+export function jsonLogger(level: LogLevel, write: (line: string) => void = toStderr): Logger {
+  const threshold = LOG_LEVELS.indexOf(level);
+  const at = (name: LogLevel) => (data: object, message: string) => {
+    if (LOG_LEVELS.indexOf(name) < threshold) return;
+    write(
+      `${JSON.stringify({ time: new Date().toISOString(), level: name, msg: message, ...data })}\n`,
+    );
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+export const silentLogger: Logger = jsonLogger("silent");
+
+function toStderr(line: string): void {
+  process.stderr.write(line);
+}
