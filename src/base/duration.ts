@@ -12,7 +12,7 @@ const UNIT_MS: Record<string, number> = {
 };
 /** 2,147,483,647 ms, about 24.8 days, is the longest that a timer of Node can wait. */
 export const TIMER_MS_MAX = 2_147_483_647;
-const PART = /(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)/gy;
+const PART = /(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*/gy;
 
 /** `"500ms"`, `"90s"`, `"1h30m"`, `"7d"`, or a number of milliseconds. */
 export type Duration = string | number;
@@ -45,11 +45,11 @@ function parseDuration(text: string): number | undefined {
   return text === "" || !Number.isFinite(total) ? undefined : Math.round(total);
 }
 
-/** `1h 30m`, `2.5s`, `40ms`: short, for people. */
+/** `1h 30m`, `2.5s`, `40ms`: short, for people. Cut, not rounded up: no `60s`, and nothing looks reached too early. */
 export function showDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)}ms`;
-  if (ms < 60_000) return `${Math.round(ms / 100) / 10}s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)}m ${Math.round((ms % 60_000) / 1_000)}s`;
+  if (ms < 1_000) return `${Math.floor(ms)}ms`;
+  if (ms < 60_000) return `${Math.floor(ms / 100) / 10}s`;
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)}m ${Math.floor((ms % 60_000) / 1_000)}s`;
   if (ms < 86_400_000)
     return `${Math.floor(ms / 3_600_000)}h ${Math.floor((ms % 3_600_000) / 60_000)}m`;
   return `${Math.floor(ms / 86_400_000)}d ${Math.floor((ms % 86_400_000) / 3_600_000)}h`;

@@ -28,8 +28,8 @@ export class PawlError extends Error {
     return ERROR_CODES[this.code];
   }
 
-  toJSON(): { code: ErrorCode; message: string; data: Record<string, unknown> } {
-    return { code: this.code, message: this.message, data: this.data };
+  toJSON(): { code: ErrorCode; message: string; data: object } {
+    return { code: this.code, message: this.message, data: printable(this.data) };
   }
 }
 
@@ -37,6 +37,23 @@ export class PawlError extends Error {
 export function shown(value: unknown): string {
   const text = shownWhole(value);
   return text.length > VALUE_CHARS_MAX ? `${text.slice(0, VALUE_CHARS_MAX)}…` : text;
+}
+
+/** The same data where it is JSON; else each value that is not JSON as it would be shown in a message. */
+export function printable<Data extends object>(data: Data): Data | Record<string, unknown> {
+  if (isJson(data)) return data;
+  return Object.fromEntries(
+    Object.entries(data).map(([name, value]) => [name, isJson(value) ? value : shown(value)]),
+  );
+}
+
+function isJson(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function shownWhole(value: unknown): string {

@@ -1,5 +1,7 @@
 /** Logging: the five methods of pino that Pawl calls, so that any pino-compatible logger fits. */
 
+import { printable } from "./errors.ts";
+
 export interface Logger {
   debug(data: object, message: string): void;
   info(data: object, message: string): void;
@@ -10,14 +12,13 @@ export interface Logger {
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** One JSON object a line on stderr; stdout stays free for data. */
+/** One JSON object a line on stderr; stdout stays free for data. Logging never throws. */
 export function jsonLogger(level: LogLevel, write: (line: string) => void = toStderr): Logger {
   const threshold = LOG_LEVELS.indexOf(level);
   const at = (name: LogLevel) => (data: object, message: string) => {
     if (LOG_LEVELS.indexOf(name) < threshold) return;
-    write(
-      `${JSON.stringify({ time: new Date().toISOString(), level: name, msg: message, ...data })}\n`,
-    );
+    const head = { time: new Date().toISOString(), level: name, msg: message };
+    write(`${JSON.stringify({ ...head, ...printable(data), ...head })}\n`);
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }

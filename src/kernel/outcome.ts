@@ -1,0 +1,74 @@
+/** How an attempt ended, as the turn records it. */
+
+import { PawlError } from "../base/errors.ts";
+import { type ErrorJson, errorToJson } from "../base/json.ts";
+import type { ClaimedTask } from "./task.ts";
+import { InvalidPayload } from "./task.ts";
+import { Recoverable, RetryAfter, Unrecoverable } from "./thrown.ts";
+
+export type FailureKind = "retry" | "timeout" | "recoverable" | "unrecoverable" | "invalid";
+
+export interface Done {
+  readonly ok: true;
+  readonly task: ClaimedTask;
+  /** JSON text; null when the handler returned nothing. */
+  readonly result: string | null;
+}
+
+export interface Failure {
+  readonly ok: false;
+  readonly task: ClaimedTask;
+  readonly kind: FailureKind;
+  readonly error: ErrorJson;
+  readonly delayMs?: number;
+  /** What the receiver asked for: a lower bound. */
+  readonly delayMsMin?: number;
+}
+
+export type Outcome = Done | Failure;
+
+/** Precedence of the next time: the server's word (a lower bound) > what the handler threw > the policy. */
+export function failure(task: ClaimedTask, thrown: unknown): Failure {
+  const error = errorToJson(thrown);
+  const base = { ok: false, task, error } as const;
+  if (thrown instanceof RetryAfter) return { ...base, kind: "retry", delayMs: thrown.delayMs };
+  if (thrown instanceof Unrecoverable) return { ...base, kind: "unrecoverable" };
+  if (thrown instanceof InvalidPayload) return { ...base, kind: "invalid" };
+  if (thrown instanceof Recoverable) {
+    const { delayMs } = thrown;
+    return { ...base, kind: "recoverable", ...(delayMs !== undefined && { delayMs }) };
+  }
+  if (thrown instanceof PawlError) return failureOfPawl(base, thrown);
+  return { ...base, kind: "retry" };
+}
+
+function failureOfPawl(
+  base: { ok: false; task: ClaimedTask; error: ErrorJson },
+  thrown: PawlError,
+): Failure {
+  if (thrown.code === "handler_timeout") return { ...base, kind: "timeout" };
+  if (thrown.data.permanent === true) return { ...base, kind: "unrecoverable" };
+  const { retryAfterMs } = thrown.data;
+  return {
+    ...base,
+    kind: "retry",
+    ...(typeof retryAfterMs === "number" && { delayMsMin: retryAfterMs }),
+  };
+}
+
+/** The failures of a turn as its function reads them; null when there is none. */
+export function failuresJson(outcomes: readonly Outcome[]): string | null {
+  const failures = outcomes.filter((outcome): outcome is Failure => !outcome.ok);
+  if (failures.length === 0) return null;
+  return JSON.stringify(
+    failures.map(({ task, kind, error, delayMs, delayMsMin }) => ({
+      id: task.id,
+      seq: task.seq,
+      claim: task.claim,
+      outcome: kind,
+      error,
+      delay_ms: delayMs,
+      delay_ms_min: delayMsMin,
+    })),
+  );
+}

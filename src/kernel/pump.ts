@@ -1,0 +1,387 @@
+/**
+ * The heart of a worker: claims into free slots, runs, and sends outcomes with the next claim, in a few turns at once.
+ * It never holds more than it runs (no prefetch), and no outcome waits longer than LINGER_MS for company.
+ */
+
+import { backoffMs } from "../base/backoff.ts";
+import type { PawlError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { Store } from "../store/store.ts";
+import { Candidates } from "./candidates.ts";
+import { Claims } from "./claims.ts";
+import type { Outcome } from "./outcome.ts";
+import { type Running, runTask } from "./run.ts";
+import { addShard, look, type TurnRow } from "./sql.ts";
+import type { ClaimedTask, TaskHandler } from "./task.ts";
+import { settleAndClaim, TurnFailed } from "./turn.ts";
+
+/** How long an outcome or a free slot waits for others, while tasks still run. */
+const LINGER_MS = 2;
+/** Work is looked for this often while busy, so that a better queue's tasks are seen. */
+const LOOK_MS = 50;
+const IDLE_POLL_MS = { baseMs: 20, maxMs: 1_000 };
+const OUTCOMES_PER_TURN_MAX = 2_000;
+const SHARDS_PER_TURN_MAX = 8;
+/** Turns in a row that found every wanted shard locked before a shard is added. */
+const MISSES_PER_SHARD_ADDED = 50;
+
+export interface PumpOptions {
+  store: Store;
+  workerId: number;
+  concurrency: number;
+  /** Turns under way at once, each on a connection of its own. */
+  turns: number;
+  /** By stream id. */
+  handlers: ReadonlyMap<number, TaskHandler>;
+  queueRank: (stream: number) => number;
+  resultBytesMax: number;
+  log: Logger;
+  /** The lease is lost: `refused` outcomes will never be written. */
+  lost: (error: PawlError, refused: number) => void;
+  /** A turn's answer was lost: claims may be orphaned. */
+  unknown: () => void;
+  /** Told of every outcome and every refusal. */
+  ended: (outcome: Outcome) => void;
+  refused: (count: number) => void;
+  becameIdle: () => void;
+}
+
+export class Pump {
+  readonly #options: PumpOptions;
+  readonly #candidates = new Candidates();
+  readonly #claims = new Claims();
+  readonly #running = new Map<string, Running>();
+  readonly #streamOfShard = new Map<number, { stream: number; solo: boolean }>();
+  #outcomes: Outcome[] = [];
+  #gone: number[] = [];
+  #turns = 0;
+  #reserved = 0;
+  #solo = 0;
+  #claimedMax = Number.POSITIVE_INFINITY;
+  #isClaiming = false;
+  #isLost = false;
+  #isLooking = false;
+  #isLookWanted = false;
+  #lookedAt = 0;
+  #isLingerOver = false;
+  #linger: NodeJS.Timeout | undefined;
+  #poll: NodeJS.Timeout | undefined;
+  #step: NodeJS.Immediate | undefined;
+  #emptyLooks = 0;
+  #misses = 0;
+  #failures = 0;
+  #isHeldBack = false;
+  #drained: (() => void)[] = [];
+
+  constructor(options: PumpOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#isClaiming = true;
+    this.wake();
+  }
+
+  /** There may be work: look now. */
+  wake(): void {
+    this.#emptyLooks = 0;
+    void this.#look();
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  get isIdle(): boolean {
+    return this.#running.size === 0 && this.#isDrained && this.#emptyLooks > 0;
+  }
+
+  /** Claims no more than this many further tasks. */
+  limit(tasks: number): void {
+    this.#claimedMax = tasks;
+  }
+
+  get isLimitReached(): boolean {
+    return this.#claimedMax <= 0;
+  }
+
+  known(): { known: number[]; next: number } {
+    return this.#claims.known();
+  }
+
+  stopClaiming(): void {
+    this.#isClaiming = false;
+    clearTimeout(this.#poll);
+  }
+
+  /** Resolves when nothing runs and every outcome is recorded. */
+  async drained(): Promise<void> {
+    if (this.#isDrained || this.#isLost) return;
+    await new Promise<void>((resolve) => this.#drained.push(resolve));
+  }
+
+  /** Aborts what runs. Its failures are no outcomes any more: the tasks are given back, uncounted. */
+  abort(reason: PawlError): void {
+    for (const running of this.#running.values()) running.abort(reason);
+    this.#running.clear();
+    this.#afterChange();
+  }
+
+  /** Writes nothing from now on. */
+  abandon(reason: PawlError): void {
+    this.#isLost = true;
+    this.stopClaiming();
+    clearTimeout(this.#linger);
+    clearImmediate(this.#step);
+    this.abort(reason);
+  }
+
+  get #isDrained(): boolean {
+    const nothingToSend = this.#outcomes.length === 0 && this.#gone.length === 0;
+    return this.#running.size === 0 && this.#turns === 0 && nothingToSend;
+  }
+
+  get #free(): number {
+    const { concurrency } = this.#options;
+    return Math.min(concurrency - this.#running.size - this.#reserved, this.#claimedMax);
+  }
+
+  get #mayTakeSolo(): boolean {
+    return this.#solo === 0;
+  }
+
+  #canClaim(): boolean {
+    return this.#isClaiming && this.#free > 0 && !this.#candidates.isEmpty(this.#mayTakeSolo);
+  }
+
+  /** Worth a turn now, or is there company to wait for? */
+  #isTurnDue(): boolean {
+    if (this.#isHeldBack) return false;
+    const waiting = this.#outcomes.length + this.#gone.length;
+    const canClaim = this.#canClaim();
+    if (waiting === 0 && !canClaim) return false;
+    if (this.#running.size === 0 || this.#isLingerOver) return true;
+    const enough = Math.max(1, this.#options.concurrency / 8);
+    return waiting >= enough || (canClaim && this.#free >= enough);
+  }
+
+  #schedule(): void {
+    this.#step ??= setImmediate(() => {
+      this.#step = undefined;
+      if (this.#isLost) return;
+      while (this.#turns < this.#options.turns && this.#isTurnDue()) void this.#turn();
+      this.#armLinger();
+      this.#lookIfStale();
+    });
+  }
+
+  #armLinger(): void {
+    if (this.#linger !== undefined || this.#isHeldBack) return;
+    if (this.#outcomes.length + this.#gone.length === 0 && !this.#canClaim()) return;
+    this.#linger = setTimeout(() => {
+      this.#linger = undefined;
+      this.#isLingerOver = true;
+      this.#schedule();
+    }, LINGER_MS);
+  }
+
+  async #turn(): Promise<void> {
+    const outcomes = this.#outcomes.splice(0, OUTCOMES_PER_TURN_MAX);
+    const gone = [...this.#gone.splice(0), ...this.#claims.endedBy(outcomes)];
+    const shards = this.#canClaim()
+      ? this.#candidates.first(SHARDS_PER_TURN_MAX, this.#mayTakeSolo)
+      : [];
+    const share = Math.ceil(this.#options.concurrency / this.#options.turns);
+    const limit = shards.length === 0 ? 0 : Math.min(this.#free, share);
+    const claim = this.#claims.ask();
+    this.#isLingerOver = false;
+    this.#turns += 1;
+    this.#reserved += limit;
+    try {
+      const { store, workerId } = this.#options;
+      const solo = this.#mayTakeSolo;
+      const request = {
+        worker: workerId,
+        outcomes,
+        gone,
+        claim,
+        limit,
+        shards: shards.map((one) => one.shard),
+        solo,
+      };
+      this.#succeeded(await settleAndClaim(store, request), request);
+    } catch (error) {
+      this.#claims.unknown(claim);
+      if (error instanceof TurnFailed) this.#failed(error, gone);
+      else throw error;
+    } finally {
+      this.#turns -= 1;
+      this.#reserved -= limit;
+      this.#afterChange();
+    }
+  }
+
+  #succeeded(
+    rows: TurnRow[],
+    request: {
+      outcomes: Outcome[];
+      gone: number[];
+      claim: number;
+      limit: number;
+      shards: number[];
+    },
+  ): void {
+    this.#failures = 0;
+    if (this.#isLost) return;
+    this.#gone.push(...this.#claims.recorded(request.outcomes, request.gone));
+    const tasks = rows.filter((row) => row.part === "task");
+    const refused = rows.length - tasks.length;
+    if (refused > 0) this.#options.refused(refused);
+    this.#claims.answered(request.claim, tasks.length);
+    const [first] = tasks;
+    if (first !== undefined) {
+      this.#misses = 0;
+      this.#claimedMax -= tasks.length;
+      this.#candidates.hit(first.shard_id, tasks.length === request.limit);
+      for (const row of tasks) this.#run(row, request.claim);
+    } else if (request.limit > 0) {
+      this.#missed(request.shards);
+    }
+  }
+
+  /** Locked by our own other turn: wait for it. Otherwise look again, soon but not at once. */
+  #missed(shards: readonly number[]): void {
+    this.#misses += 1;
+    this.#candidates.missed(shards);
+    const [shard] = shards;
+    if (shard !== undefined && this.#misses % MISSES_PER_SHARD_ADDED === 0) {
+      addShard(this.#options.store, shard).catch(() => undefined);
+    }
+  }
+
+  #run(row: TurnRow, claim: number): void {
+    const shard = this.#streamOfShard.get(row.shard_id);
+    const handler = shard === undefined ? undefined : this.#options.handlers.get(shard.stream);
+    if (shard === undefined || handler === undefined) return;
+    const { log, resultBytesMax } = this.#options;
+    const task = claimedTask(row, claim, shard);
+    if (task.solo) this.#solo += 1;
+    const ended = (running: Running, outcome: Outcome) => this.#ended(running, outcome);
+    this.#running.set(task.seq, runTask(task, handler, { log, resultBytesMax, ended }));
+  }
+
+  #ended({ task }: Running, outcome: Outcome): void {
+    if (task.solo) this.#solo -= 1;
+    if (!this.#running.delete(task.seq)) return; // aborted: the task is given back
+    this.#outcomes.push(outcome);
+    this.#options.ended(outcome);
+    this.#afterChange();
+  }
+
+  #afterChange(): void {
+    if (this.#isDrained || this.#isLost) {
+      for (const resolve of this.#drained.splice(0)) resolve();
+    }
+    if (!this.#isLost) this.#schedule();
+  }
+
+  #failed({ error, unsettled, isLost }: TurnFailed, gone: readonly number[]): void {
+    if (this.#isLost) return;
+    if (isLost) {
+      const refused = unsettled.length + this.#outcomes.length + this.#running.size;
+      this.abandon(error);
+      this.#options.lost(error, refused);
+      return;
+    }
+    this.#outcomes.unshift(...unsettled);
+    this.#gone.unshift(...gone);
+    this.#failures += 1;
+    this.#isHeldBack = true;
+    this.#options.log.warn(
+      { err: error.message, failures: this.#failures },
+      "a turn failed, it is tried again",
+    );
+    this.#options.unknown();
+    setTimeout(
+      () => {
+        this.#isHeldBack = false;
+        this.#schedule();
+      },
+      backoffMs(this.#failures, { baseMs: 50, maxMs: 2_000 }),
+    );
+  }
+
+  #lookIfStale(): void {
+    if (!this.#isClaiming || this.#free <= 0 || this.#poll !== undefined) return;
+    const isStale = performance.now() - this.#lookedAt > LOOK_MS;
+    if (isStale || this.#candidates.isEmpty(this.#mayTakeSolo))
+      this.#lookIn(Math.min(this.#misses, 20));
+  }
+
+  #lookIn(delayMs: number): void {
+    clearTimeout(this.#poll);
+    this.#poll = setTimeout(() => void this.#look(), delayMs);
+  }
+
+  async #look(): Promise<void> {
+    if (!this.#isClaiming) return;
+    if (this.#isLooking) {
+      this.#isLookWanted = true;
+      return;
+    }
+    this.#isLooking = true;
+    this.#isLookWanted = false;
+    clearTimeout(this.#poll);
+    let delayMs: number | undefined;
+    try {
+      delayMs = await this.#lookOnce();
+    } catch (error) {
+      this.#failures += 1;
+      this.#options.log.warn({ err: (error as Error).message }, "looking for work failed");
+      delayMs = backoffMs(this.#failures, IDLE_POLL_MS);
+    }
+    this.#isLooking = false;
+    this.#poll = undefined;
+    if (!this.#isClaiming) return;
+    if (this.#isLookWanted) this.#lookIn(0);
+    else if (delayMs !== undefined) this.#lookIn(delayMs);
+    this.#schedule();
+  }
+
+  /** Answers how long to wait before the next look, undefined when there is work. */
+  async #lookOnce(): Promise<number | undefined> {
+    const { store, handlers, queueRank } = this.#options;
+    const rows = await look(store, [...handlers.keys()]);
+    this.#lookedAt = performance.now();
+    for (const row of rows)
+      this.#streamOfShard.set(row.shard_id, { stream: row.stream_id, solo: row.solo });
+    this.#candidates.replace(rows, queueRank);
+    if (!this.#candidates.isEmpty(this.#mayTakeSolo)) {
+      this.#emptyLooks = 0;
+      return undefined;
+    }
+    this.#emptyLooks += 1;
+    if (this.isIdle) this.#options.becameIdle();
+    return backoffMs(this.#emptyLooks, IDLE_POLL_MS);
+  }
+}
+
+function claimedTask(
+  row: TurnRow,
+  claim: number,
+  shard: { stream: number; solo: boolean },
+): ClaimedTask {
+  return {
+    id: row.id,
+    seq: row.seq,
+    attempt: row.attempt + 1,
+    claim,
+    streamId: shard.stream,
+    solo: shard.solo,
+    payload: row.payload,
+    meta: row.meta,
+    ref: row.ref,
+    createdAt: row.created_at,
+    runAt: row.run_at,
+  };
+}

@@ -1,0 +1,186 @@
+/**
+ * One registration of a worker: its row, its lease, its pump. A session that lost its lease is over and writes nothing;
+ * the worker starts a new one.
+ */
+
+import type { PawlError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { type Loop, loop } from "../base/loop.ts";
+import { translateDatabaseError } from "../store/sqlstate.ts";
+import type { Store } from "../store/store.ts";
+import type { Outcome } from "./outcome.ts";
+import { Pump, type PumpOptions } from "./pump.ts";
+import {
+  endWorker,
+  heartbeat,
+  setIdle,
+  startWorker,
+  type TallyRow,
+  type WorkerInfo,
+} from "./sql.ts";
+
+/** The lease is 10 s (`pawl.lease_length()`): two heartbeats may fail before it runs out. */
+const HEARTBEAT_MS = 3_000;
+/** The idle flag changes at most this often: its row must not pile up versions. */
+const IDLE_FLAG_MS = 1_000;
+
+export interface SessionOptions
+  extends Pick<
+    PumpOptions,
+    "store" | "concurrency" | "turns" | "handlers" | "queueRank" | "resultBytesMax" | "log"
+  > {
+  info: WorkerInfo;
+  /** The lease is lost; the session has ended. */
+  lost: (error: PawlError, refused: number) => void;
+  stopRequested: () => void;
+  ended: (outcome: Outcome) => void;
+}
+
+export class Session {
+  readonly workerId: number;
+  readonly pump: Pump;
+  readonly #store: Store;
+  readonly #log: Logger;
+  readonly #options: SessionOptions;
+  readonly #heartbeats: Loop;
+  readonly #idleFlag: Loop;
+  #tally = new Map<number, TallyRow>();
+  #refused = 0;
+  #isFlaggedIdle = false;
+  #wasIdle = false;
+
+  static async start(options: SessionOptions): Promise<Session> {
+    const workerId = await startWorker(options.store, options.info);
+    const session = new Session(workerId, options);
+    session.#heartbeats.start();
+    session.#idleFlag.start();
+    session.pump.start();
+    return session;
+  }
+
+  private constructor(workerId: number, options: SessionOptions) {
+    this.workerId = workerId;
+    this.#options = options;
+    this.#store = options.store;
+    this.#log = options.log;
+    this.pump = new Pump({
+      ...options,
+      workerId,
+      lost: (error, refused) => this.#lost(error, refused),
+      unknown: () => this.#heartbeats.wake(),
+      ended: (outcome) => this.#ended(outcome),
+      refused: (count) => this.#countRefused(count),
+      becameIdle: () => {
+        this.#wasIdle = true;
+        if (!this.#isFlaggedIdle) this.#idleFlag.wake();
+      },
+    });
+    const failed = (error: unknown) => this.#heartbeatFailed(error);
+    this.#heartbeats = loop({ runOnce: () => this.#beat(), failed, gapMs: 100 });
+    this.#idleFlag = loop({
+      runOnce: () => this.#flagIdle(),
+      failed: () => undefined,
+      gapMs: IDLE_FLAG_MS,
+    });
+  }
+
+  get isFlaggedIdle(): boolean {
+    return this.#isFlaggedIdle;
+  }
+
+  /** Finishes what runs, at most `graceMs`; the rest is given back, uncounted. Returns how many were. */
+  async stop(graceMs: number, reason: PawlError): Promise<number> {
+    this.pump.stopClaiming();
+    await this.#idleFlag.stop();
+    let timer: NodeJS.Timeout | undefined;
+    const graceOver = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.pump.abort(reason);
+        resolve();
+      }, graceMs);
+    });
+    await Promise.race([this.pump.drained(), graceOver]);
+    clearTimeout(timer);
+    await this.pump.drained();
+    await this.#heartbeats.stop();
+    await this.#beat().catch(() => undefined); // the last counts
+    return endWorker(this.#store, this.workerId);
+  }
+
+  /** Ends without a word to the database: the lease is lost, or the process must go. */
+  async abandon(reason: PawlError): Promise<void> {
+    this.pump.abandon(reason);
+    await Promise.all([this.#heartbeats.stop(), this.#idleFlag.stop()]);
+  }
+
+  async #beat(): Promise<number> {
+    const tally = [...this.#tally.values()];
+    const refused = this.#refused;
+    this.#tally = new Map();
+    this.#refused = 0;
+    const answer = await heartbeat(this.#store, {
+      worker: this.workerId,
+      ...this.pump.known(),
+      running: this.pump.running,
+      refused,
+      tally,
+    });
+    if (answer.orphans > 0) {
+      this.#log.warn(
+        { worker: this.workerId, tasks: answer.orphans },
+        "gave back tasks whose claim's answer was lost",
+      );
+      this.pump.wake();
+    }
+    if (answer.stop_requested) this.#options.stopRequested();
+    return HEARTBEAT_MS;
+  }
+
+  #heartbeatFailed(thrown: unknown): void {
+    const error = translateDatabaseError(thrown);
+    if (error.code === "lease_lost") {
+      const refused = this.pump.running;
+      this.pump.abandon(error);
+      this.#lost(error, refused);
+    } else {
+      this.#log.warn(
+        { worker: this.workerId, err: error.message },
+        "a heartbeat failed, it is tried again",
+      );
+    }
+  }
+
+  #lost(error: PawlError, refused: number): void {
+    void this.#heartbeats.stop();
+    void this.#idleFlag.stop();
+    this.#options.lost(error, refused + this.#refused);
+  }
+
+  #ended(outcome: Outcome): void {
+    const { streamId } = outcome.task;
+    const row = this.#tally.get(streamId) ?? { stream_id: streamId, done: 0, retried: 0, dead: 0 };
+    if (outcome.ok) row.done += 1;
+    else if (outcome.kind === "unrecoverable" || outcome.kind === "invalid") row.dead += 1;
+    else row.retried += 1;
+    this.#tally.set(streamId, row);
+    this.#options.ended(outcome);
+  }
+
+  #countRefused(count: number): void {
+    this.#refused += count;
+    this.#log.warn(
+      { worker: this.workerId, outcomes: count },
+      "outcomes were refused: the tasks were no longer this worker's",
+    );
+  }
+
+  async #flagIdle(): Promise<number> {
+    const isIdle = this.#wasIdle || this.pump.isIdle;
+    this.#wasIdle = false;
+    if (isIdle !== this.#isFlaggedIdle) {
+      await setIdle(this.#store, this.workerId, isIdle);
+      this.#isFlaggedIdle = isIdle;
+    }
+    return IDLE_FLAG_MS;
+  }
+}

@@ -1,0 +1,53 @@
+/** A task as its handler sees it, and the handlers that parts give to the kernel. */
+
+import type { Logger } from "../base/log.ts";
+
+/** Ids are bigint in the database: strings here, numbers only to people. */
+export type TaskId = string;
+
+export interface ClaimedTask {
+  readonly id: TaskId;
+  readonly seq: string;
+  /** 1-based; this attempt. */
+  readonly attempt: number;
+  readonly claim: number;
+  readonly streamId: number;
+  readonly solo: boolean;
+  readonly payload: unknown;
+  readonly meta: Record<string, unknown> | null;
+  readonly ref: string | null;
+  readonly createdAt: Date;
+  readonly runAt: Date;
+}
+
+export interface TaskContext {
+  readonly taskId: TaskId;
+  readonly kind: string;
+  readonly queue: string;
+  /** 1-based. */
+  readonly attempt: number;
+  /** The same on every try of this task: give it to whatever must not do the work twice. */
+  readonly idempotencyKey: string;
+  readonly createdAt: Date;
+  readonly meta: Record<string, unknown>;
+  readonly ref: string | null;
+  /** Aborts at the deadline, when the worker stops, and when its lease is lost. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** What a part registers: how to run the tasks of one stream. */
+export interface TaskHandler {
+  readonly queue: string;
+  readonly kind: string;
+  readonly version: number;
+  /** Longest run of one attempt. */
+  readonly timeoutMs: number;
+  /** Throws an `InvalidPayload` for what it cannot decode: such a task is dead at once. */
+  run(payload: unknown, context: TaskContext): Promise<unknown> | unknown;
+}
+
+/** The payload does not fit the handler: trying again cannot help. */
+export class InvalidPayload extends Error {
+  override name = "InvalidPayload";
+}

@@ -1,0 +1,193 @@
+/**
+ * A worker process: sessions one after the other (a new one when a lease was lost), the keeper's loops, and a LISTEN
+ * connection that hastens them.
+ */
+
+import { hostname } from "node:os";
+import { backoffMs } from "../base/backoff.ts";
+import { PawlError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { type Listener, listen } from "../store/notify.ts";
+import type { Store } from "../store/store.ts";
+import { type Keeper, keeper } from "./keeper.ts";
+import type { Outcome } from "./outcome.ts";
+import { Session } from "./session.ts";
+import { streams } from "./sql.ts";
+import type { TaskHandler } from "./task.ts";
+
+const RETRY_START_MS = { baseMs: 200, maxMs: 5_000 };
+
+export interface WorkerOptions {
+  store: Store;
+  application: string;
+  revision: number;
+  handlers: readonly TaskHandler[];
+  /** In the order of preference. */
+  queues: readonly string[];
+  /** Tasks run at once. */
+  concurrency: number;
+  /** Turns under way at once; each takes a connection of the pool. */
+  turns: number;
+  /** Ends the worker after so many tasks. */
+  limit?: number;
+  resultBytesMax: number;
+  log: Logger;
+  /** Told of every outcome, before it is recorded. */
+  ended?: (outcome: Outcome) => void;
+}
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #keeper: Keeper;
+  #session: Session | undefined;
+  #listener: Listener | undefined;
+  #isStopping = false;
+  #stopped: Promise<number> | undefined;
+  #refused = 0;
+  #stopWanted: (() => void) | undefined;
+  /** Resolves when a person asked the fleet to stop, or the limit is reached. */
+  readonly stopWanted: Promise<void>;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.stopWanted = new Promise((resolve) => {
+      this.#stopWanted = resolve;
+    });
+    this.#keeper = keeper({
+      store: options.store,
+      log: options.log,
+      isIdle: () => this.#session?.isFlaggedIdle ?? false,
+      wake: () => this.#session?.pump.wake(),
+    });
+  }
+
+  /** @throws PawlError when the first registration fails; later ones are tried again for ever */
+  async start(): Promise<void> {
+    const { store, log } = this.#options;
+    this.#session = await this.#register();
+    this.#keeper.start();
+    this.#listener = listen({
+      url: store.url,
+      channel: `${store.schema}.wake`,
+      log,
+      heard: (payload) => this.#heard(payload),
+    });
+  }
+
+  get id(): number | undefined {
+    return this.#session?.workerId;
+  }
+
+  /** Nothing runs, nothing is to be recorded, and the last look found nothing. */
+  get isIdle(): boolean {
+    return this.#session?.pump.isIdle ?? false;
+  }
+
+  get running(): number {
+    return this.#session?.pump.running ?? 0;
+  }
+
+  /** Look for work now. */
+  wake(): void {
+    this.#session?.pump.wake();
+    this.#keeper.wake();
+  }
+
+  /** Finishes what runs within `graceMs`, gives the rest back uncounted, and returns how many tasks that were. */
+  stop(graceMs: number): Promise<number> {
+    this.#isStopping = true;
+    this.#stopped ??= this.#stop(graceMs);
+    return this.#stopped;
+  }
+
+  async #stop(graceMs: number): Promise<number> {
+    await Promise.all([this.#listener?.stop(), this.#keeper.stop()]);
+    const reason = new PawlError(
+      "worker_stopping",
+      "worker: stopping, the task is given back to its queue",
+    );
+    return (await this.#session?.stop(graceMs, reason)) ?? 0;
+  }
+
+  async #register(): Promise<Session> {
+    const { store, application, revision, queues, concurrency, turns, log, limit } = this.#options;
+    const handlers = await this.#handlersByStream();
+    const session = await Session.start({
+      store,
+      concurrency,
+      turns,
+      handlers: handlers.byStream,
+      queueRank: (stream) => handlers.rank.get(stream) ?? queues.length,
+      resultBytesMax: this.#options.resultBytesMax,
+      log,
+      info: {
+        host: hostname(),
+        pid: process.pid,
+        application,
+        revision,
+        queues,
+        concurrency,
+        refused: this.#refused,
+      },
+      lost: (error, refused) => this.#lost(error, refused),
+      stopRequested: () => this.#stopWanted?.(),
+      ended: (outcome) => this.#ended(outcome),
+    });
+    if (limit !== undefined) session.pump.limit(limit);
+    this.#refused = 0;
+    log.info({ worker: session.workerId, queues, concurrency }, "worker started");
+    return session;
+  }
+
+  async #handlersByStream(): Promise<{
+    byStream: Map<number, TaskHandler>;
+    rank: Map<number, number>;
+  }> {
+    const { store, handlers, queues } = this.#options;
+    const byName = new Map(handlers.map((one) => [`${one.queue} ${one.kind} ${one.version}`, one]));
+    const byStream = new Map<number, TaskHandler>();
+    const rank = new Map<number, number>();
+    for (const row of await streams(store)) {
+      const handler = byName.get(`${row.queue} ${row.kind} ${row.version}`);
+      const place = queues.indexOf(row.queue);
+      if (handler === undefined || place < 0) continue;
+      byStream.set(row.id, handler);
+      rank.set(row.id, place);
+    }
+    return { byStream, rank };
+  }
+
+  #heard(payload: string): void {
+    if (payload === "stop") this.#stopWanted?.();
+    else this.wake();
+  }
+
+  #ended(outcome: Outcome): void {
+    this.#options.ended?.(outcome);
+    if (!outcome.ok) this.#keeper.wake(); // it may be due soon, and only this worker knows
+    if (this.#session?.pump.isLimitReached === true) this.#stopWanted?.();
+  }
+
+  #lost(error: PawlError, refused: number): void {
+    const { log } = this.#options;
+    this.#refused += refused;
+    log.error(
+      { worker: this.#session?.workerId, err: error.message, refused },
+      "lease lost: registering anew",
+    );
+    if (!this.#isStopping) void this.#registerAgain(1);
+  }
+
+  async #registerAgain(tries: number): Promise<void> {
+    try {
+      this.#session = await this.#register();
+    } catch (error) {
+      this.#options.log.warn(
+        { err: (error as Error).message },
+        "registering failed, it is tried again",
+      );
+      if (this.#isStopping) return;
+      setTimeout(() => void this.#registerAgain(tries + 1), backoffMs(tries, RETRY_START_MS));
+    }
+  }
+}

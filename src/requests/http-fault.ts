@@ -1,0 +1,96 @@
+/**
+ * Names every way in which an HTTP exchange ends without an answer, and says whether the receiver can
+ * have seen the request: `sent: "no"` only when not one byte of it was written.
+ */
+
+import { PawlError } from "../base/errors.ts";
+import { maskUrl } from "./mask-url.ts";
+
+export type HttpFaultReason =
+  | "timeout"
+  | "refused"
+  | "reset"
+  | "tls"
+  | "dns"
+  | "unreachable"
+  | "aborted"
+  | "headers_too_large"
+  | "protocol"
+  | "invalid"
+  | "other";
+
+export interface HttpFault {
+  method: string;
+  url: URL;
+  reason: HttpFaultReason;
+  /** `no`: certainly nothing was executed. `unknown`: it was, or was not. */
+  sent: "no" | "unknown";
+  /** What happened, for the message, when the reason alone does not say it. */
+  detail?: string;
+  /** The status, when only the rest of the answer was missing. */
+  status?: number;
+  cause?: unknown;
+}
+
+const REASON_BY_CODE: Record<string, HttpFaultReason> = {
+  ECONNREFUSED: "refused",
+  ECONNRESET: "reset",
+  EPIPE: "reset",
+  UND_ERR_SOCKET: "reset",
+  ENOTFOUND: "dns",
+  EAI_AGAIN: "dns",
+  ETIMEDOUT: "timeout",
+  UND_ERR_CONNECT_TIMEOUT: "timeout",
+  UND_ERR_HEADERS_TIMEOUT: "timeout",
+  UND_ERR_BODY_TIMEOUT: "timeout",
+  EHOSTUNREACH: "unreachable",
+  ENETUNREACH: "unreachable",
+  EADDRNOTAVAIL: "unreachable",
+  UND_ERR_HEADERS_OVERFLOW: "headers_too_large",
+  HPE_HEADER_OVERFLOW: "headers_too_large",
+  UND_ERR_HTTP_PARSER: "protocol",
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "protocol",
+  UND_ERR_INVALID_ARG: "invalid",
+  UND_ERR_NOT_SUPPORTED: "invalid",
+  EPROTO: "tls",
+};
+const TLS_CODE =
+  /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_CA|CRL_)/;
+
+const EXPLANATIONS: Record<HttpFaultReason, string> = {
+  timeout: "no complete answer in time; check the receiver, or raise the timeout",
+  refused: "connection refused; check that the receiver runs and that the port is right",
+  reset: "the connection was closed before the answer was complete",
+  tls: "no trusted TLS connection; check the receiver's certificate and host name",
+  dns: "the host name was not found; check the name and the DNS of this machine",
+  unreachable: "the host cannot be reached; check the network and the firewall",
+  aborted: "stopped by us before the answer was complete",
+  headers_too_large: "the headers of the answer are too large",
+  protocol: "the answer is not valid HTTP; check that the port speaks it",
+  invalid: "the request cannot be written as HTTP; check its method and headers",
+  other: "the exchange failed",
+};
+
+export function httpFault(fault: HttpFault): PawlError {
+  const url = maskUrl(fault.url);
+  const what = fault.detail ?? EXPLANATIONS[fault.reason];
+  const sent = fault.sent === "no" ? "nothing was sent" : "it was sent, its effect is unknown";
+  const status = fault.status === undefined ? {} : { status: fault.status };
+  return new PawlError("http_failed", `${fault.method} ${url}: ${what} (${sent})`, {
+    data: { url, method: fault.method, reason: fault.reason, sent: fault.sent, ...status },
+    cause: fault.cause,
+  });
+}
+
+/** The reason behind an error of Node's sockets, of TLS or of undici. */
+export function faultReason(error: unknown): HttpFaultReason {
+  const code = errorCode(error);
+  if (TLS_CODE.test(code)) return "tls";
+  if (code.startsWith("HPE_") && code !== "HPE_HEADER_OVERFLOW") return "protocol";
+  return REASON_BY_CODE[code] ?? "other";
+}
+
+function errorCode(error: unknown): string {
+  if (error === null || typeof error !== "object" || !("code" in error)) return "";
+  return typeof error.code === "string" ? error.code : "";
+}

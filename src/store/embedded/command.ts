@@ -1,0 +1,67 @@
+/**
+ * Runs the programs of PostgreSQL to their end. Their environment is ours without the `PG…` variables, which would
+ * redirect them, and in the locale C, because `LANG` may name a locale that the machine does not have.
+ */
+
+import { spawn } from "node:child_process";
+
+const OUTPUT_CHARS_MAX = 20_000;
+
+/** Whom the programs run as, where that is not this process. Unsigned ids, as `chown` wants them. */
+export interface RunAs {
+  uid: number;
+  gid: number;
+}
+
+export interface CommandOptions {
+  runAs: RunAs | undefined;
+  /** A file descriptor for the output. A server keeps what it inherits open, so it must never get a pipe. */
+  outputFd?: number;
+}
+
+/** `code` is undefined when the program could not be run or was killed; `output` then says why. */
+export interface CommandResult {
+  code: number | undefined;
+  output: string;
+}
+
+export function runCommand(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions,
+): Promise<CommandResult> {
+  const { runAs, outputFd } = options;
+  const { promise, resolve } = deferred<CommandResult>();
+  const child = spawn(program, args, {
+    cwd: process.platform === "win32" ? undefined : "/", // ours may be closed to the user it runs as
+    env: commandEnvironment(),
+    stdio: outputFd === undefined ? ["ignore", "pipe", "pipe"] : ["ignore", outputFd, outputFd],
+    windowsHide: true,
+    ...(runAs === undefined ? {} : { uid: runAs.uid | 0, gid: runAs.gid | 0 }), // Node takes signed ids here
+  });
+  let output = "";
+  const collect = (chunk: string) => {
+    output = (output + chunk).slice(-OUTPUT_CHARS_MAX);
+  };
+  child.stdout?.setEncoding("utf8").on("data", collect);
+  child.stderr?.setEncoding("utf8").on("data", collect);
+  child.once("error", (error) => resolve({ code: undefined, output: error.message }));
+  child.once("close", (code, signal) => {
+    if (code === null) resolve({ code: undefined, output: `${output}\nended by ${signal}`.trim() });
+    else resolve({ code, output: output.trim() });
+  });
+  return promise;
+}
+
+function commandEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(PG[A-Z]|LC_|LANG)/.test(name));
+  return { ...Object.fromEntries(kept), LC_ALL: "C" };
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => undefined;
+  const promise = new Promise<T>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,269 @@
+-- Plans are pinned by the entry functions (turn, look, rescue …): tables that fill and empty within seconds
+-- mislead the planner, and every access here is an index probe.
+
+-- The turn: settle what ended, then claim from one shard. One statement of the worker, each step a statement
+-- of its own with a fresh snapshot (READ COMMITTED).
+-- Lock order: the worker's advisory lock -> tasks -> claims -> one shard. Rescue takes a dead worker's lock
+-- exclusively first, so a turn and a rescue of the same worker never meet in the middle.
+
+create function pawl.worker_lock(p_worker int) returns bigint
+language sql immutable as $$ select hashtextextended('pawl.worker ' || p_worker, 0) $$;
+
+-- A worker that slept through its lease writes nothing.
+create function pawl.require_lease(p_worker int) returns void
+language plpgsql volatile as $$
+begin
+  perform pg_advisory_xact_lock_shared(pawl.worker_lock(p_worker));
+  perform 1 from pawl.worker w where w.id = p_worker and w.ended_at is null and w.lease_until > pawl.now();
+  if not found then
+    raise exception 'worker %: lease lost', p_worker using errcode = 'PW001',
+      hint = 'its tasks go back to the queue; the worker registers anew';
+  end if;
+end $$;
+
+-- Delay after the nth failed attempt. luck is 0 to 1; jitter spreads evenly around the delay.
+-- The series is made once, by the code that defines the policy: this only looks it up.
+create function pawl.retry_delay_ms(p_policy jsonb, p_attempt int, p_luck float8) returns bigint
+language sql immutable as $$
+  select round(
+    coalesce((p_policy -> 'delays_ms' ->> (least(p_attempt, jsonb_array_length(p_policy -> 'delays_ms')) - 1))::float8, 0)
+    * (1 + (p_policy ->> 'jitter')::float8 * (2 * p_luck - 1)))::bigint
+$$;
+
+create function pawl.default_retry() returns jsonb
+language sql immutable as $$
+  select '{"attempts": 4, "delays_ms": [1000, 2000, 4000], "jitter": 0.1, "until_ms": null}'::jsonb
+$$;
+
+-- Judges attempts that did not end well: scheduled again, or dead. The one place that counts and decides.
+-- p_failures: [{"id", "seq", "claim", "outcome": retry | timeout | recoverable | unrecoverable | invalid | lost,
+--   "error", "delay_ms"?: instead of the policy's, "delay_ms_min"?: a lower bound, "delay_ms_max"?}]
+-- Returns the seqs that were still this worker's; the others are refused.
+create function pawl.fail_v1(p_worker int, p_failures jsonb) returns bigint[]
+language plpgsql volatile as $$
+declare
+  v_now timestamptz := pawl.now();
+  v_accepted bigint[];
+begin
+  with failure as materialized (
+    select f.* from jsonb_to_recordset(p_failures) as f (id bigint, seq bigint, claim bigint, outcome text,
+      error jsonb, delay_ms bigint, delay_ms_min bigint, delay_ms_max bigint) order by f.id
+  ), held as materialized (
+    select f.outcome, f.error as new_error, f.delay_ms, f.delay_ms_min, f.delay_ms_max,
+           t.*, c.claimed_at, c.stream_id, c.priority, c.solo,
+           coalesce(st.retry, q.retry, pawl.default_retry()) as policy,
+           t.attempt + (f.outcome <> 'recoverable')::int as attempt_now,
+           t.crashes + (f.outcome = 'lost' and c.solo)::int as crashes_now
+      from failure f
+      join pawl.task t on t.id = f.id and t.seq = f.seq
+      join pawl.claim c on c.worker_id = p_worker and c.no = f.claim
+      join pawl.stream st on st.id = c.stream_id
+      join pawl.queue q on q.id = st.queue_id
+       for update of t
+  ), timed as materialized (
+    select h.*, greatest(least(
+        coalesce(h.delay_ms, pawl.retry_delay_ms(h.policy, greatest(h.attempt_now, 1), random())), h.delay_ms_max),
+        h.delay_ms_min, 0) * interval '1 ms' as delay
+      from held h
+  ), judged as materialized (
+    select h.*, case
+        when h.outcome in ('unrecoverable', 'invalid') then h.outcome
+        when h.crashes_now >= 3 then 'crashed'
+        when h.outcome = 'recoverable' then null
+        when h.attempt_now >= coalesce(h.max_attempts, (h.policy ->> 'attempts')::int) then 'attempts'
+        when v_now + h.delay > h.created_at + (h.policy ->> 'until_ms')::bigint * interval '1 ms' then 'until'
+      end as dead_reason
+      from timed h
+  ), retried as (
+    update pawl.task t
+       set state = 'scheduled', run_at = v_now + j.delay, attempt = j.attempt_now, crashes = j.crashes_now,
+           last_error = j.new_error,
+           shard_id = case when j.solo <> (j.outcome = 'lost')
+             then (pawl.shards_of(j.stream_id, j.priority, j.outcome = 'lost'))[1] else t.shard_id end
+      from judged j
+     where t.id = j.id and t.seq = j.seq and j.dead_reason is null
+  ), remembered as (
+    insert into pawl.attempt (task_id, seq, attempt, outcome, worker_id, started_at, ended_at, error)
+    select j.id, j.seq, j.attempt + 1, j.outcome, p_worker, j.claimed_at, v_now, j.new_error
+      from judged j where j.dead_reason is null
+  ), died as (
+    delete from pawl.task t using judged j where t.id = j.id and t.seq = j.seq and j.dead_reason is not null
+  ), buried as (
+    insert into pawl.dead (id, seq, stream_id, worker_id, priority, attempt, max_attempts, crashes, reason,
+      created_at, run_at, started_at, died_at, payload, meta, ref, error)
+    select j.id, j.seq, j.stream_id, p_worker, j.priority, j.attempt + 1, j.max_attempts, j.crashes_now,
+           j.dead_reason, j.created_at, j.run_at, j.claimed_at, v_now, j.payload, j.meta, j.ref, j.new_error
+      from judged j where j.dead_reason is not null
+  )
+  select array_agg(j.seq) into v_accepted from judged j;
+  return coalesce(v_accepted, '{}');
+end $$;
+
+-- Was this outcome recorded already? Asked only about outcomes that found no task: the answer of the turn
+-- that recorded them may have been lost, and the worker sends them again.
+create function pawl.is_recorded(p_worker int, p_id bigint, p_seq bigint) returns boolean
+language sql stable as $$
+  select exists (select 1 from pawl.finished f where f.id = p_id and f.seq = p_seq and f.worker_id = p_worker)
+      or exists (select 1 from pawl.attempt a where a.task_id = p_id and a.seq = p_seq and a.worker_id = p_worker)
+      or exists (select 1 from pawl.dead d where d.id = p_id and d.seq = p_seq and d.worker_id = p_worker)
+$$;
+
+-- Records outcomes; returns the (id, seq) pairs that were refused because the task was no longer this worker's.
+create function pawl.settle_v1(p_worker int, p_ids bigint[], p_seqs bigint[], p_claims bigint[],
+  p_results text[], p_failures jsonb) returns table (id bigint, seq bigint)
+language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := pawl.now();
+  v_accepted bigint[];
+  v_failed bigint[];
+begin
+  if cardinality(p_ids) > 0 then
+    with outcome as (
+      select o.* from unnest(p_ids, p_seqs, p_claims, p_results) as o (id, seq, claim_no, result)
+    ), gone as (
+      delete from pawl.task t using outcome o, pawl.claim c
+       where c.worker_id = p_worker and c.no = o.claim_no and t.id = o.id and t.seq = o.seq
+      returning t.*, c.stream_id, c.priority, c.claimed_at, o.result
+    ), kept as (
+      insert into pawl.finished (id, seq, stream_id, worker_id, priority, attempt, outcome, created_at, run_at,
+        started_at, finished_at, payload, meta, ref, result)
+      select g.id, g.seq, g.stream_id, p_worker, g.priority, g.attempt + 1, 'done', g.created_at, g.run_at,
+             g.claimed_at, v_now, g.payload, g.meta, g.ref, g.result::jsonb from gone g
+      returning seq
+    )
+    select array_agg(k.seq) into v_accepted from kept k;
+    if coalesce(cardinality(v_accepted), 0) < cardinality(p_ids) then
+      return query
+      select o.id, o.seq from unnest(p_ids, p_seqs) as o (id, seq)
+       where not o.seq = any (coalesce(v_accepted, '{}')) and not pawl.is_recorded(p_worker, o.id, o.seq);
+    end if;
+  end if;
+  if p_failures is not null then
+    v_failed := pawl.fail_v1(p_worker, p_failures);
+    return query
+    select f.id, f.seq from jsonb_to_recordset(p_failures) as f (id bigint, seq bigint)
+     where not f.seq = any (v_failed) and not pawl.is_recorded(p_worker, f.id, f.seq);
+  end if;
+end $$;
+
+-- Claims up to p_limit tasks of one shard: late commits behind the cursor first, then what lies beyond it.
+-- The claim is one row for the whole batch; no task row is touched.
+create function pawl.claim_v1(p_worker int, p_claim bigint, p_limit int, p_shards int[], p_solo boolean)
+returns table (shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb, ref text,
+  created_at timestamptz, run_at timestamptz, claimed_at timestamptz)
+language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  v_shard pawl.shard;
+  v_seqs bigint[];
+  v_try int;
+begin
+  foreach v_try in array p_shards loop
+    select s.* into v_shard from pawl.shard s
+     where s.id = v_try and (p_solo or not s.solo)
+       and (exists (select 1 from pawl.task t where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor)
+         or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
+       for update skip locked;
+    continue when not found;
+    v_seqs := pawl.sweep_v1(v_shard, p_limit);
+    if v_seqs is null then
+      select array_agg(n.seq order by n.seq) into v_seqs
+        from (select t.seq from pawl.task t
+               where t.shard_id = v_shard.id and t.state = 'ready' and t.seq > v_shard.cursor
+               order by t.seq limit case when v_shard.solo then 1 else p_limit end) n;
+      continue when v_seqs is null;
+      update pawl.shard s set cursor = v_seqs[cardinality(v_seqs)] where s.id = v_shard.id;
+    end if;
+    insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
+    select p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), v_seqs;
+    return query
+    select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at, t.run_at, pawl.now()
+      from pawl.task t
+     where t.shard_id = v_shard.id and t.state = 'ready'
+       and t.seq between v_seqs[1] and v_seqs[cardinality(v_seqs)] and t.seq = any (v_seqs)
+     order by t.seq;
+    return;
+  end loop;
+end $$;
+
+-- 25 ms between two sweeps of a shard; up to 200 ms while a long transaction keeps them fruitless,
+-- so that a shard's row does not pile up versions behind a pinned horizon.
+create function pawl.sweep_pause(p_in_vain smallint) returns interval
+language sql immutable as $$ select least(25 * 2 ^ p_in_vain, 200) * interval '1 ms' $$;
+
+-- Finds late commits: ready, at or behind the cursor, in no claim. The caller holds the shard's row.
+-- Exact: every transaction takes its xid before its first seq, so once all that were open at the mark have ended
+-- and a sweep taken after that has found nothing, nothing can appear at or below the mark.
+create function pawl.sweep_v1(p_shard pawl.shard, p_limit int) returns bigint[]
+language plpgsql volatile as $$
+declare
+  v_ended pg_snapshot;
+  v_limit int;
+  v_claimed bigint[];
+  v_seqs bigint[];
+begin
+  if p_shard.cursor <= p_shard.swept
+     or p_shard.swept_at >= pawl.now() - pawl.sweep_pause(p_shard.swept_in_vain) then
+    return null;
+  end if;
+  v_ended := pg_current_snapshot(); -- a statement before the sweep's: what had ended by now, the sweep sees
+  v_limit := case when p_shard.solo then 1 else p_limit end;
+  select coalesce(array_agg(u.seq), '{}') into v_claimed
+    from pawl.claim c cross join lateral unnest(c.seqs) u (seq) where c.shard_id = p_shard.id;
+  -- among the first v_limit + |claimed| rows at least v_limit are unclaimed, if there are so many at all
+  select array_agg(l.seq order by l.seq) into v_seqs from (
+    select e.seq from (
+      (select t.seq from pawl.task t where t.shard_id = p_shard.id and t.state = 'ready'
+          and t.seq > p_shard.swept and t.seq <= p_shard.cursor
+        order by t.seq limit v_limit + cardinality(v_claimed))
+      except
+      select unnest(v_claimed)) e
+    order by e.seq limit v_limit) l;
+  if v_seqs is null and pg_snapshot_xmin(v_ended) >= p_shard.mark_xid then
+    update pawl.shard s set swept = s.mark, mark = s.cursor, mark_xid = pg_snapshot_xmax(v_ended),
+           swept_at = pawl.now(), swept_in_vain = 0 where s.id = p_shard.id;
+  else
+    update pawl.shard s
+       set swept_at = case when cardinality(v_seqs) = v_limit then '-infinity' else pawl.now() end,
+           swept_in_vain = case when v_seqs is null then least(s.swept_in_vain + 1, 3) else 0 end
+     where s.id = p_shard.id;
+  end if;
+  return v_seqs;
+end $$;
+
+-- One turn. Rows with part 'refused' are outcomes that came too late; rows with part 'task' are the new claim.
+create function pawl.turn_v1(p_worker int, p_ids bigint[], p_seqs bigint[], p_claims bigint[], p_results text[],
+  p_failures jsonb, p_gone bigint[], p_claim bigint, p_limit int, p_shards int[], p_solo boolean)
+returns table (part text, shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb,
+  ref text, created_at timestamptz, run_at timestamptz, claimed_at timestamptz)
+language plpgsql volatile
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+#variable_conflict use_column
+begin
+  perform pawl.require_lease(p_worker);
+  if cardinality(p_ids) > 0 or p_failures is not null then
+    return query
+    select 'refused', null::int, s.id, s.seq, null::smallint, null::jsonb, null::jsonb, null, null::timestamptz,
+           null::timestamptz, null::timestamptz
+      from pawl.settle_v1(p_worker, p_ids, p_seqs, p_claims, p_results, p_failures) s;
+  end if;
+  if cardinality(p_gone) > 0 then
+    delete from pawl.claim c where c.worker_id = p_worker and c.no = any (p_gone);
+  end if;
+  if p_limit > 0 and cardinality(p_shards) > 0 then
+    return query
+    select 'task', k.shard_id, k.id, k.seq, k.attempt, k.payload, k.meta, k.ref, k.created_at, k.run_at, k.claimed_at
+      from pawl.claim_v1(p_worker, p_claim, p_limit, p_shards, p_solo) k;
+  end if;
+end $$;
+
+-- The shards of these streams that have something to claim, or whose sweep is due. Reads only.
+create function pawl.look_v1(p_streams int[]) returns table (shard_id int, stream_id int, priority smallint, solo boolean)
+language sql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  select s.id, s.stream_id, s.priority, s.solo from pawl.shard s
+   where s.stream_id = any (p_streams)
+     and (exists (select 1 from pawl.task t where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor)
+       or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
+$$;

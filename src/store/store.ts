@@ -1,0 +1,129 @@
+/**
+ * One PostgreSQL: a pool that survives a server restart, transactions, and the name of Pawl's schema.
+ * Statements are written for the schema `pawl`; another name is put in where they are sent.
+ */
+
+import pg from "pg";
+import { PawlError, shown } from "../base/errors.ts";
+import { type Logger, silentLogger } from "../base/log.ts";
+import type { Executor } from "./executor.ts";
+import { translateDatabaseError } from "./sqlstate.ts";
+import { type OwnTransaction, ownTransaction } from "./transaction.ts";
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const POOL_MAX_DEFAULT = 10;
+const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,40}$/;
+
+export interface StoreOptions {
+  url: string;
+  /** Default `pawl`. */
+  schema?: string;
+  /** Connections at most; default 10. */
+  max?: number;
+  log?: Logger;
+}
+
+export interface Store extends Executor {
+  readonly schema: string;
+  readonly url: string;
+  /** The statement with the schema's real name in it. */
+  render(text: string): string;
+  /** BEGIN, `work`, COMMIT; ROLLBACK when it throws. READ COMMITTED whatever the database's default is. */
+  transaction<T>(work: (tx: OwnTransaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export function openStore(options: StoreOptions): Store {
+  const { url, schema = "pawl", max = POOL_MAX_DEFAULT, log = silentLogger } = options;
+  checkUrl(url);
+  if (!SCHEMA_NAME.test(schema)) {
+    throw new PawlError(
+      "invalid_option",
+      `expected \`schema\` to be a lower-case PostgreSQL name of at most 41 characters, got ${shown(schema)}`,
+    );
+  }
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: "pawl",
+  });
+  // Idle clients say so when the server goes away; unheard, that would end the process.
+  pool.on("error", (error) =>
+    log.warn({ err: error.message }, "database: an idle connection was lost"),
+  );
+  const render = renderer(schema);
+  const rows = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
+    try {
+      const result = await pool.query(render(text), values as unknown[]);
+      return result.rows as Row[];
+    } catch (error) {
+      throw translateDatabaseError(error);
+    }
+  };
+  return {
+    schema,
+    url,
+    render,
+    rows,
+    transaction: (work) => inTransaction(pool, render, work),
+    close: () => pool.end(),
+  };
+}
+
+/** Replaces the schema's name; the identity when it is `pawl`. Statements are few, so each is replaced once. */
+export function renderer(schema: string): (text: string) => string {
+  if (schema === "pawl") return (text) => text;
+  const rendered = new Map<string, string>();
+  return (text) => {
+    let own = rendered.get(text);
+    if (own === undefined) {
+      own = text.replace(/\bpawl\./g, `${schema}.`);
+      rendered.set(text, own);
+    }
+    return own;
+  };
+}
+
+async function inTransaction<T>(
+  pool: pg.Pool,
+  render: (text: string) => string,
+  work: (tx: OwnTransaction) => Promise<T>,
+): Promise<T> {
+  let client: pg.PoolClient;
+  try {
+    client = await pool.connect();
+  } catch (error) {
+    throw translateDatabaseError(error);
+  }
+  const tx = ownTransaction(client, render);
+  let broken: Error | undefined;
+  try {
+    await tx.query("begin isolation level read committed");
+    const result = await work(tx);
+    await tx.commit();
+    return result;
+  } catch (error) {
+    await client.query("rollback").catch((fault: Error) => {
+      broken = fault;
+    });
+    throw error;
+  } finally {
+    tx.end();
+    client.release(broken);
+  }
+}
+
+function checkUrl(url: string): void {
+  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return;
+  throw new PawlError(
+    "invalid_url",
+    `expected DATABASE_URL to look like postgresql://user:password@host:5432/database, got ${shown(withoutPassword(url))}`,
+  );
+}
+
+/** The URL without its password, for messages and lists. */
+export function withoutPassword(url: string): string {
+  return url.replace(/(:\/\/[^:/@]*):[^@]*@/, "$1:***@");
+}

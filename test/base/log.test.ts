@@ -1,0 +1,55 @@
+import { describe, expect, test } from "vitest";
+import { jsonLogger, LOG_LEVELS, type LogLevel, silentLogger } from "../../src/base/log.ts";
+
+const METHODS = ["debug", "info", "warn", "error"] as const;
+
+function logged(level: LogLevel, write: (logger: ReturnType<typeof jsonLogger>) => void): string[] {
+  const lines: string[] = [];
+  write(jsonLogger(level, (line) => lines.push(line)));
+  return lines;
+}
+
+function logOnEach(level: LogLevel): unknown[] {
+  const lines = logged(level, (log) => {
+    for (const method of METHODS) log[method]({}, method);
+  });
+  return lines.map((line) => JSON.parse(line).level);
+}
+
+describe("the logger", () => {
+  test("writes one JSON object a line, with time, level, message and the data", () => {
+    const [line = ""] = logged("info", (log) => log.warn({ taskId: 42 }, "lease\nlost"));
+    expect(line.endsWith("\n")).toBe(true);
+    expect(line.trimEnd()).not.toContain("\n");
+    const { time, ...rest } = JSON.parse(line);
+    expect(rest).toEqual({ level: "warn", msg: "lease\nlost", taskId: 42 });
+    expect(new Date(time).toISOString()).toBe(time);
+  });
+
+  test.each(LOG_LEVELS)("at level %s writes that level and the graver ones only", (level) => {
+    expect(logOnEach(level)).toEqual(METHODS.slice(LOG_LEVELS.indexOf(level)));
+  });
+
+  test("at level silent writes nothing, not even errors", () => {
+    expect(logOnEach("silent")).toEqual([]);
+    expect(() => silentLogger.error({}, "unheard")).not.toThrow();
+  });
+
+  test("never throws for data that has no JSON, and still writes the message", () => {
+    const circle: { self?: unknown } = {};
+    circle.self = circle;
+    for (const data of [circle, { size: 12n }, { order: { toJSON: () => nothing() } }]) {
+      const lines = logged("info", (log) => log.info(data, "loaded"));
+      expect(lines.map((line) => JSON.parse(line).msg)).toEqual(["loaded"]);
+    }
+  });
+
+  test("data cannot pretend another level, time or message", () => {
+    const [line = ""] = logged("info", (log) => log.error({ level: "info", msg: "fine" }, "lost"));
+    expect(JSON.parse(line)).toMatchObject({ level: "error", msg: "lost" });
+  });
+});
+
+function nothing(): never {
+  throw new Error("no JSON");
+}

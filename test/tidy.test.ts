@@ -1,0 +1,236 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { projectFiles, ROOT } from "./support/project-files.ts";
+import * as tidy from "./support/tidy-checks.ts";
+
+const files = projectFiles();
+const typescript = files.filter((file) => file.path.endsWith(".ts"));
+const source = typescript.filter((file) => file.path.startsWith("src/"));
+const tests = typescript.filter((file) => file.path.startsWith("test/"));
+const scripts = files.filter((file) => /^(?:scripts|bench)\/.*\.[cm]?[jt]s$/.test(file.path));
+const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+const existing = new Set(files.map((file) => file.path));
+
+describe("the tree of sources is tidy:", () => {
+  test("every folder of src is a known layer", () => {
+    expect(source.length).toBeGreaterThan(0);
+    expect(tidy.unknownLayers(source)).toEqual([]);
+  });
+
+  test("imports point down the list of layers", () => {
+    expect(tidy.upwardImports(source)).toEqual([]);
+  });
+
+  test("imports name files that exist and form no cycle", () => {
+    expect(tidy.brokenImports(typescript, existing)).toEqual([]);
+    expect(tidy.importCycles(source)).toEqual([]);
+  });
+
+  test("every file of src is reached from what the package offers", () => {
+    expect(tidy.unreachableFiles(source, tidy.entriesOf(manifest))).toEqual([]);
+  });
+
+  test("no file is too long to read", () => {
+    expect(tidy.longFiles([...typescript, ...scripts])).toEqual([]);
+  });
+
+  test("only the CLI writes to stdout", () => {
+    expect(tidy.consoleLogs(source)).toEqual([]);
+  });
+
+  test("no work is left unfinished in a comment", () => {
+    expect(tidy.unfinishedWork(files)).toEqual([]);
+  });
+
+  test("no type is switched off", () => {
+    expect(tidy.anyTypes(typescript)).toEqual([]);
+  });
+
+  test("SQL stands where SQL belongs", () => {
+    expect(tidy.sqlInStrings(source)).toEqual([]);
+  });
+
+  test("no file knows a machine's paths or a registry's host", () => {
+    expect(tidy.machinePaths(files)).toEqual([]);
+    expect(tidy.registryHosts(files)).toEqual([]);
+  });
+
+  test("test names state outcomes, not wishes", () => {
+    expect(tests.length).toBeGreaterThan(0);
+    expect(tidy.wishfulTestNames(tests)).toEqual([]);
+  });
+});
+
+describe("each rule finds its own broken sample:", () => {
+  const file = (path: string, ...lines: string[]): tidy.TextFile => ({
+    path,
+    text: lines.join("\n"),
+  });
+  /** Joins parts, so that this file does not itself contain what the rules look for. */
+  const spell = (...parts: string[]): string => parts.join("");
+  const from = (target: string): string => `import { a } ${spell("fr", "om")} "${target}";`;
+
+  test("a folder that is no layer", () => {
+    expect(tidy.unknownLayers([file("src/misc/a.ts", ""), file("src/index.ts", "")])).toEqual([
+      "src/misc/a.ts",
+    ]);
+  });
+
+  test("an import upwards, in each form of import", () => {
+    const upward = file(
+      "src/base/a.ts",
+      from("../store/b.ts"),
+      `import type {\n  C,\n} ${spell("fr", "om")} "../kernel/c.ts";`,
+      spell("exp", 'ort * from "../queue/d.ts";'),
+      spell("imp", 'ort "../outbox/e.ts";'),
+      spell("const f = await imp", 'ort("../cli/f.ts");'),
+      from("../index.ts"),
+      from("./same.ts"),
+    );
+    const downward = file("src/testing/a.ts", from("../cli/b.ts"));
+    const entry = file("src/index.ts", from("./testing/a.ts"));
+    expect(tidy.upwardImports([upward, downward, entry])).toEqual([
+      "src/base/a.ts -> src/store/b.ts",
+      "src/base/a.ts -> src/kernel/c.ts",
+      "src/base/a.ts -> src/queue/d.ts",
+      "src/base/a.ts -> src/index.ts",
+      "src/base/a.ts -> src/outbox/e.ts",
+      "src/base/a.ts -> src/cli/f.ts",
+    ]);
+  });
+
+  test("an import in a comment is none", () => {
+    expect(tidy.upwardImports([file("src/base/a.ts", ` * ${from("../cli/b.ts")}`)])).toEqual([]);
+  });
+
+  test("a cycle, also behind a file that is no part of it", () => {
+    const cyclic = [
+      file("src/base/a.ts", from("./b.ts")),
+      file("src/base/b.ts", from("./c.ts")),
+      file("src/base/c.ts", from("./b.ts")),
+      file("src/base/d.ts", from("./a.ts"), from("./c.ts")),
+    ];
+    expect(tidy.importCycles(cyclic)).toEqual(["src/base/b.ts -> src/base/c.ts -> src/base/b.ts"]);
+    expect(tidy.importCycles(cyclic.slice(0, 2))).toEqual([]);
+  });
+
+  test("an import of a file that is not there", () => {
+    const a = file("src/base/a.ts", from("./b.ts"));
+    expect(tidy.brokenImports([a], new Set(["src/base/a.ts"]))).toEqual([
+      "src/base/a.ts -> src/base/b.ts",
+    ]);
+  });
+
+  test("a file that nothing reaches, though another lost file imports it", () => {
+    const tree = [
+      file("src/index.ts", from("./base/a.ts")),
+      file("src/base/a.ts", spell("await imp", 'ort("./b.ts")')),
+      file("src/base/b.ts", spell('new URL("./c.ts", imp', "ort.meta.url)")),
+      file("src/base/c.ts", ""),
+      file("src/base/lost.ts", from("./lost-too.ts")),
+      file("src/base/lost-too.ts", ""),
+    ];
+    expect(tidy.unreachableFiles(tree, ["src/index.ts"])).toEqual([
+      "src/base/lost.ts",
+      "src/base/lost-too.ts",
+    ]);
+  });
+
+  test("the entries follow bin and exports of the manifest", () => {
+    const exports = { "./testing": { types: "./dist/t.d.ts", default: "./dist/testing/index.js" } };
+    expect(tidy.entriesOf({ bin: { pawl: "./dist/cli/main.js" }, exports })).toEqual([
+      "src/index.ts",
+      "src/cli/main.ts",
+      "src/testing/index.ts",
+    ]);
+  });
+
+  test("a file of one line too many", () => {
+    const lines = (count: number): string => "x\n".repeat(count);
+    expect(tidy.longFiles([file("src/base/a.ts", lines(400))])).toEqual([]);
+    expect(tidy.longFiles([file("src/base/a.ts", lines(401))])).toEqual([
+      "src/base/a.ts: 401 lines",
+    ]);
+  });
+
+  test("output to stdout outside the CLI", () => {
+    const line = spell("console", ".log(1)");
+    const printing = [file("src/base/a.ts", line), file("src/cli/main.ts", line)];
+    expect(tidy.consoleLogs(printing)).toEqual([`src/base/a.ts:1: ${line.slice(0, -2)}`]);
+  });
+
+  test("a note of unfinished work", () => {
+    for (const word of [spell("TO", "DO"), spell("FIX", "ME")]) {
+      expect(tidy.unfinishedWork([file("a.md", "", `// ${word}: later`)])).toEqual([
+        `a.md:2: ${word}`,
+      ]);
+    }
+  });
+
+  test.each([
+    `const a: ${spell("a", "ny")} = 1`,
+    `f(a: ${spell("a", "ny")}, b)`,
+    `f(...a: ${spell("a", "ny")}[])`,
+    `a ${spell("as", " any")}`,
+  ])("a type switched off: %s", (line) => {
+    expect(tidy.anyTypes([file("src/a.ts", line)])).toHaveLength(1);
+    expect(tidy.anyTypes([file("src/a.ts", `// ${line}`)])).toEqual([]);
+    expect(tidy.anyTypes([file("src/a.ts", '"states: any of these"')])).toEqual([]);
+  });
+
+  test.each([
+    '"select now()"',
+    '"SELECT 1"',
+    "`\n  select id, name\n  from task`",
+    '"insert into task values (1)"',
+    "`update pawl.task set state = 1`",
+    `\`update ${spell("$", "{schema}")}.task as t set a = 1\``,
+    '"delete from task"',
+    "`with due as (select 1) delete`",
+    "`with recursive due (a) as materialized (select 1)`",
+    '"create table a ()"',
+  ])("SQL in a string: %s", (text) => {
+    const statement = `query(${text})`;
+    expect(tidy.sqlInStrings([file("src/kernel/a.ts", statement)])).toHaveLength(1);
+    expect(tidy.sqlInStrings([file("src/kernel/sql.ts", statement)])).toEqual([]);
+    expect(tidy.sqlInStrings([file("src/store/a.ts", statement)])).toEqual([]);
+    expect(tidy.sqlInStrings([file("src/kernel/a.ts", ` * ${statement}`)])).toEqual([]);
+  });
+
+  test.each([
+    '"select a queue"',
+    '"update the schema with `pawl migrate`"',
+    '"with a worker"',
+    '"delete what is done"',
+    '"select"',
+  ])("an English sentence is not SQL: %s", (text) => {
+    expect(tidy.sqlInStrings([file("src/kernel/a.ts", text)])).toEqual([]);
+  });
+
+  test("a path of somebody's machine, but not a path of a URL", () => {
+    for (const folder of ["work", "root", "home"]) {
+      const path = spell("/", folder, "/me");
+      expect(tidy.machinePaths([file("a.md", `see ${path}`)])).toHaveLength(1);
+      expect(tidy.machinePaths([file("a.md", `see example.com${path}`)])).toEqual([]);
+    }
+  });
+
+  test("the host of a package registry", () => {
+    const host = spell("registry.npm", "js.org");
+    expect(tidy.registryHosts([file("a.json", `"https://${host}/a"`)])).toHaveLength(1);
+    expect(tidy.registryHosts([file("a.json", '"https://github.com/a"')])).toEqual([]);
+  });
+
+  test.each([
+    ['test("', '")'],
+    ["it.each(cases)('", "')"],
+    ["describe.skip(`", "`)"],
+    ['test.each([f(1),\n])("', '")'],
+    ['test.each([{ a: 1 }])(\n  "', '")'],
+  ])("a wish as the name of a test, after %s", (start, end) => {
+    const named = (name: string): tidy.TextFile => file("test/a.test.ts", start + name + end);
+    expect(tidy.wishfulTestNames([named(spell("it sho", "uld work"))])).toHaveLength(1);
+    expect(tidy.wishfulTestNames([named("it works")])).toEqual([]);
+  });
+});
