@@ -234,7 +234,7 @@ export class Pump {
     this.#failures = 0;
     if (this.#isLost) return;
     this.#gone.push(...this.#claims.recorded(request.outcomes, request.gone));
-    const tasks = rows.filter((row) => row.part === "task");
+    const tasks = rows.filter(isTask);
     const refused = rows.length - tasks.length;
     if (refused > 0) this.#options.refused(refused);
     this.#claims.answered(request.claim, tasks.length);
@@ -259,7 +259,7 @@ export class Pump {
     }
   }
 
-  #run(row: TurnRow, claim: number): void {
+  #run(row: TaskRow, claim: number): void {
     const shard = this.#streamOfShard.get(row.shard_id);
     const handler = shard === undefined ? undefined : this.#options.handlers.get(shard.stream);
     if (shard === undefined || handler === undefined) return;
@@ -366,6 +366,12 @@ export class Pump {
   }
 }
 
+type TaskRow = TurnRow & { shard_id: number };
+
+function isTask(row: TurnRow): row is TaskRow {
+  return row.shard_id !== null;
+}
+
 function claimedTask(
   row: TurnRow,
   claim: number,
@@ -382,6 +388,5 @@ function claimedTask(
     meta: row.meta,
     ref: row.ref,
     createdAt: row.created_at,
-    runAt: row.run_at,
   };
 }

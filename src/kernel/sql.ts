@@ -1,6 +1,6 @@
 /** Every statement of the kernel: one function each, named by its verb. The work is in the migrations' functions. */
 
-import type { Executor } from "../store/executor.ts";
+import type { Executor, PreparedExecutor } from "../store/executor.ts";
 import { failuresJson, type Outcome } from "./outcome.ts";
 import type { RetrySeries } from "./retry.ts";
 
@@ -15,8 +15,8 @@ export interface TurnRequest {
 }
 
 export interface TurnRow {
-  part: "task" | "refused";
-  shard_id: number;
+  /** null: an outcome that was refused, not a task. */
+  shard_id: number | null;
   id: string;
   seq: string;
   attempt: number;
@@ -24,15 +24,15 @@ export interface TurnRow {
   meta: Record<string, unknown> | null;
   ref: string | null;
   created_at: Date;
-  run_at: Date;
-  claimed_at: Date;
 }
 
+const TURN = "select * from pawl.turn_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
 /** Settles, then claims, in one round trip. Arrays are written as text: pg's own serialization is slow for thousands. */
-export function turn(executor: Executor, request: TurnRequest): Promise<TurnRow[]> {
+export function turn(executor: PreparedExecutor, request: TurnRequest): Promise<TurnRow[]> {
   const done = request.outcomes.filter((outcome) => outcome.ok);
   const hasResults = done.some((outcome) => outcome.result !== null);
-  return executor.rows("select * from pawl.turn_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", [
+  return executor.prepared(TURN, [
     request.worker,
     array(done.map((outcome) => outcome.task.id)),
     array(done.map((outcome) => outcome.task.seq)),
@@ -54,8 +54,8 @@ export interface LookRow {
   solo: boolean;
 }
 
-export function look(executor: Executor, streams: readonly number[]): Promise<LookRow[]> {
-  return executor.rows("select * from pawl.look_v1($1)", [array(streams)]);
+export function look(executor: PreparedExecutor, streams: readonly number[]): Promise<LookRow[]> {
+  return executor.prepared("select * from pawl.look_v1($1)", [array(streams)]);
 }
 
 export interface StreamRow {

@@ -17,7 +17,6 @@ export interface ClaimedTask {
   readonly meta: Record<string, unknown> | null;
   readonly ref: string | null;
   readonly createdAt: Date;
-  readonly runAt: Date;
 }
 
 export interface TaskContext {

@@ -5,7 +5,7 @@
 
 import type { PawlError } from "../base/errors.ts";
 import { errorToJson } from "../base/json.ts";
-import type { Executor } from "../store/executor.ts";
+import type { PreparedExecutor } from "../store/executor.ts";
 import { isDataFault, translateDatabaseError } from "../store/sqlstate.ts";
 import type { Outcome } from "./outcome.ts";
 import { type TurnRequest, type TurnRow, turn } from "./sql.ts";
@@ -27,7 +27,10 @@ export class TurnFailed extends Error {
 }
 
 /** @throws TurnFailed */
-export async function settleAndClaim(executor: Executor, request: TurnRequest): Promise<TurnRow[]> {
+export async function settleAndClaim(
+  executor: PreparedExecutor,
+  request: TurnRequest,
+): Promise<TurnRow[]> {
   try {
     return await turn(executor, request);
   } catch (thrown) {
@@ -40,7 +43,7 @@ export async function settleAndClaim(executor: Executor, request: TurnRequest): 
 }
 
 async function settleApart(
-  executor: Executor,
+  executor: PreparedExecutor,
   request: TurnRequest,
   outcomes: readonly Outcome[],
   fault: PawlError,
@@ -55,7 +58,7 @@ async function settleApart(
 }
 
 async function settleHalf(
-  executor: Executor,
+  executor: PreparedExecutor,
   request: TurnRequest,
   outcomes: readonly Outcome[],
   isLastResort: boolean,

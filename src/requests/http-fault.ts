@@ -3,6 +3,7 @@
  * have seen the request: `sent: "no"` only when not one byte of it was written.
  */
 
+import { errors } from "undici";
 import { PawlError } from "../base/errors.ts";
 import { maskUrl } from "./mask-url.ts";
 
@@ -47,8 +48,6 @@ const REASON_BY_CODE: Record<string, HttpFaultReason> = {
   ENETUNREACH: "unreachable",
   EADDRNOTAVAIL: "unreachable",
   UND_ERR_HEADERS_OVERFLOW: "headers_too_large",
-  HPE_HEADER_OVERFLOW: "headers_too_large",
-  UND_ERR_HTTP_PARSER: "protocol",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "protocol",
   UND_ERR_INVALID_ARG: "invalid",
   UND_ERR_NOT_SUPPORTED: "invalid",
@@ -86,7 +85,8 @@ export function httpFault(fault: HttpFault): PawlError {
 export function faultReason(error: unknown): HttpFaultReason {
   const code = errorCode(error);
   if (TLS_CODE.test(code)) return "tls";
-  if (code.startsWith("HPE_") && code !== "HPE_HEADER_OVERFLOW") return "protocol";
+  // Its own code is not always set.
+  if (error instanceof errors.HTTPParserError) return "protocol";
   return REASON_BY_CODE[code] ?? "other";
 }
 

@@ -3,3 +3,8 @@
 export interface Executor {
   rows<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 }
+
+/** Statements that are sent thousands of times: named prepared ones where the connection allows them. */
+export interface PreparedExecutor extends Executor {
+  prepared<Row>(text: string, values: readonly unknown[]): Promise<Row[]>;
+}

@@ -3,15 +3,18 @@
  * Statements are written for the schema `pawl`; another name is put in where they are sent.
  */
 
+import { createHash } from "node:crypto";
 import pg from "pg";
 import { PawlError, shown } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/log.ts";
-import type { Executor } from "./executor.ts";
+import type { PreparedExecutor } from "./executor.ts";
 import { translateDatabaseError } from "./sqlstate.ts";
 import { type OwnTransaction, ownTransaction } from "./transaction.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const POOL_MAX_DEFAULT = 10;
+/** invalid_sql_statement_name, duplicate_prepared_statement */
+const NAME_NOT_KEPT = /^(26000|42P05)$/;
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,40}$/;
 
 export interface StoreOptions {
@@ -23,7 +26,7 @@ export interface StoreOptions {
   log?: Logger;
 }
 
-export interface Store extends Executor {
+export interface Store extends PreparedExecutor {
   readonly schema: string;
   readonly url: string;
   /** The statement with the schema's real name in it. */
@@ -67,8 +70,39 @@ export function openStore(options: StoreOptions): Store {
     url,
     render,
     rows,
+    prepared: preparedStatements(pool, render, rows),
     transaction: (work) => inTransaction(pool, render, work),
     close: () => pool.end(),
+  };
+}
+
+/**
+ * Named prepared statements, until the server says that it does not know one: then a pooler shares its connections
+ * (PgBouncer in transaction mode), the statement did not run, and names are not used any more.
+ */
+function preparedStatements(
+  pool: pg.Pool,
+  render: (text: string) => string,
+  plain: PreparedExecutor["rows"],
+): PreparedExecutor["prepared"] {
+  const names = new Map<string, string>();
+  let areNamesKept = true;
+  return async <Row>(text: string, values: readonly unknown[]): Promise<Row[]> => {
+    if (!areNamesKept) return plain(text, values);
+    let name = names.get(text);
+    if (name === undefined) {
+      name = `pawl_${createHash("sha256").update(render(text)).digest("hex").slice(0, 16)}`;
+      names.set(text, name);
+    }
+    try {
+      const result = await pool.query({ name, text: render(text), values: values as unknown[] });
+      return result.rows as Row[];
+    } catch (thrown) {
+      const error = translateDatabaseError(thrown);
+      if (!NAME_NOT_KEPT.test(String(error.data.sqlstate))) throw error;
+      areNamesKept = false;
+      return plain(text, values);
+    }
   };
 }
 

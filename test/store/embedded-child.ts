@@ -8,7 +8,10 @@ import { startEmbedded } from "../../src/store/embedded/index.ts";
 
 const [what = "", dir = ""] = process.argv.slice(2);
 
-if (what === "lock") {
+if (what === "wait") {
+  print({ waiting: true });
+  await forever();
+} else if (what === "lock") {
   await withFolderLock(dir, async () => {
     print({ locked: true });
     await forever();

@@ -1,17 +1,15 @@
 import { chown, cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { jsonLogger } from "../../src/base/log.ts";
 import { socketPath } from "../../src/store/embedded/address.ts";
 import { embeddedStatus, startEmbedded, stopEmbedded } from "../../src/store/embedded/index.ts";
 import { processState } from "../../src/store/embedded/pid-file.ts";
-import { childProcess, newDir, query, until } from "./embedded-fixtures.ts";
-
-const environment = { ...process.env };
+import { childProcess, isRoot, newDir, query, until } from "./embedded-fixtures.ts";
 
 afterEach(() => {
-  process.env = { ...environment };
+  vi.unstubAllEnvs();
 });
 
 function socketDirOf(url: string): string {
@@ -53,7 +51,9 @@ test("a pid file that names another program does not keep the server from starti
   const pidFile = path.join(first.dataDir, "postmaster.pid");
   const text = await readFile(pidFile, "utf8");
   await stopEmbedded({ dir });
-  const stranger = childProcess("lock", path.dirname(dir));
+  // of the server's user: PostgreSQL itself takes such a process for another server
+  const { uid, gid } = await stat(first.dataDir);
+  const stranger = childProcess("wait", dir, isRoot ? { uid, gid, cwd: "/" } : {});
   await stranger.line;
   await writeFile(pidFile, text.replace(/^\d+/, String(stranger.process.pid)));
 
@@ -107,7 +107,7 @@ test("the socket path stays short in a deep temporary directory and a deep proje
   const dir = await newDir();
   const deep = path.join(path.dirname(dir), ...Array.from({ length: 12 }, () => "deeply-nested"));
   await mkdir(deep, { recursive: true });
-  process.env.TMPDIR = deep;
+  vi.stubEnv("TMPDIR", deep);
   expect(os.tmpdir()).toBe(deep);
   const server = await startEmbedded({ dir });
 
@@ -120,7 +120,6 @@ test("a folder of another user under the socket's name is not used", async () =>
   const server = await startEmbedded({ dir });
   const usual = socketDirOf(server.url);
   await stopEmbedded({ dir });
-  await rm(usual, { recursive: true });
   await mkdir(usual, { mode: 0o777 }); // not private
   const next = await startEmbedded({ dir });
   await rm(usual, { recursive: true });
@@ -130,23 +129,22 @@ test("a folder of another user under the socket's name is not used", async () =>
 
 test("a locale that the machine does not have and variables for another server change nothing", async () => {
   const dir = await newDir();
-  Object.assign(process.env, {
-    LANG: "xx_YY.UTF-8",
-    LC_CTYPE: "xx_YY.UTF-8",
-    PGDATA: "/nowhere",
-    PGHOST: "nowhere.invalid",
-    PGPORT: "1",
-    PGSSLMODE: "require",
-    PGOPTIONS: "-c nothing=1",
-  });
+  vi.stubEnv("LANG", "xx_YY.UTF-8");
+  vi.stubEnv("LC_CTYPE", "xx_YY.UTF-8");
+  vi.stubEnv("PGDATA", "/nowhere");
+  vi.stubEnv("PGHOST", "nowhere.invalid");
+  vi.stubEnv("PGPORT", "1");
+  vi.stubEnv("PGSSLMODE", "require");
+  vi.stubEnv("PGOPTIONS", "-c nothing=1");
   const server = await startEmbedded({ dir });
+  vi.stubEnv("PGOPTIONS", undefined);
 
   expect(await query(server.url, "show lc_messages")).toEqual([{ lc_messages: "C" }]);
 });
 
 test("without programs for the platform the error names DATABASE_URL and what was tried", async () => {
   const dir = await newDir();
-  process.env.PAWL_POSTGRES_BIN = path.join(path.dirname(dir), "empty");
+  vi.stubEnv("PAWL_POSTGRES_BIN", path.join(path.dirname(dir), "empty"));
 
   await expect(startEmbedded({ dir })).rejects.toMatchObject({
     code: "embedded_unavailable",
@@ -184,6 +182,7 @@ test("settings that could smuggle lines into the configuration are refused", asy
   await expect(
     startEmbedded({ dir, settings: { work_mem: "4MB'\nfsync = off" } }),
   ).rejects.toMatchObject({ code: "invalid_option" });
+  expect(await readdir(path.dirname(dir))).toEqual([]);
 });
 
 test("settings of the caller win, and quotes in them are kept", async () => {

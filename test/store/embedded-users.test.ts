@@ -13,18 +13,20 @@ import {
 } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { type Binaries, findBinaries } from "../../src/store/embedded/binaries.ts";
 import { startEmbedded, stopEmbedded } from "../../src/store/embedded/index.ts";
 import { findPackage, runnablePackage } from "../../src/store/embedded/package-binaries.ts";
 import { choosePlace, makeDir, type Place } from "../../src/store/embedded/place.ts";
 import { childProcess, isRoot, NOBODY, newDir, query } from "./embedded-fixtures.ts";
 
+/** Known on every unix. */
+const DAEMON = 1;
+const UNKNOWN = 12_345;
 const packageRoot = await findPackage();
-const environment = { ...process.env };
 
 afterEach(() => {
-  process.env = { ...environment };
+  vi.unstubAllEnvs();
 });
 
 /** The package as archives hold it: without links. */
@@ -65,7 +67,7 @@ test.runIf(isRoot)(
       `${path.dirname(server.dataDir)}\n`,
     );
     expect(await query(again.url, "select answer from kept")).toEqual([{ answer: 42 }]);
-    await expect(promisify(execFile)("ls", [server.dataDir], { uid: 65_533 })).rejects.toThrow(
+    await expect(promisify(execFile)("ls", [server.dataDir], { uid: UNKNOWN })).rejects.toThrow(
       "denied",
     );
   },
@@ -75,12 +77,31 @@ test.runIf(isRoot)(
   "root in somebody's folder runs the server as that somebody, who can use it then",
   async () => {
     const dir = await newDir();
-    await chown(path.dirname(dir), 12_345, 12_345);
+    await chown(path.dirname(dir), DAEMON, DAEMON);
     const server = await startEmbedded({ dir });
 
-    expect((await stat(server.dataDir)).uid).toBe(12_345);
+    expect((await stat(server.dataDir)).uid).toBe(DAEMON);
   },
 );
+
+test.runIf(isRoot)(
+  "root in the folder of a user that the system does not know runs the server as nobody",
+  async () => {
+    const dir = await newDir();
+    await chown(path.dirname(dir), UNKNOWN, UNKNOWN);
+    const server = await startEmbedded({ dir });
+
+    expect((await stat(server.dataDir)).uid).toBe(NOBODY);
+  },
+);
+
+test.runIf(isRoot)("a process whose user has no name is told what to do", async () => {
+  const dir = await newDir();
+  await chown(path.dirname(dir), UNKNOWN, UNKNOWN);
+  const user = childProcess("hold", dir, { uid: UNKNOWN, gid: UNKNOWN, cwd: "/" });
+
+  await expect(user.line).rejects.toThrow(/give this user an entry in .etc.passwd/);
+});
 
 test.runIf(isRoot)("a user without rights starts and shares a server of its own", async () => {
   const dir = await newDir();
@@ -106,7 +127,7 @@ test.runIf(isRoot)(
     const dir = await newDir();
     await startEmbedded({ dir });
     await chmod(dir, 0o777); // may take the lock
-    const user = childProcess("hold", dir, { uid: 12_345, gid: 12_345, cwd: "/" });
+    const user = childProcess("hold", dir, { uid: UNKNOWN, gid: UNKNOWN, cwd: "/" });
 
     await expect(user.line).rejects.toThrow(/embedded_failed/);
   },
@@ -137,7 +158,7 @@ test.runIf(packageRoot && isRoot)(
     expect(copied.startsWith(place.home)).toBe(true);
     expect(await runnablePackage(root, place)).toBe(copied);
     expect((await stat(copied)).ino).toBe(ino);
-    process.env.PAWL_POSTGRES_BIN = copied;
+    vi.stubEnv("PAWL_POSTGRES_BIN", copied);
     expect(await startEmbedded({ dir: place.dir })).toMatchObject({ startedHere: true });
   },
 );

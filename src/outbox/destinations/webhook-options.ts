@@ -58,27 +58,33 @@ export function webhookUrl(text: string): URL {
 }
 
 function badUrl(text: string, problem: string, remedy: string): PawlError {
-  const url = typeof text === "string" ? maskUrl(text) : shown(text);
+  const url = URL.canParse(text) ? maskUrl(text) : shownRaw(text);
   return new PawlError("invalid_url", `webhook destination: the URL ${url} ${problem}; ${remedy}`, {
     data: { option: "url", url },
   });
+}
+
+/** What cannot be parsed cannot be masked part by part: all before an `@` and after a `?` is left out. */
+function shownRaw(text: unknown): string {
+  if (typeof text !== "string") return `(of type ${typeof text})`;
+  return shown(text.replace(/[?#].*$/s, "").replace(/^.*@/s, "***@"));
 }
 
 /** Names in lower case. @throws PawlError `invalid_option` naming the header */
 export function customHeaders(
   headers: Record<string, string | SecretRef>,
 ): Record<string, string | SecretRef> {
-  const checked: Record<string, string | SecretRef> = {};
+  const checked = new Map<string, string | SecretRef>();
   for (const [given, value] of Object.entries(headers)) {
     const name = given.toLowerCase();
     if (!HEADER_NAME.test(name)) throw badHeader(given, "is not the name of a header");
     if (RESERVED.has(name) || RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix))) {
       throw badHeader(given, "is set by Pawl and cannot be replaced; remove it");
     }
-    if (name in checked) throw badHeader(given, "is given twice; keep one");
-    checked[name] = isSecretRef(value) ? value : headerValue(given, value);
+    if (checked.has(name)) throw badHeader(given, "is given twice; keep one");
+    checked.set(name, isSecretRef(value) ? value : headerValue(given, value));
   }
-  return checked;
+  return Object.fromEntries(checked);
 }
 
 /** The values to send, those of environment variables included. */

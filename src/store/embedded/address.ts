@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { chmod, lstat, mkdir } from "node:fs/promises";
+import { chmod, lstat, mkdir, rmdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -22,6 +22,7 @@ const LOOPBACK = "127.0.0.1";
 const SOCKET_PORT = 5432;
 const SOCKET_PATH_BYTES_MAX = 103;
 const NAMES_MAX = 5;
+const NAME = /^pawl-[0-9a-f]{10}(-\d)?$/;
 
 export const usesSocket: boolean = process.platform !== "win32";
 
@@ -71,6 +72,11 @@ async function makeSocketFolder({ dataDir, runAs }: Place): Promise<string> {
     `embedded PostgreSQL: no private folder for its socket could be made in ${os.tmpdir()}, /tmp or /var/tmp; make one of them writable, or set DATABASE_URL to a server`,
     { data: { temporaryDir: os.tmpdir(), dataDir } },
   );
+}
+
+/** After a stop; only ours, and only when it is empty. */
+export async function removeSocketFolder({ socketDir }: PidFile): Promise<void> {
+  if (NAME.test(path.basename(socketDir))) await rmdir(socketDir).catch(() => undefined);
 }
 
 function isTooLong(folder: string): boolean {

@@ -38,14 +38,18 @@ export async function dataMajor(dataDir: string): Promise<number | undefined> {
 }
 
 /** To be called under the lock, when there is no complete data folder. */
-export async function makeDataFolder(place: Place, binaries: Binaries, log: Logger): Promise<void> {
+export async function makeDataFolder(
+  place: Place,
+  binaries: Binaries,
+  { isDurable, log }: { isDurable: boolean; log: Logger },
+): Promise<void> {
   await removeUnfinished(place.home);
   await moveAside(place.dataDir, log);
   const unfinished = await mkdtemp(path.join(place.home, UNFINISHED));
   try {
     await giveTo(place.runAs, unfinished);
     await chmod(unfinished, 0o700);
-    await runInitdb(place, binaries, unfinished);
+    await runInitdb(place, binaries, [...(isDurable ? [] : ["--no-sync"]), "-D", unfinished]);
     await appendFile(
       path.join(unfinished, "postgresql.conf"),
       `\ninclude_if_exists = '${SETTINGS_FILE}'\n`,
@@ -59,20 +63,27 @@ export async function makeDataFolder(place: Place, binaries: Binaries, log: Logg
   log.info({ dataDir: place.dataDir, version: binaries.version }, "embedded data folder made");
 }
 
-async function runInitdb(place: Place, binaries: Binaries, folder: string): Promise<void> {
+async function runInitdb(place: Place, binaries: Binaries, how: string[]): Promise<void> {
   const auth = usesSocket
     ? ["-A", "trust"]
     : ["-A", "scram-sha-256", "--pwfile", await makePassword(place)];
-  const args = ["-D", folder, "-U", ROLE, "-E", "UTF8", "--locale=C", "--data-checksums", ...auth];
+  const args = [...how, "-U", ROLE, "-E", "UTF8", "--locale=C", "--data-checksums", ...auth];
   const { code, output } = await runCommand(programPath(binaries, "initdb"), args, {
     runAs: place.runAs,
   });
   if (code === 0) return;
   throw new PawlError(
     "embedded_failed",
-    `embedded PostgreSQL: initdb could not make a data folder in ${place.home}: ${output.split("\n").slice(-10).join("\n")}`,
+    `embedded PostgreSQL: initdb could not make a data folder in ${place.home}: ${output.split("\n").slice(-10).join("\n")}${hintFor(output)}`,
     { data: { home: place.home, exitCode: code ?? null } },
   );
+}
+
+function hintFor(output: string): string {
+  if (/could not look up effective user ID/.test(output)) {
+    return "; give this user an entry in /etc/passwd, or run as another user, or set DATABASE_URL to a server";
+  }
+  return "";
 }
 
 async function makePassword(place: Place): Promise<string> {

@@ -6,7 +6,7 @@
 import { chmod, open, rename, stat } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../../base/errors.ts";
-import { makeAddress } from "./address.ts";
+import { makeAddress, removeSocketFolder } from "./address.ts";
 import { type Binaries, defaultSearch, findBinaries, programPath } from "./binaries.ts";
 import { runCommand } from "./command.ts";
 import { dataMajor } from "./data-folder.ts";
@@ -68,7 +68,10 @@ export async function stopServer(place: Place, pidFile: PidFile): Promise<void> 
   const deadline = Date.now() + STOP_MS_MAX;
   while (Date.now() < deadline) {
     const state = await processState(pidFile.pid, place.dataDir);
-    if (state !== "ours" && state !== "unknown") return;
+    if (state !== "ours" && state !== "unknown") {
+      await removeSocketFolder(pidFile);
+      return;
+    }
     await wait(POLL_MS);
   }
   throw new PawlError(

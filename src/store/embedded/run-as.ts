@@ -1,6 +1,6 @@
 /**
- * Whom the server runs as. PostgreSQL refuses root, so root hands it to the owner of the folder,
- * or to `nobody` where that owner is root too. Everybody else runs it as themselves.
+ * Whom the server runs as. PostgreSQL refuses root, so root hands it to the owner of the folder, or to `nobody`
+ * where that owner is root too, or unknown to the system: initdb wants a name. Everybody else runs it as themselves.
  */
 
 import { chown, mkdir, readFile, rm, stat } from "node:fs/promises";
@@ -14,8 +14,8 @@ export async function chooseRunAs(dataDir: string, dir: string): Promise<RunAs |
   if (process.getuid?.() !== 0) return undefined;
   return (
     (await ownerUnlessRoot(dataDir)) ??
-    (await ownerUnlessRoot(dir)) ??
-    (await ownerUnlessRoot(path.dirname(dir))) ??
+    (await knownOwner(dir)) ??
+    (await knownOwner(path.dirname(dir))) ??
     (await nobody())
   );
 }
@@ -23,6 +23,13 @@ export async function chooseRunAs(dataDir: string, dir: string): Promise<RunAs |
 async function ownerUnlessRoot(file: string): Promise<RunAs | undefined> {
   const found = await stat(file).catch(() => undefined);
   return found === undefined || found.uid === 0 ? undefined : { uid: found.uid, gid: found.gid };
+}
+
+async function knownOwner(file: string): Promise<RunAs | undefined> {
+  const owner = await ownerUnlessRoot(file);
+  if (owner === undefined) return undefined;
+  const { code } = await runCommand("id", ["-un", String(owner.uid)], { runAs: undefined });
+  return code === 0 ? owner : undefined;
 }
 
 async function nobody(): Promise<RunAs> {

@@ -30,6 +30,18 @@ const SETTINGS = {
   log_checkpoints: "off",
 } satisfies Record<string, string>;
 
+/** @throws PawlError `invalid_option` for what would not be one line of a configuration file */
+export function checkSettings(settings: Record<string, string>): void {
+  for (const [name, value] of Object.entries(settings)) {
+    if (/^[a-z_][a-z0-9_.]*$/i.test(name) && !/[\r\n\0]/.test(value)) continue;
+    throw new PawlError(
+      "invalid_option",
+      `expected \`settings\` to be names and one-line values of PostgreSQL settings, got ${shown({ [name]: value })}`,
+      { data: { option: "settings", name } },
+    );
+  }
+}
+
 export async function writeSettings(
   place: Place,
   address: Address,
@@ -57,13 +69,5 @@ function listening({ host, port }: Address): Record<string, string> {
 }
 
 function settingLine(name: string, value: string): string {
-  if (!/^[a-z_][a-z0-9_.]*$/i.test(name) || /[\r\n]/.test(value)) {
-    throw new PawlError(
-      "invalid_option",
-      `expected \`settings\` to be names and one-line values of PostgreSQL settings, got ${shown({ [name]: value })}`,
-      { data: { option: "settings", name } },
-    );
-  }
-  const quoted = value.replaceAll("\\", "\\\\").replaceAll("'", "''");
-  return `${name} = '${quoted}'`;
+  return `${name} = '${value.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`;
 }

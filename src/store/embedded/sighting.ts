@@ -81,6 +81,7 @@ async function ask(
     database: "postgres", // not ours: this connection must never block a drop or a copy of that
     ssl: false,
     application_name: PROBE_NAME,
+    options: "-c statement_timeout=0", // says nothing, but keeps a `PGOPTIONS` meant for another server away
     connectionTimeoutMillis: ANSWER_MS_MAX,
     query_timeout: ANSWER_MS_MAX,
   });

@@ -1,7 +1,4 @@
-/**
- * Finds the running server of our folder, or starts it; whoever comes second gets the first one's server.
- * Each user holds one idle connection until it releases the server or dies: PostgreSQL itself so counts the users.
- */
+/** Finds the running server of our folder, or starts it; whoever comes second gets the first one's server. */
 
 import { access } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
@@ -12,17 +9,17 @@ import { addressOf, DATABASE, socketPath } from "./address.ts";
 import { type Binaries, defaultSearch, findBinaries } from "./binaries.ts";
 import { dataMajor, makeDataFolder } from "./data-folder.ts";
 import { withFolderLock } from "./folder-lock.ts";
+import { type EmbeddedServer, handleOf } from "./handle.ts";
 import { launch, logTail, stopServer } from "./launch.ts";
 import { type PidFile, removeStalePidFile } from "./pid-file.ts";
 import { choosePlace, embeddedDir, makeDir, type Place } from "./place.ts";
+import { checkSettings } from "./settings.ts";
 import { type AnsweringServer, lookForServer, type SilentServer } from "./sighting.ts";
-import { errorCodeOf } from "./system-error.ts";
+import { asEmbeddedError, errorCodeOf } from "./system-error.ts";
 
 /** Recovery after a crash is counted in. */
 const READY_MS_MAX = 150_000;
 const POLL_MS = 30;
-/** How long a connection that was just closed may still be seen by the server. */
-const LEAVING_MS_MAX = 1_000;
 
 export interface StartOptions {
   /** `PAWL_DIR`, else `.pawl` in the working directory. */
@@ -32,18 +29,6 @@ export interface StartOptions {
   settings?: Record<string, string>;
 }
 
-export interface EmbeddedServer {
-  /** Of the database `pawl`, as a superuser; for node-postgres and libpq. */
-  url: string;
-  dataDir: string;
-  pid: number;
-  version: string;
-  /** False when it was running already. */
-  startedHere: boolean;
-  /** Stops the server if this call started it and nobody else is connected; otherwise leaves it running. */
-  release(): Promise<void>;
-}
-
 /**
  * The server outlives this process unless it is released, and the process may end without releasing it.
  *
@@ -51,13 +36,13 @@ export interface EmbeddedServer {
  */
 export async function startEmbedded(options: StartOptions = {}): Promise<EmbeddedServer> {
   const { log = silentLogger, settings = {} } = options;
+  checkSettings(settings);
   return asEmbeddedError(async () => {
     const dir = await makeDir(embeddedDir(options.dir));
     return withFolderLock(dir, async () => {
       const place = await choosePlace(dir);
       const { server, startedHere } = await findOrLaunch(place, settings, log);
       await ensureDatabase(server.client);
-      letProcessEnd(server.client, true);
       return handleOf(place, server, startedHere);
     });
   });
@@ -80,17 +65,22 @@ async function findOrLaunch(
     if (sighting.kind === "stale" && sighting.mayRemove) {
       await removeStalePidFile(place.dataDir, sighting.pidFile.pid);
     }
-    const result = await launch(place, await readyData(place, log), settings);
+    const result = await launch(place, await readyData(place, settings, log), settings);
     startedHere = result === "started";
     log.debug({ dataDir: place.dataDir, result }, "embedded server launched");
     if (result === "busy") await waitUntil(place, deadline);
   }
 }
 
-async function readyData(place: Place, log: Logger): Promise<Binaries> {
+async function readyData(
+  place: Place,
+  settings: Record<string, string>,
+  log: Logger,
+): Promise<Binaries> {
   const major = await dataMajor(place.dataDir);
   const binaries = await findBinaries(place, major, await defaultSearch());
-  if (major === undefined) await makeDataFolder(place, binaries, log);
+  const isDurable = settings.fsync !== "off";
+  if (major === undefined) await makeDataFolder(place, binaries, { isDurable, log });
   return binaries;
 }
 
@@ -119,10 +109,11 @@ async function waitOrRepair(
   await stopServer(place, pidFile);
 }
 
-/** Waiting does not help against a closed folder or a refused login. */
+/** Waiting helps while it starts, stops or is full, but not against a closed folder or a refused login. */
 function isFinal(error: unknown): boolean {
   const code = errorCodeOf(error) ?? "";
-  return code === "EACCES" || code === "EPERM" || code.startsWith("28");
+  if (code === "EACCES" || code === "EPERM") return true;
+  return /^\d/.test(code) && !/^(57P0[123]|53300|08)/.test(code);
 }
 
 async function isThereForServer({ pid }: PidFile, socket: string): Promise<boolean> {
@@ -159,68 +150,4 @@ async function ensureDatabase(client: Client): Promise<void> {
     DATABASE,
   ]);
   if (rowCount === 0) await client.query(`create database ${DATABASE}`);
-}
-
-function handleOf(place: Place, server: AnsweringServer, startedHere: boolean): EmbeddedServer {
-  const { client, pidFile, url, version } = server;
-  const { pid } = pidFile;
-  let released: Promise<void> | undefined;
-  const release = async () => {
-    letProcessEnd(client, false); // else a process with nothing else to do ends before the goodbye
-    await client.end().catch(() => undefined);
-    if (startedHere) {
-      await asEmbeddedError(() => withFolderLock(place.dir, () => stopIfUnused(place, pid)));
-    }
-  };
-  return {
-    url,
-    dataDir: place.dataDir,
-    pid,
-    version,
-    startedHere,
-    release: () => {
-      released ??= release();
-      return released;
-    },
-  };
-}
-
-/** node-postgres has both methods; its types do not list them. */
-function letProcessEnd(client: Client & { ref?: () => void; unref?: () => void }, may: boolean) {
-  if (may) client.unref?.();
-  else client.ref?.();
-}
-
-async function stopIfUnused(place: Place, pid: number): Promise<void> {
-  const sighting = await lookForServer(place);
-  if (sighting.kind !== "answering") return;
-  const isUnused = sighting.pidFile.pid === pid && (await hasNoOthers(sighting.client));
-  await sighting.client.end();
-  if (isUnused) await stopServer(place, sighting.pidFile);
-}
-
-async function hasNoOthers(client: Client): Promise<boolean> {
-  const deadline = Date.now() + LEAVING_MS_MAX;
-  for (;;) {
-    const { rowCount } = await client.query(
-      `select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`,
-    );
-    if (rowCount === 0) return true;
-    if (Date.now() > deadline) return false;
-    await wait(POLL_MS);
-  }
-}
-
-/** What the system refuses (no space, no permission) becomes an error of ours, with the cause kept. */
-export async function asEmbeddedError<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof PawlError) throw error;
-    throw new PawlError(
-      "embedded_failed",
-      `embedded PostgreSQL: ${toError(error).message}; set PAWL_DIR to a folder on a local disk that you own, or DATABASE_URL to a server`,
-      { cause: error },
-    );
-  }
 }

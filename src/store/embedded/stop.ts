@@ -8,7 +8,7 @@ import { withFolderLock } from "./folder-lock.ts";
 import { stopServer } from "./launch.ts";
 import { embeddedDir, findPlace, type Place } from "./place.ts";
 import { lookForServer } from "./sighting.ts";
-import { asEmbeddedError } from "./start.ts";
+import { asEmbeddedError } from "./system-error.ts";
 
 const DISCOVERY_MS_MAX = 10_000;
 const POLL_MS = 50;

@@ -6,14 +6,15 @@
 -- Lock order: the worker's advisory lock -> tasks -> claims -> one shard. Rescue takes a dead worker's lock
 -- exclusively first, so a turn and a rescue of the same worker never meet in the middle.
 
-create function pawl.worker_lock(p_worker int) returns bigint
-language sql immutable as $$ select hashtextextended('pawl.worker ' || p_worker, 0) $$;
+-- The lock of a worker is (class, worker id); the class is "pawl" in ASCII, apart from anybody else's keys.
+create function pawl.worker_locks() returns int
+language sql immutable as $$ select 1885434732 $$;
 
 -- A worker that slept through its lease writes nothing.
 create function pawl.require_lease(p_worker int) returns void
 language plpgsql volatile as $$
 begin
-  perform pg_advisory_xact_lock_shared(pawl.worker_lock(p_worker));
+  perform pg_advisory_xact_lock_shared(pawl.worker_locks(), p_worker);
   perform 1 from pawl.worker w where w.id = p_worker and w.ended_at is null and w.lease_until > pawl.now();
   if not found then
     raise exception 'worker %: lease lost', p_worker using errcode = 'PW001',
@@ -151,7 +152,7 @@ end $$;
 -- The claim is one row for the whole batch; no task row is touched.
 create function pawl.claim_v1(p_worker int, p_claim bigint, p_limit int, p_shards int[], p_solo boolean)
 returns table (shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb, ref text,
-  created_at timestamptz, run_at timestamptz, claimed_at timestamptz)
+  created_at timestamptz)
 language plpgsql volatile as $$
 #variable_conflict use_column
 declare
@@ -178,7 +179,7 @@ begin
     insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
     select p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), v_seqs;
     return query
-    select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at, t.run_at, pawl.now()
+    select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at
       from pawl.task t
      where t.shard_id = v_shard.id and t.state = 'ready'
        and t.seq between v_seqs[1] and v_seqs[cardinality(v_seqs)] and t.seq = any (v_seqs)
@@ -232,36 +233,35 @@ begin
   return v_seqs;
 end $$;
 
--- One turn. Rows with part 'refused' are outcomes that came too late; rows with part 'task' are the new claim.
+-- One turn. A row without a shard is an outcome that came too late and was refused; the others are the new claim.
 create function pawl.turn_v1(p_worker int, p_ids bigint[], p_seqs bigint[], p_claims bigint[], p_results text[],
   p_failures jsonb, p_gone bigint[], p_claim bigint, p_limit int, p_shards int[], p_solo boolean)
-returns table (part text, shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb,
-  ref text, created_at timestamptz, run_at timestamptz, claimed_at timestamptz)
+returns table (shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb, ref text,
+  created_at timestamptz)
 language plpgsql volatile
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
   perform pawl.require_lease(p_worker);
-  if cardinality(p_ids) > 0 or p_failures is not null then
+  if p_ids <> '{}' or p_failures is not null then
     return query
-    select 'refused', null::int, s.id, s.seq, null::smallint, null::jsonb, null::jsonb, null, null::timestamptz,
-           null::timestamptz, null::timestamptz
+    select null::int, s.id, s.seq, null::smallint, null::jsonb, null::jsonb, null, null::timestamptz
       from pawl.settle_v1(p_worker, p_ids, p_seqs, p_claims, p_results, p_failures) s;
   end if;
-  if cardinality(p_gone) > 0 then
+  if p_gone <> '{}' then
     delete from pawl.claim c where c.worker_id = p_worker and c.no = any (p_gone);
   end if;
-  if p_limit > 0 and cardinality(p_shards) > 0 then
-    return query
-    select 'task', k.shard_id, k.id, k.seq, k.attempt, k.payload, k.meta, k.ref, k.created_at, k.run_at, k.claimed_at
-      from pawl.claim_v1(p_worker, p_claim, p_limit, p_shards, p_solo) k;
+  if p_limit > 0 then
+    return query select * from pawl.claim_v1(p_worker, p_claim, p_limit, p_shards, p_solo);
   end if;
 end $$;
 
 -- The shards of these streams that have something to claim, or whose sweep is due. Reads only.
 create function pawl.look_v1(p_streams int[]) returns table (shard_id int, stream_id int, priority smallint, solo boolean)
 language sql stable
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
   select s.id, s.stream_id, s.priority, s.solo from pawl.shard s
    where s.stream_id = any (p_streams)
      and (exists (select 1 from pawl.task t where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor)

@@ -16,11 +16,12 @@ $$;
 -- Gives unsettled tasks of these claims back, uncounted, in their old order; the claims go.
 create function pawl.give_back_v1(p_worker int, p_claims bigint[]) returns int
 language plpgsql volatile
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_count int;
 begin
-  perform pg_advisory_xact_lock_shared(pawl.worker_lock(p_worker));
+  perform pg_advisory_xact_lock_shared(pawl.worker_locks(), p_worker);
   perform pg_current_xact_id(); -- before the first seq
   with held as materialized (
     select t.id, t.seq from pawl.claim c cross join lateral unnest(c.seqs) u (seq)
@@ -43,12 +44,13 @@ end $$;
 create function pawl.heartbeat_v1(p_worker int, p_known bigint[], p_next bigint, p_running int, p_refused int, p_tally jsonb)
 returns table (stop_requested boolean, orphans int)
 language plpgsql volatile
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_stop boolean;
   v_orphans bigint[];
 begin
-  perform pg_advisory_xact_lock_shared(pawl.worker_lock(p_worker)); -- before the worker's row, as rescue does
+  perform pg_advisory_xact_lock_shared(pawl.worker_locks(), p_worker); -- before the worker's row, as rescue does
   update pawl.worker w
      set heartbeat_at = pawl.now(), lease_until = pawl.now() + pawl.lease_length(), running = p_running,
          refused = w.refused + p_refused
@@ -78,7 +80,8 @@ $$;
 -- A worker that stops in good order gives back what it still holds.
 create function pawl.end_worker_v1(p_worker int) returns int
 language plpgsql volatile
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_count int;
 begin
@@ -93,7 +96,8 @@ end $$;
 -- policy's delay is cut to 3 s: a lost task runs again within 15 s. Lost tasks are claimed alone next time.
 create function pawl.rescue_v1() returns table (worker_id int, tasks int)
 language plpgsql volatile
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   v_worker int;
@@ -104,7 +108,7 @@ begin
     select w.id from pawl.worker w
      where w.ended_at is null and w.lease_until <= pawl.now() order by w.id limit 10
   loop
-    continue when not pg_try_advisory_xact_lock(pawl.worker_lock(v_worker));
+    continue when not pg_try_advisory_xact_lock(pawl.worker_locks(), v_worker);
     update pawl.worker w set ended_at = pawl.now(), ended_why = 'lost', idle = false, running = 0
      where w.id = v_worker and w.ended_at is null and w.lease_until <= pawl.now();
     continue when not found;
@@ -125,7 +129,8 @@ end $$;
 -- Makes due tasks ready; one promoter at a time. next_ms: how long until the next one is due, null when none is.
 create function pawl.promote_v1(p_limit int) returns table (promoted int, next_ms int)
 language plpgsql volatile
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_promoted int := 0;
   v_next timestamptz;

@@ -1,0 +1,135 @@
+/**
+ * The partner of this example: accepts webhooks, checks every signature with the public package
+ * `standardwebhooks`, and answers only after the receipt is on disk, so that its log is a proof of its own.
+ */
+
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { parseArgs } from "node:util";
+import { Webhook } from "standardwebhooks";
+import { isMain, listenOnLoopback } from "./local.ts";
+import { type Counts, type Receipt, ReceiptLog } from "./receipt-log.ts";
+
+const BODY_BYTES_MAX = 10_485_760;
+
+export interface ReceiverOptions {
+  /** Default 0: any free port. */
+  port?: number;
+  /** `whsec_<base64>` */
+  secret: string;
+  /** One JSON line a request; an existing file is continued. */
+  logFile: string;
+}
+
+export interface Receiver {
+  /** Takes `POST` at any path, and answers `GET <url>/counts`. */
+  url: string;
+  counts(): Counts;
+  close(): Promise<void>;
+}
+
+export async function startReceiver({
+  port = 0,
+  secret,
+  logFile,
+}: ReceiverOptions): Promise<Receiver> {
+  const webhook = new Webhook(secret);
+  const log = await ReceiptLog.open(logFile);
+  const server = createServer((request, response) => {
+    handle(request, response, webhook, log).catch((error: unknown) => {
+      if (!response.headersSent) response.writeHead(500);
+      response.end(String(error));
+    });
+  });
+  try {
+    const { url, close } = await listenOnLoopback(server, port);
+    return {
+      url,
+      counts: () => log.counts(),
+      close: async () => {
+        await close();
+        await log.close();
+      },
+    };
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
+
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  webhook: Webhook,
+  log: ReceiptLog,
+): Promise<void> {
+  if (request.method === "GET" && request.url === "/counts") {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify(log.counts()));
+    return;
+  }
+  if (request.method !== "POST") {
+    response.writeHead(404).end("only POST, and GET /counts\n");
+    return;
+  }
+  const body = await bodyOf(request);
+  if (body === undefined) {
+    response.writeHead(413, { connection: "close" }).end();
+    return;
+  }
+  const receipt = receiptOf(request, body, webhook);
+  await log.append(receipt);
+  response.writeHead(receipt.verified ? 204 : 401).end();
+}
+
+function receiptOf(request: IncomingMessage, body: Buffer, webhook: Webhook): Receipt {
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+  );
+  const verified = isVerified(body, headers, webhook);
+  return {
+    at: new Date().toISOString(),
+    // Of all headers only this one is covered by the signature.
+    eventId: headers["webhook-id"] ?? null,
+    deliveryId: headers["x-outbox-delivery-id"] ?? null,
+    eventName: headers["x-event-name"] ?? null,
+    verified,
+  };
+}
+
+function isVerified(body: Buffer, headers: Record<string, string>, webhook: Webhook): boolean {
+  try {
+    webhook.verify(body, headers, { jsonParse: false });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** `undefined` for a body that is too large. */
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > BODY_BYTES_MAX) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+if (isMain(import.meta.url)) {
+  const { values } = parseArgs({ options: { port: { type: "string" }, log: { type: "string" } } });
+  const secret = process.env.RECEIVER_SECRET;
+  if (secret === undefined || values.log === undefined) {
+    throw new Error("usage: RECEIVER_SECRET=whsec_… receiver.ts --log <file> [--port <n>]");
+  }
+  const receiver = await startReceiver({
+    port: Number(values.port ?? 0),
+    secret,
+    logFile: values.log,
+  });
+  process.stdout.write(`${receiver.url}\n`);
+  await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  await receiver.close();
+}

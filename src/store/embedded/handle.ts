@@ -1,0 +1,83 @@
+/**
+ * What a user of the server holds. Each user keeps one idle connection until it releases the server or dies,
+ * so PostgreSQL itself counts the users, and none that was killed is counted.
+ */
+
+import { setTimeout as wait } from "node:timers/promises";
+import type { Client } from "pg";
+import { withFolderLock } from "./folder-lock.ts";
+import { stopServer } from "./launch.ts";
+import type { Place } from "./place.ts";
+import { type AnsweringServer, lookForServer } from "./sighting.ts";
+import { asEmbeddedError } from "./system-error.ts";
+
+const POLL_MS = 30;
+/** How long a connection that was just closed may still be seen by the server. */
+const LEAVING_MS_MAX = 1_000;
+
+export interface EmbeddedServer {
+  /** Of the database `pawl`, as a superuser; for node-postgres and libpq. */
+  url: string;
+  dataDir: string;
+  pid: number;
+  version: string;
+  /** False when it was running already. */
+  startedHere: boolean;
+  /** Stops the server if this call started it and nobody else is connected; otherwise leaves it running. */
+  release(): Promise<void>;
+}
+
+export function handleOf(
+  place: Place,
+  server: AnsweringServer,
+  startedHere: boolean,
+): EmbeddedServer {
+  const { client, pidFile, url, version } = server;
+  const { pid } = pidFile;
+  letProcessEnd(client, true);
+  let released: Promise<void> | undefined;
+  const release = async () => {
+    letProcessEnd(client, false); // else a process with nothing else to do ends before the goodbye
+    await client.end().catch(() => undefined);
+    if (startedHere) {
+      await asEmbeddedError(() => withFolderLock(place.dir, () => stopIfUnused(place, pid)));
+    }
+  };
+  return {
+    url,
+    dataDir: place.dataDir,
+    pid,
+    version,
+    startedHere,
+    release: () => {
+      released ??= release();
+      return released;
+    },
+  };
+}
+
+/** node-postgres has both methods; its types do not list them. */
+function letProcessEnd(client: Client & { ref?: () => void; unref?: () => void }, may: boolean) {
+  if (may) client.unref?.();
+  else client.ref?.();
+}
+
+async function stopIfUnused(place: Place, pid: number): Promise<void> {
+  const sighting = await lookForServer(place);
+  if (sighting.kind !== "answering") return;
+  const isUnused = sighting.pidFile.pid === pid && (await hasNoOthers(sighting.client));
+  await sighting.client.end();
+  if (isUnused) await stopServer(place, sighting.pidFile);
+}
+
+async function hasNoOthers(client: Client): Promise<boolean> {
+  const deadline = Date.now() + LEAVING_MS_MAX;
+  for (;;) {
+    const { rowCount } = await client.query(
+      `select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`,
+    );
+    if (rowCount === 0) return true;
+    if (Date.now() > deadline) return false;
+    await wait(POLL_MS);
+  }
+}

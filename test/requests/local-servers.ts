@@ -1,0 +1,85 @@
+/** Servers on the loopback for tests of the sender: whole ones, and raw sockets that break the rules of HTTP. */
+
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
+
+export interface LocalServer {
+  url: string;
+  close(): Promise<void>;
+}
+
+export async function httpServer(listener: RequestListener): Promise<LocalServer> {
+  const server = createServer(listener);
+  return {
+    url: await listening(server),
+    close: async () => {
+      server.closeAllConnections();
+      await closed(server);
+    },
+  };
+}
+
+/** Each connection is handed over raw. */
+export async function tcpServer(onSocket: (socket: Socket) => void): Promise<LocalServer> {
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => sockets.delete(socket));
+    onSocket(socket);
+  });
+  return {
+    url: await listening(server),
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await closed(server);
+    },
+  };
+}
+
+/** A port on which nothing listens (any more). */
+export async function freePort(): Promise<number> {
+  const server = createTcpServer();
+  const url = await listening(server);
+  await closed(server);
+  return Number(new URL(url).port);
+}
+
+export async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** Writes `piece` for ever, as fast or as slowly as the reader and `everyMs` allow. */
+export function drip(
+  socket: { write(piece: string): boolean; on(event: "close", done: () => void): unknown },
+  piece: () => string,
+  everyMs: number,
+): void {
+  const timer = setInterval(() => socket.write(piece()), everyMs);
+  socket.on("close", () => clearInterval(timer));
+}
+
+async function listening(server: Server | TcpServer): Promise<string> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return `http://127.0.0.1:${address.port}`;
+}
+
+async function closed(server: Server | TcpServer): Promise<void> {
+  server.close();
+  await once(server, "close");
+}
+
+/** A promise and its resolve: for what a server tells the test. */
+export function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
