@@ -12,6 +12,11 @@ async function lockFolder(): Promise<string> {
   return dir;
 }
 
+/** Work that takes longer than the others wait before they look again. */
+async function takeTime(): Promise<void> {
+  await promisify(execFile)(process.execPath, ["-e", "0"]);
+}
+
 test("those who want the lock at once get it one after the other", async () => {
   const dir = await lockFolder();
   let inside = 0;
@@ -19,7 +24,7 @@ test("those who want the lock at once get it one after the other", async () => {
   const visits = Array.from({ length: 6 }, () =>
     withFolderLock(dir, async () => {
       most = Math.max(most, ++inside);
-      await promisify(execFile)(process.execPath, ["-e", "0"]); // longer than the others wait
+      await takeTime();
       inside--;
     }),
   );
@@ -37,8 +42,8 @@ test("the lock waits for a living holder and passes on when that holder is kille
   const mine = withFolderLock(dir, async () => {
     got = true;
   });
-  // a second lock in another folder is taken and given back while this one waits
-  await withFolderLock(path.dirname(dir), async () => undefined);
+  // the lock of another folder is taken and given back in the time that this one waits
+  await withFolderLock(path.dirname(dir), takeTime);
   expect(got).toBe(false);
 
   await holder.kill();
