@@ -7,6 +7,7 @@ import { hostname } from "node:os";
 import { backoffMs } from "../base/backoff.ts";
 import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import type { Loop } from "../base/loop.ts";
 import { type Listener, listen } from "../store/notify.ts";
 import type { Store } from "../store/store.ts";
 import { type Keeper, keeper } from "./keeper.ts";
@@ -32,13 +33,14 @@ export interface WorkerOptions {
   limit?: number;
   resultBytesMax: number;
   log: Logger;
-  /** Told of every outcome, before it is recorded. */
-  ended?: (outcome: Outcome) => void;
+  /** Further loops that a part needs in every worker, such as the router. */
+  loops?: (kernel: { isIdle: () => boolean; wake: () => void }) => Loop[];
 }
 
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #keeper: Keeper;
+  readonly #loops: Loop[];
   #session: Session | undefined;
   #listener: Listener | undefined;
   #isStopping = false;
@@ -53,12 +55,12 @@ export class Worker {
     this.stopWanted = new Promise((resolve) => {
       this.#stopWanted = resolve;
     });
-    this.#keeper = keeper({
-      store: options.store,
-      log: options.log,
+    const kernel = {
       isIdle: () => this.#session?.isFlaggedIdle ?? false,
       wake: () => this.#session?.pump.wake(),
-    });
+    };
+    this.#keeper = keeper({ store: options.store, log: options.log, ...kernel });
+    this.#loops = options.loops?.(kernel) ?? [];
   }
 
   /** @throws PawlError when the first registration fails; later ones are tried again for ever */
@@ -66,6 +68,7 @@ export class Worker {
     const { store, log } = this.#options;
     this.#session = await this.#register();
     this.#keeper.start();
+    for (const one of this.#loops) one.start();
     this.#listener = listen({
       url: store.url,
       channel: `${store.schema}.wake`,
@@ -91,6 +94,7 @@ export class Worker {
   wake(): void {
     this.#session?.pump.wake();
     this.#keeper.wake();
+    for (const one of this.#loops) one.wake();
   }
 
   /** Finishes what runs within `graceMs`, gives the rest back uncounted, and returns how many tasks that were. */
@@ -101,7 +105,11 @@ export class Worker {
   }
 
   async #stop(graceMs: number): Promise<number> {
-    await Promise.all([this.#listener?.stop(), this.#keeper.stop()]);
+    await Promise.all([
+      this.#listener?.stop(),
+      this.#keeper.stop(),
+      ...this.#loops.map((one) => one.stop()),
+    ]);
     const reason = new PawlError(
       "worker_stopping",
       "worker: stopping, the task is given back to its queue",
@@ -163,7 +171,6 @@ export class Worker {
   }
 
   #ended(outcome: Outcome): void {
-    this.#options.ended?.(outcome);
     if (!outcome.ok) this.#keeper.wake(); // it may be due soon, and only this worker knows
     if (this.#session?.pump.isLimitReached === true) this.#stopWanted?.();
   }

@@ -145,3 +145,47 @@ language sql volatile as $$
          pawl.now(), g.payload, g.meta, g.ref, g.error from gone g
   returning id, 'removed'
 $$;
+
+-- Lists of tasks, newest first. State: ready (running included), scheduled, running, or an outcome of finished.
+-- Goes shard by shard along the claim's own index, so that a long backlog of another kind is not walked.
+create function pawl.tasks_v1(p_state text, p_queue text, p_kind text, p_limit int)
+returns table (id bigint, state text, queue text, kind text, priority smallint, attempt smallint, run_at timestamptz,
+  created_at timestamptz, ended_at timestamptz, worker_id int, error jsonb)
+language sql stable as $$
+  with stream as materialized (
+    select st.id, q.name as queue, st.kind from pawl.stream st join pawl.queue q on q.id = st.queue_id
+     where (p_queue is null or q.name = p_queue) and (p_kind is null or st.kind = p_kind)
+  ), live as (
+    select t.*, st.queue, st.kind, h.priority, c.worker_id
+      from stream st join pawl.shard h on h.stream_id = st.id
+      cross join lateral (
+        (select * from pawl.task r where r.shard_id = h.id and r.state = 'ready' order by r.seq desc limit p_limit)
+        union all
+        (select * from pawl.task s where s.shard_id = h.id and s.state = 'scheduled' limit p_limit)) t
+      left join pawl.claim c on c.shard_id = t.shard_id and t.state = 'ready' and t.seq = any (c.seqs)
+     where p_state is null or p_state in ('ready', 'scheduled', 'running')
+  ), listed as (
+    select l.id, case when l.worker_id is not null then 'running' else l.state end as state, l.queue, l.kind, l.priority,
+           (l.attempt + (l.worker_id is not null)::int)::smallint as attempt, l.run_at, l.created_at,
+           null::timestamptz as ended_at, l.worker_id, l.last_error as error
+      from live l
+    union all
+    select d.id, 'dead', st.queue, st.kind, d.priority, d.attempt, d.run_at, d.created_at, d.died_at, d.worker_id, d.error
+      from pawl.dead d join stream st on st.id = d.stream_id where p_state = 'dead'
+    union all
+    select f.id, f.outcome, st.queue, st.kind, f.priority, f.attempt, f.run_at, f.created_at, f.finished_at, f.worker_id, f.error
+      from pawl.finished f join stream st on st.id = f.stream_id where f.outcome = p_state
+  )
+  select * from listed l where p_state is null or l.state = p_state order by l.id desc limit p_limit
+$$;
+
+create function pawl.dead_v1(p_ids bigint[], p_queue text, p_kind text, p_error text, p_limit int)
+returns table (id bigint, queue text, kind text, priority smallint, attempt smallint, reason text, created_at timestamptz,
+  died_at timestamptz, worker_id int, payload jsonb, error jsonb)
+language sql stable as $$
+  select d.id, q.name, st.kind, d.priority, d.attempt, d.reason, d.created_at, d.died_at, d.worker_id, d.payload, d.error
+    from pawl.dead d join pawl.stream st on st.id = d.stream_id join pawl.queue q on q.id = st.queue_id
+   where (p_ids is null or d.id = any (p_ids)) and (p_queue is null or q.name = p_queue)
+     and (p_kind is null or st.kind = p_kind) and (p_error is null or strpos(d.error ->> 'message', p_error) > 0)
+   order by d.died_at desc, d.id desc limit p_limit
+$$;

@@ -1,0 +1,155 @@
+/** One value describes the app; workers, the CLI and your code read the same one. All of it is checked here, at once. */
+
+import { PawlError, shown } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { PAYLOAD_BYTES_DEFAULT, payloadBytes } from "../kernel/payload.ts";
+import type { DestinationDefinition } from "../outbox/destinations/types.ts";
+import {
+  checkRoutes,
+  type NamedDestination,
+  namedDestination,
+  type Route,
+} from "../outbox/routes.ts";
+import type { AnyJob } from "../queue/job.ts";
+import {
+  DEFAULT_QUEUES,
+  defineQueue,
+  type QueueDefinition,
+  type QueueOptions,
+} from "../queue/queue-options.ts";
+
+const OPTIONS = [
+  "name",
+  "revision",
+  "schema",
+  "queues",
+  "jobs",
+  "destinations",
+  "routes",
+  "maxPayloadBytes",
+];
+const APP_NAME = /^[A-Za-z0-9_.-]{1,60}$/;
+
+export interface AppOptions {
+  /** Tells apps apart that share a database; default `app`. */
+  name?: string;
+  /** Rises with every release: an older worker never overwrites a newer definition. Default 0. */
+  revision?: number;
+  /** PostgreSQL schema; default `pawl`. */
+  schema?: string;
+  /** Besides or instead of `high`, `normal` and `low`, in the order in which workers prefer them. */
+  queues?: Record<string, QueueOptions>;
+  jobs?: readonly AnyJob[];
+  destinations?: Record<string, DestinationDefinition>;
+  routes?: readonly Route[];
+  /** Of a payload, a meta or a result as JSON; default 1 MiB. */
+  maxPayloadBytes?: number;
+}
+
+export interface App {
+  readonly name: string;
+  readonly revision: number;
+  readonly schema: string;
+  readonly queues: readonly QueueDefinition[];
+  readonly jobs: readonly AnyJob[];
+  readonly destinations: readonly NamedDestination[];
+  readonly routes: readonly Route[];
+  readonly maxPayloadBytes: number;
+}
+
+const apps = new WeakSet<object>();
+
+/** @throws PawlError `invalid_option`, `unknown_queue`, `unknown_destination`, `duplicate_name` */
+export function defineApp(options: AppOptions): App {
+  checkOptionNames(options);
+  const { name = "app", revision = 0, schema = "pawl", jobs = [], routes = [] } = options;
+  if (!APP_NAME.test(name)) {
+    throw new PawlError(
+      "invalid_option",
+      `expected \`name\` to be 1 to 60 letters, digits, "_", "." and "-", got ${shown(name)}`,
+    );
+  }
+  if (!Number.isInteger(revision) || revision < 0) {
+    throw new PawlError(
+      "invalid_option",
+      `expected \`revision\` to be an integer from 0, got ${shown(revision)}`,
+    );
+  }
+  const queues = allQueues(options.queues ?? {});
+  const destinations = Object.entries(options.destinations ?? {}).map(([key, one]) =>
+    namedDestination(key, one),
+  );
+  checkJobs(
+    jobs,
+    queues.map((queue) => queue.name),
+  );
+  checkRoutes(
+    routes,
+    destinations.map((one) => one.name),
+  );
+  const maxPayloadBytes = payloadBytes(options.maxPayloadBytes ?? PAYLOAD_BYTES_DEFAULT);
+  const app = Object.freeze({
+    name,
+    revision,
+    schema,
+    queues,
+    jobs,
+    destinations,
+    routes,
+    maxPayloadBytes,
+  });
+  apps.add(app);
+  return app;
+}
+
+/** True for what `defineApp` made, by this copy of the package or another. */
+export function isApp(value: unknown): value is App {
+  if (typeof value !== "object" || value === null) return false;
+  return apps.has(value) || ("queues" in value && "jobs" in value && "maxPayloadBytes" in value);
+}
+
+/** The app's order first; the default queues that it does not name come after. */
+function allQueues(named: Record<string, QueueOptions>): QueueDefinition[] {
+  const names = [...new Set([...Object.keys(named), ...Object.keys(DEFAULT_QUEUES)])];
+  return names.map((name) => defineQueue(name, { ...DEFAULT_QUEUES[name], ...named[name] }));
+}
+
+function checkJobs(jobs: readonly AnyJob[], queues: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const job of jobs) {
+    if (typeof job?.run !== "function" || typeof job.name !== "string") {
+      throw new PawlError(
+        "invalid_option",
+        `jobs: expected values made by defineJob(...), got ${shown(job)}`,
+      );
+    }
+    if (seen.has(job.name)) {
+      throw new PawlError(
+        "duplicate_name",
+        `jobs: two are named "${job.name}"; give each a name of its own`,
+      );
+    }
+    seen.add(job.name);
+    if (queues.includes(job.queue)) continue;
+    throw new PawlError(
+      "unknown_queue",
+      `job "${job.name}": no queue "${job.queue}"; ${didYouMean(job.queue, queues)}`,
+    );
+  }
+}
+
+function checkOptionNames(options: unknown): void {
+  if (typeof options !== "object" || options === null) {
+    throw new PawlError(
+      "invalid_option",
+      `defineApp: expected an object such as { jobs: [...] }, got ${shown(options)}`,
+    );
+  }
+  for (const key of Object.keys(options)) {
+    if (OPTIONS.includes(key)) continue;
+    throw new PawlError(
+      "invalid_option",
+      `defineApp: no option \`${key}\`; ${didYouMean(key, OPTIONS)}`,
+    );
+  }
+}

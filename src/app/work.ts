@@ -1,0 +1,119 @@
+/** Starts a worker of an app: its handlers, its loops, its limits. */
+
+import { type Duration, durationMs } from "../base/duration.ts";
+import { PawlError, shown } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { Worker } from "../kernel/worker.ts";
+import { deliveryHandlers } from "../outbox/deliver.ts";
+import { router } from "../outbox/router.ts";
+import { jobHandler } from "../queue/job.ts";
+import type { Store } from "../store/store.ts";
+import type { App } from "./define-app.ts";
+
+export const CONCURRENCY_DEFAULT = 20;
+const CONCURRENCY_MAX = 10_000;
+export const TURNS_DEFAULT = 3;
+const TURNS_MAX = 16;
+const GRACE_DEFAULT: Duration = "25s";
+
+export interface WorkOptions {
+  /** Which queues, the preferred first; default: all of the app, then its destinations. */
+  queues?: readonly string[];
+  /** Tasks run at once, 1 to 10,000; default 20. */
+  concurrency?: number;
+  /** Turns under way at once, each on a connection of its own, 1 to 16; default 3. */
+  turns?: number;
+  /** Stops after so many tasks. */
+  limit?: number;
+  /** How long a stop waits for what runs before it gives it back; default 25 s. */
+  grace?: Duration;
+}
+
+export interface RunningWorker {
+  /** Resolves when a person asked all workers to stop, or the limit is reached. Then call `stop`. */
+  readonly stopWanted: Promise<void>;
+  readonly isIdle: boolean;
+  readonly running: number;
+  wake(): void;
+  /** Finishes what runs or gives it back, uncounted. Returns how many tasks were given back. */
+  stop(grace?: Duration): Promise<{ givenBack: number }>;
+}
+
+/** @throws PawlError `invalid_option`, `unknown_queue`, `invalid_environment` */
+export async function startWork(
+  store: Store,
+  app: App,
+  options: WorkOptions,
+  log: Logger,
+): Promise<RunningWorker> {
+  const concurrency = whole(
+    "concurrency",
+    options.concurrency ?? CONCURRENCY_DEFAULT,
+    CONCURRENCY_MAX,
+  );
+  const turns = whole("turns", options.turns ?? Math.min(TURNS_DEFAULT, concurrency), TURNS_MAX);
+  const graceMs = durationMs(options.grace ?? GRACE_DEFAULT, "grace");
+  const queues = wantedQueues(app, options.queues);
+  for (const { queue, definition } of app.destinations)
+    if (queues.includes(queue)) definition.check?.();
+  const timeouts = new Map(app.queues.map((queue) => [queue.name, queue.timeoutMs]));
+  const worker = new Worker({
+    store,
+    application: app.name,
+    revision: app.revision,
+    handlers: [
+      ...app.jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
+      ...(await deliveryHandlers(store, app.destinations)),
+    ],
+    queues,
+    concurrency,
+    turns,
+    ...(options.limit !== undefined && {
+      limit: whole("limit", options.limit, Number.MAX_SAFE_INTEGER),
+    }),
+    resultBytesMax: app.maxPayloadBytes,
+    log,
+    loops: (kernel) => [router({ executor: store, log, ...kernel })],
+  });
+  await worker.start();
+  return {
+    stopWanted: worker.stopWanted,
+    get isIdle() {
+      return worker.isIdle;
+    },
+    get running() {
+      return worker.running;
+    },
+    wake: () => worker.wake(),
+    stop: async (grace) => ({
+      givenBack: await worker.stop(grace === undefined ? graceMs : durationMs(grace, "grace")),
+    }),
+  };
+}
+
+function wantedQueues(app: App, wanted: readonly string[] | undefined): string[] {
+  const known = [
+    ...app.queues.map((queue) => queue.name),
+    ...app.destinations.map((one) => one.queue),
+  ];
+  for (const name of wanted ?? []) {
+    if (known.includes(name)) continue;
+    throw new PawlError("unknown_queue", `work: no queue "${name}"; ${didYouMean(name, known)}`);
+  }
+  if (wanted !== undefined && wanted.length === 0) {
+    throw new PawlError(
+      "invalid_option",
+      "work: expected `queues` to name at least one queue, got []",
+    );
+  }
+  return wanted === undefined ? known : [...wanted];
+}
+
+function whole(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new PawlError(
+    "invalid_option",
+    `work: expected \`${name}\` to be an integer from 1 to ${max}, got ${shown(value)}`,
+  );
+}

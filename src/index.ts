@@ -1,0 +1,31 @@
+/** The public API of Pawl. */
+
+export { type ConnectOptions, connect, type InTransaction, type Pawl } from "./app/connect.ts";
+export { type App, type AppOptions, defineApp } from "./app/define-app.ts";
+export type { RunningWorker, WorkOptions } from "./app/work.ts";
+export type { Duration } from "./base/duration.ts";
+export type { ErrorCode } from "./base/error-codes.ts";
+export { PawlError } from "./base/errors.ts";
+export { jsonLogger, type Logger, type LogLevel } from "./base/log.ts";
+export { env, type SecretRef } from "./base/secret.ts";
+export type { QueueStats, TaskDetail, TaskState } from "./kernel/people/sql.ts";
+export { type RetryPolicy, type RetrySeries, retryDelayMs, retrySeries } from "./kernel/retry.ts";
+export type { TaskContext, TaskId } from "./kernel/task.ts";
+export { Recoverable, RetryAfter, Unrecoverable } from "./kernel/thrown.ts";
+export {
+  type Delivery,
+  type DeliveryContext,
+  type DeliverySuccess,
+  type DestinationDefinition,
+  nullDestination,
+  type OutboxEvent,
+  type WebhookOptions,
+  webhook,
+} from "./outbox/destinations/index.ts";
+export type { RecordOptions } from "./outbox/record.ts";
+export { on, type Route } from "./outbox/routes.ts";
+export type { EventRow, EventStatus } from "./outbox/sql.ts";
+export type { Enqueued, EnqueueOptions } from "./queue/enqueue.ts";
+export { type AnyJob, defineJob, type Job, type JobInput, type JobOptions } from "./queue/job.ts";
+export type { QueueOptions } from "./queue/queue-options.ts";
+export type { ForeignTransaction, Transaction } from "./store/transaction.ts";

@@ -1,0 +1,83 @@
+/** Routes and destinations as the app defines them: `on("order.*").to("erp", "audit")`. */
+
+import { PawlError, shown } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { type RetrySeries, retrySeries } from "../kernel/retry.ts";
+import type { DestinationDefinition } from "./destinations/types.ts";
+
+const PATTERN = /^[A-Za-z0-9_.:*-]{1,200}$/;
+const DESTINATION_NAME = /^[a-z][a-z0-9_.-]{0,79}$/;
+export const DELIVERY_KIND = "delivery";
+
+export interface Route {
+  readonly pattern: string;
+  readonly destinations: readonly string[];
+}
+
+/** Which events: a name, in which `*` stands for any run of characters, dots included. */
+export function on(pattern: string): { to(...destinations: string[]): Route } {
+  if (typeof pattern !== "string" || !PATTERN.test(pattern)) {
+    throw new PawlError(
+      "invalid_option",
+      `expected a route's pattern to be an event name with "*" as wildcard, such as "order.*", got ${shown(pattern)}`,
+    );
+  }
+  return { to: (...destinations) => Object.freeze({ pattern, destinations }) };
+}
+
+/** A destination is a queue: pausing it, limiting it and counting it are the queue's. */
+export function queueOfDestination(name: string): string {
+  return `destination:${name}`;
+}
+
+export interface NamedDestination {
+  readonly name: string;
+  readonly queue: string;
+  readonly retry: RetrySeries | null;
+  readonly definition: DestinationDefinition;
+}
+
+/** @throws PawlError `invalid_option` naming the destination */
+export function namedDestination(
+  name: string,
+  definition: DestinationDefinition,
+): NamedDestination {
+  if (!DESTINATION_NAME.test(name)) {
+    throw new PawlError(
+      "invalid_option",
+      `expected a destination's name to be 1 to 80 of a-z, 0-9, "_", "." and "-", starting with a letter, got ${shown(name)}`,
+    );
+  }
+  if (typeof definition?.deliver !== "function") {
+    throw new PawlError(
+      "invalid_option",
+      `destinations.${name}: expected a destination such as webhook({ url, secret }), got ${shown(definition)}`,
+    );
+  }
+  const { retry } = definition;
+  return {
+    name,
+    queue: queueOfDestination(name),
+    retry: retry === undefined ? null : retrySeries(retry, `destinations.${name}.retry`),
+    definition,
+  };
+}
+
+/** @throws PawlError `unknown_destination` */
+export function checkRoutes(routes: readonly Route[], destinations: readonly string[]): void {
+  for (const { pattern, destinations: targets } of routes) {
+    if (targets.length === 0) {
+      throw new PawlError(
+        "invalid_option",
+        `route on("${pattern}"): names no destination; add .to("name")`,
+      );
+    }
+    for (const target of targets) {
+      if (destinations.includes(target)) continue;
+      throw new PawlError(
+        "unknown_destination",
+        `route on("${pattern}"): no destination "${target}"; ${didYouMean(target, destinations)}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/** Every statement of the outbox: one function each, named by its verb. */
+
+import type { Executor } from "../store/executor.ts";
+
+export interface OutboxDefinitions {
+  application: string;
+  revision: number;
+  destinations: { name: string; queue: string; type: string; config: Record<string, unknown> }[];
+  routes: { pattern: string; destination: string }[];
+}
+
+export async function registerOutbox(
+  executor: Executor,
+  definitions: OutboxDefinitions,
+): Promise<void> {
+  await executor.rows("select pawl.register_outbox_v1($1)", [JSON.stringify(definitions)]);
+}
+
+export interface EventInsert {
+  name: string;
+  aggregateType: string;
+  aggregateId: string;
+  /** JSON text. */
+  payload: string;
+  meta: string;
+}
+
+/** One INSERT. `xid` null: no check. Otherwise inserts nothing unless in that transaction. */
+export function insertEvent(
+  executor: Executor,
+  event: EventInsert,
+  xid: string | null,
+): Promise<{ id: string }[]> {
+  return executor.rows(
+    `insert into pawl.event (name, aggregate_type, aggregate_id, payload, meta)
+     select $1, $2, $3, $4::jsonb, $5::jsonb
+      where $6::text is null or pg_current_xact_id_if_assigned()::text = $6
+     returning id`,
+    [event.name, event.aggregateType, event.aggregateId, event.payload, event.meta, xid],
+  );
+}
+
+/** @returns how many events were routed; null when another router is at it */
+export async function route(executor: Executor, limit: number): Promise<number | null> {
+  const [row] = await executor.rows<{ routed: number | null }>(
+    "select pawl.route_v1($1) as routed",
+    [limit],
+  );
+  return row?.routed ?? null;
+}
+
+export interface EventBody {
+  id: string;
+  name: string;
+  aggregate_type: string;
+  aggregate_id: string;
+  occurred_at: Date;
+  payload: unknown;
+  meta: Record<string, unknown>;
+}
+
+export function eventBodies(executor: Executor, ids: readonly string[]): Promise<EventBody[]> {
+  return executor.rows(
+    `select id, name, aggregate_type, aggregate_id, occurred_at, payload, meta
+       from pawl.event where id = any ($1)`,
+    [ids],
+  );
+}
+
+export function destinationIds(executor: Executor): Promise<{ id: number; name: string }[]> {
+  return executor.rows("select id, name from pawl.destination");
+}
+
+export type EventStatus =
+  | "pending"
+  | "processing"
+  | "published"
+  | "failed"
+  | "dead"
+  | "cancelled"
+  | "unrouted";
+
+export interface EventRow extends EventBody {
+  number: string;
+  routed_at: Date | null;
+  status: EventStatus;
+  deliveries: number | null;
+}
+
+/** Newest first. `name` is a LIKE pattern. */
+export function events(
+  executor: Executor,
+  filter: { id?: string | undefined; name?: string | undefined; limit: number },
+): Promise<EventRow[]> {
+  return executor.rows("select * from pawl.events_v1($1, $2, $3)", [
+    filter.id ?? null,
+    filter.name ?? null,
+    filter.limit,
+  ]);
+}
+
+export interface DeliveryRow {
+  id: string;
+  event_id: string;
+  event_name: string | null;
+  destination: string;
+  type: string;
+  status: Exclude<EventStatus, "unrouted">;
+  attempt: number;
+  max_attempts: number;
+  run_at: Date;
+  ended_at: Date | null;
+  error: { message?: string } | null;
+}
+
+/** Newest first. */
+export function deliveries(
+  executor: Executor,
+  filter: { destination?: string | undefined; limit: number },
+): Promise<DeliveryRow[]> {
+  return executor.rows("select * from pawl.deliveries_v1($1, $2)", [
+    filter.destination ?? null,
+    filter.limit,
+  ]);
+}
+
+export function deliveriesOf(
+  executor: Executor,
+  event: string,
+): Promise<(DeliveryRow & { result: unknown })[]> {
+  return executor.rows("select * from pawl.deliveries_of($1)", [event]);
+}
+
+export async function outboxStats(
+  executor: Executor,
+): Promise<{ to_route: number; unrouted: number; oldest_to_route_ms: number | null }> {
+  const [row] = await executor.rows<Record<string, string | null>>(
+    "select * from pawl.outbox_stats_v1()",
+  );
+  const oldest = row?.oldest_to_route_ms ?? null;
+  return {
+    to_route: Number(row?.to_route ?? 0),
+    unrouted: Number(row?.unrouted ?? 0),
+    oldest_to_route_ms: oldest === null ? null : Number(oldest),
+  };
+}
