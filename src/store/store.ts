@@ -150,11 +150,21 @@ async function inTransaction<T>(
 }
 
 function checkUrl(url: string): void {
-  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return;
+  if (/^postgres(ql)?:\/\/\S+$/.test(url) && isParsed(url)) return;
   throw new PawlError(
     "invalid_url",
     `expected DATABASE_URL to look like postgresql://user:password@host:5432/database, got ${shown(withoutPassword(url))}`,
   );
+}
+
+/** pg's own parser also takes a socket's URL, which has no host and so is no URL to `new URL`. */
+function isParsed(url: string): boolean {
+  try {
+    new pg.Client({ connectionString: url });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The URL without its password, for messages and lists. */

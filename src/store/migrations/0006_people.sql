@@ -71,7 +71,7 @@ set jit = off as $$
   )
   select q.name, coalesce(t.ready, 0)::bigint, coalesce(t.scheduled, 0)::bigint, coalesce(t.running, 0)::bigint,
          coalesce(b.dead, 0), coalesce(t.is_estimate, false) or coalesce(b.dead, 0) > 10000,
-         greatest(extract(epoch from pawl.now() - t.oldest) * 1000, 0)::bigint,
+         case when t.oldest is not null then greatest(extract(epoch from pawl.now() - t.oldest) * 1000, 0)::bigint end,
          round(coalesce(r.done / r.minutes, 0), 1), round(coalesce(r.retried / r.minutes, 0), 1),
          round(coalesce(r.dead / r.minutes, 0), 1)
     from pawl.queue q

@@ -1,0 +1,93 @@
+/**
+ * A database of its own for each test file: a copy of a migrated template, made once per server and schema.
+ * Databases are dropped at the end; nothing that a test did not make is ever touched.
+ */
+
+import { createHash, randomBytes } from "node:crypto";
+import pg from "pg";
+import { afterAll, inject } from "vitest";
+import { migrate, migrations } from "../../src/store/migrate.ts";
+import { openStore, type Store } from "../../src/store/store.ts";
+
+const TEMPLATE = `pawl_template_${createHash("sha256")
+  .update(JSON.stringify(migrations().map((one) => one.checksum)))
+  .digest("hex")
+  .slice(0, 12)}`;
+/** Any number that only this suite uses. */
+const TEMPLATE_LOCK = 7_046_029_254;
+
+export interface TestDatabase {
+  url: string;
+  drop(): Promise<void>;
+}
+
+/** A migrated database, dropped after the file's tests. */
+export async function freshDatabase(options: { migrated?: boolean } = {}): Promise<TestDatabase> {
+  const server = inject("databaseUrl");
+  const name = `pawl_test_${randomBytes(6).toString("hex")}`;
+  const template = options.migrated === false ? "template1" : TEMPLATE;
+  await withAdmin(server, async (admin) => {
+    await admin.query("select pg_advisory_lock($1)", [TEMPLATE_LOCK]);
+    try {
+      if (template === TEMPLATE) await makeTemplate(server, admin);
+      await admin.query(`create database ${name} template ${template}`);
+    } finally {
+      await admin.query("select pg_advisory_unlock($1)", [TEMPLATE_LOCK]);
+    }
+  });
+  const drop = () =>
+    withAdmin(server, async (admin) => {
+      await admin.query(`drop database if exists ${name} with (force)`);
+    });
+  afterAll(drop);
+  return { url: urlOf(server, name), drop };
+}
+
+/** A store on a fresh database, closed after the file's tests. */
+export async function freshStore(options: { max?: number } = {}): Promise<Store> {
+  const { url } = await freshDatabase();
+  const store = openStore({ url, ...options });
+  afterAll(() => store.close());
+  return store;
+}
+
+/** One connection outside Pawl's own pool: for forced races and for looking at the tables. */
+export async function rawClient(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  client.on("error", () => undefined); // the server may be stopped, or the database dropped, under it
+  await client.connect();
+  afterAll(() => client.end().catch(() => undefined));
+  return client;
+}
+
+async function makeTemplate(server: string, admin: pg.Client): Promise<void> {
+  const { rows } = await admin.query(
+    "select 1 from pg_database where datname = $1 and datistemplate",
+    [TEMPLATE],
+  );
+  if (rows.length > 0) return;
+  await admin.query(`drop database if exists ${TEMPLATE}`);
+  await admin.query(`create database ${TEMPLATE}`);
+  const store = openStore({ url: urlOf(server, TEMPLATE), max: 1 });
+  try {
+    await migrate(store);
+  } finally {
+    await store.close();
+  }
+  await admin.query(`alter database ${TEMPLATE} is_template true`);
+}
+
+async function withAdmin(server: string, work: (admin: pg.Client) => Promise<void>): Promise<void> {
+  const admin = new pg.Client({ connectionString: server });
+  await admin.connect();
+  try {
+    await work(admin);
+  } finally {
+    await admin.end();
+  }
+}
+
+/** `postgresql://user@/name?host=…` is no URL to `new URL`: the path is replaced as text. */
+function urlOf(server: string, database: string): string {
+  return server.replace(/^(postgres(?:ql)?:\/\/[^/]*\/)[^?]*/, `$1${database}`);
+}
