@@ -1,0 +1,13 @@
+// `npm test`: installs and builds where needed, then runs the tests; arguments go to the runner.
+import { spawnSync } from "node:child_process";
+import { prepare } from "./install.mjs";
+
+prepare();
+const { status } = spawnSync(
+  process.execPath,
+  ["node_modules/vitest/vitest.mjs", "run", ...process.argv.slice(2)],
+  {
+    stdio: "inherit",
+  },
+);
+process.exit(status ?? 1);
