@@ -21,6 +21,7 @@ export interface Loop {
 
 export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
   let timer: NodeJS.Timeout | undefined;
+  let immediate: NodeJS.Immediate | undefined;
   let round: Promise<void> | undefined;
   let isStopped = true;
   let isWoken = false;
@@ -28,8 +29,15 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
 
   const next = (delayMs: number) => {
     if (isStopped) return;
+    clear();
+    const waitMs = Math.max(delayMs, gapMs);
+    // a timer of 0 ms waits 1 ms
+    if (waitMs === 0) immediate = setImmediate(run);
+    else timer = setTimeout(run, waitMs);
+  };
+  const clear = () => {
     clearTimeout(timer);
-    timer = setTimeout(run, Math.max(delayMs, gapMs));
+    clearImmediate(immediate);
   };
   const run = () => {
     isWoken = false;
@@ -61,7 +69,7 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
     },
     stop: async () => {
       isStopped = true;
-      clearTimeout(timer);
+      clear();
       await round;
     },
   };

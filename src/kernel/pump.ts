@@ -7,23 +7,20 @@ import { backoffMs } from "../base/backoff.ts";
 import type { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Store } from "../store/store.ts";
-import { Candidates } from "./candidates.ts";
 import { Claims } from "./claims.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Running, runTask } from "./run.ts";
-import { addShard, look, type TurnRow } from "./sql.ts";
+import { Scout } from "./scout.ts";
+import type { TurnRow } from "./sql.ts";
 import type { ClaimedTask, TaskHandler } from "./task.ts";
 import { settleAndClaim, TurnFailed } from "./turn.ts";
 
 /** How long an outcome or a free slot waits for others, while tasks still run. */
 const LINGER_MS = 2;
-/** Work is looked for this often while busy, so that a better queue's tasks are seen. */
-const LOOK_MS = 50;
-const IDLE_POLL_MS = { baseMs: 20, maxMs: 1_000 };
 const OUTCOMES_PER_TURN_MAX = 2_000;
 const SHARDS_PER_TURN_MAX = 8;
-/** Turns in a row that found every wanted shard locked before a shard is added. */
-const MISSES_PER_SHARD_ADDED = 50;
+/** A claim is not made smaller than this to leave slots to other turns: what a turn costs is mostly fixed. */
+const CLAIM_MIN = 50;
 
 export interface PumpOptions {
   store: Store;
@@ -48,10 +45,9 @@ export interface PumpOptions {
 
 export class Pump {
   readonly #options: PumpOptions;
-  readonly #candidates = new Candidates();
+  readonly #scout: Scout;
   readonly #claims = new Claims();
   readonly #running = new Map<string, Running>();
-  readonly #streamOfShard = new Map<number, { stream: number; solo: boolean }>();
   #outcomes: Outcome[] = [];
   #gone: number[] = [];
   #turns = 0;
@@ -60,40 +56,46 @@ export class Pump {
   #claimedMax = Number.POSITIVE_INFINITY;
   #isClaiming = false;
   #isLost = false;
-  #isLooking = false;
-  #isLookWanted = false;
-  #lookedAt = 0;
   #isLingerOver = false;
   #linger: NodeJS.Timeout | undefined;
-  #poll: NodeJS.Timeout | undefined;
   #step: NodeJS.Immediate | undefined;
-  #emptyLooks = 0;
-  #misses = 0;
   #failures = 0;
   #isHeldBack = false;
   #drained: (() => void)[] = [];
 
   constructor(options: PumpOptions) {
     this.#options = options;
+    this.#scout = new Scout({
+      ...options,
+      streams: [...options.handlers.keys()],
+      found: () => this.#schedule(),
+      foundNothing: () => {
+        if (this.isWaiting) options.becameIdle();
+      },
+    });
   }
 
   start(): void {
     this.#isClaiming = true;
-    this.wake();
+    this.#scout.start();
   }
 
   /** There may be work: look now. */
   wake(): void {
-    this.#emptyLooks = 0;
-    void this.#look();
+    this.#scout.wake();
   }
 
   get running(): number {
     return this.#running.size;
   }
 
+  /** Has a free slot and found nothing for it: wants to be told of new work. */
+  get isWaiting(): boolean {
+    return this.#isClaiming && this.#free > 0 && this.#scout.isInVain;
+  }
+
   get isIdle(): boolean {
-    return this.#running.size === 0 && this.#isDrained && this.#emptyLooks > 0;
+    return this.#isDrained && this.#scout.isInVain;
   }
 
   /** Claims no more than this many further tasks. */
@@ -111,7 +113,7 @@ export class Pump {
 
   stopClaiming(): void {
     this.#isClaiming = false;
-    clearTimeout(this.#poll);
+    void this.#scout.stop();
   }
 
   /** Resolves when nothing runs and every outcome is recorded. */
@@ -143,7 +145,7 @@ export class Pump {
 
   get #free(): number {
     const { concurrency } = this.#options;
-    return Math.min(concurrency - this.#running.size - this.#reserved, this.#claimedMax);
+    return Math.min(concurrency - this.#running.size, this.#claimedMax) - this.#reserved;
   }
 
   get #mayTakeSolo(): boolean {
@@ -151,7 +153,7 @@ export class Pump {
   }
 
   #canClaim(): boolean {
-    return this.#isClaiming && this.#free > 0 && !this.#candidates.isEmpty(this.#mayTakeSolo);
+    return this.#isClaiming && this.#free > 0 && this.#scout.hasWork(this.#mayTakeSolo);
   }
 
   /** Worth a turn now, or is there company to wait for? */
@@ -171,7 +173,7 @@ export class Pump {
       if (this.#isLost) return;
       while (this.#turns < this.#options.turns && this.#isTurnDue()) void this.#turn();
       this.#armLinger();
-      this.#lookIfStale();
+      if (this.#isClaiming && this.#free > 0 && !this.#scout.hasWork(true)) this.#scout.lookAgain();
     });
   }
 
@@ -189,9 +191,9 @@ export class Pump {
     const outcomes = this.#outcomes.splice(0, OUTCOMES_PER_TURN_MAX);
     const gone = [...this.#gone.splice(0), ...this.#claims.endedBy(outcomes)];
     const shards = this.#canClaim()
-      ? this.#candidates.first(SHARDS_PER_TURN_MAX, this.#mayTakeSolo)
+      ? this.#scout.shards(SHARDS_PER_TURN_MAX, this.#mayTakeSolo)
       : [];
-    const share = Math.ceil(this.#options.concurrency / this.#options.turns);
+    const share = Math.max(Math.ceil(this.#options.concurrency / this.#options.turns), CLAIM_MIN);
     const limit = shards.length === 0 ? 0 : Math.min(this.#free, share);
     const claim = this.#claims.ask();
     this.#isLingerOver = false;
@@ -240,27 +242,16 @@ export class Pump {
     this.#claims.answered(request.claim, tasks.length);
     const [first] = tasks;
     if (first !== undefined) {
-      this.#misses = 0;
       this.#claimedMax -= tasks.length;
-      this.#candidates.hit(first.shard_id, tasks.length === request.limit);
+      this.#scout.claimed(first.shard_id, tasks.length === request.limit);
       for (const row of tasks) this.#run(row, request.claim);
     } else if (request.limit > 0) {
-      this.#missed(request.shards);
-    }
-  }
-
-  /** Locked by our own other turn: wait for it. Otherwise look again, soon but not at once. */
-  #missed(shards: readonly number[]): void {
-    this.#misses += 1;
-    this.#candidates.missed(shards);
-    const [shard] = shards;
-    if (shard !== undefined && this.#misses % MISSES_PER_SHARD_ADDED === 0) {
-      addShard(this.#options.store, shard).catch(() => undefined);
+      this.#scout.missed(request.shards);
     }
   }
 
   #run(row: TaskRow, claim: number): void {
-    const shard = this.#streamOfShard.get(row.shard_id);
+    const shard = this.#scout.describe(row.shard_id);
     const handler = shard === undefined ? undefined : this.#options.handlers.get(shard.stream);
     if (shard === undefined || handler === undefined) return;
     const { log, resultBytesMax } = this.#options;
@@ -309,60 +300,6 @@ export class Pump {
       },
       backoffMs(this.#failures, { baseMs: 50, maxMs: 2_000 }),
     );
-  }
-
-  #lookIfStale(): void {
-    if (!this.#isClaiming || this.#free <= 0 || this.#poll !== undefined) return;
-    const isStale = performance.now() - this.#lookedAt > LOOK_MS;
-    if (isStale || this.#candidates.isEmpty(this.#mayTakeSolo))
-      this.#lookIn(Math.min(this.#misses, 20));
-  }
-
-  #lookIn(delayMs: number): void {
-    clearTimeout(this.#poll);
-    this.#poll = setTimeout(() => void this.#look(), delayMs);
-  }
-
-  async #look(): Promise<void> {
-    if (!this.#isClaiming) return;
-    if (this.#isLooking) {
-      this.#isLookWanted = true;
-      return;
-    }
-    this.#isLooking = true;
-    this.#isLookWanted = false;
-    clearTimeout(this.#poll);
-    let delayMs: number | undefined;
-    try {
-      delayMs = await this.#lookOnce();
-    } catch (error) {
-      this.#failures += 1;
-      this.#options.log.warn({ err: (error as Error).message }, "looking for work failed");
-      delayMs = backoffMs(this.#failures, IDLE_POLL_MS);
-    }
-    this.#isLooking = false;
-    this.#poll = undefined;
-    if (!this.#isClaiming) return;
-    if (this.#isLookWanted) this.#lookIn(0);
-    else if (delayMs !== undefined) this.#lookIn(delayMs);
-    this.#schedule();
-  }
-
-  /** Answers how long to wait before the next look, undefined when there is work. */
-  async #lookOnce(): Promise<number | undefined> {
-    const { store, handlers, queueRank } = this.#options;
-    const rows = await look(store, [...handlers.keys()]);
-    this.#lookedAt = performance.now();
-    for (const row of rows)
-      this.#streamOfShard.set(row.shard_id, { stream: row.stream_id, solo: row.solo });
-    this.#candidates.replace(rows, queueRank);
-    if (!this.#candidates.isEmpty(this.#mayTakeSolo)) {
-      this.#emptyLooks = 0;
-      return undefined;
-    }
-    this.#emptyLooks += 1;
-    if (this.isIdle) this.#options.becameIdle();
-    return backoffMs(this.#emptyLooks, IDLE_POLL_MS);
   }
 }
 

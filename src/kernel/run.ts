@@ -7,6 +7,7 @@ import { TIMER_MS_MAX } from "../base/duration.ts";
 import { PawlError } from "../base/errors.ts";
 import { toJson } from "../base/json.ts";
 import type { Logger } from "../base/log.ts";
+import { parseTime } from "../store/store.ts";
 import { failure, type Outcome } from "./outcome.ts";
 import type { ClaimedTask, TaskContext, TaskHandler } from "./task.ts";
 
@@ -119,7 +120,7 @@ class Context implements TaskContext {
     return `task-${this.#task.id}`;
   }
   get createdAt(): Date {
-    return this.#task.createdAt;
+    return parseTime(this.#task.createdAt);
   }
   get meta(): Record<string, unknown> {
     return this.#task.meta ?? {};

@@ -24,6 +24,9 @@ const HEARTBEAT_MS = 3_000;
 /** The idle flag changes at most this often: its row must not pile up versions. */
 const IDLE_FLAG_MS = 1_000;
 
+/** How long a stopping worker waits for the database in each of its last steps. */
+const LAST_WORD_MS = 5_000;
+
 export interface SessionOptions
   extends Pick<
     PumpOptions,
@@ -101,10 +104,23 @@ export class Session {
     });
     await Promise.race([this.pump.drained(), graceOver]);
     clearTimeout(timer);
-    await this.pump.drained();
+    await within(LAST_WORD_MS, this.pump.drained());
     await this.#heartbeats.stop();
-    await this.#beat().catch(() => undefined); // the last counts
-    return endWorker(this.#store, this.workerId);
+    return within(LAST_WORD_MS, this.#sayGoodbye());
+  }
+
+  /** Without a database there is nobody to tell: the lease will run out, and the tasks are rescued. */
+  async #sayGoodbye(): Promise<number> {
+    try {
+      await this.#beat(); // the last counts
+      return await endWorker(this.#store, this.workerId);
+    } catch (error) {
+      this.#log.warn(
+        { worker: this.workerId, err: (error as Error).message },
+        "could not sign off, the lease will run out",
+      );
+      return 0;
+    }
   }
 
   /** Ends without a word to the database: the lease is lost, or the process must go. */
@@ -175,12 +191,24 @@ export class Session {
   }
 
   async #flagIdle(): Promise<number> {
-    const isIdle = this.#wasIdle || this.pump.isIdle;
+    const isIdle = this.#wasIdle || this.pump.isWaiting;
     this.#wasIdle = false;
     if (isIdle !== this.#isFlaggedIdle) {
       await setIdle(this.#store, this.workerId, isIdle);
       this.#isFlaggedIdle = isIdle;
     }
     return IDLE_FLAG_MS;
+  }
+}
+
+async function within<T>(timeoutMs: number, promise: Promise<T>): Promise<T | 0> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<0>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, 0);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
   }
 }

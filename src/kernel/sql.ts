@@ -23,7 +23,8 @@ export interface TurnRow {
   payload: unknown;
   meta: Record<string, unknown> | null;
   ref: string | null;
-  created_at: Date;
+  /** As PostgreSQL writes it: parsed only when a handler asks. */
+  created_at: string;
 }
 
 const TURN = "select * from pawl.turn_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";

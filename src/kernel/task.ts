@@ -16,7 +16,8 @@ export interface ClaimedTask {
   readonly payload: unknown;
   readonly meta: Record<string, unknown> | null;
   readonly ref: string | null;
-  readonly createdAt: Date;
+  /** As PostgreSQL writes it. */
+  readonly createdAt: string;
 }
 
 export interface TaskContext {

@@ -4,7 +4,7 @@ export interface Executor {
   rows<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
-/** Statements that are sent thousands of times: named prepared ones where the connection allows them. */
+/** Statements that are sent thousands of times: prepared where the connection allows it, times left as text. */
 export interface PreparedExecutor extends Executor {
   prepared<Row>(text: string, values: readonly unknown[]): Promise<Row[]>;
 }

@@ -157,7 +157,7 @@ language plpgsql volatile as $$
 #variable_conflict use_column
 declare
   v_shard pawl.shard;
-  v_seqs bigint[];
+  v_late bigint[];
   v_try int;
 begin
   foreach v_try in array p_shards loop
@@ -167,24 +167,32 @@ begin
          or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
        for update skip locked;
     continue when not found;
-    v_seqs := pawl.sweep_v1(v_shard, p_limit);
-    if v_seqs is null then
-      select array_agg(n.seq order by n.seq) into v_seqs
-        from (select t.seq from pawl.task t
-               where t.shard_id = v_shard.id and t.state = 'ready' and t.seq > v_shard.cursor
-               order by t.seq limit case when v_shard.solo then 1 else p_limit end) n;
-      continue when v_seqs is null;
-      update pawl.shard s set cursor = v_seqs[cardinality(v_seqs)] where s.id = v_shard.id;
+    v_late := pawl.sweep_v1(v_shard, p_limit);
+    if v_late is not null then
+      insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
+      values (p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), v_late);
+      return query
+      select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at
+        from unnest(v_late) l (seq)
+        join pawl.task t on t.shard_id = v_shard.id and t.state = 'ready' and t.seq = l.seq;
+      return;
     end if;
-    insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
-    select p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), v_seqs;
     return query
-    select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at
-      from pawl.task t
-     where t.shard_id = v_shard.id and t.state = 'ready'
-       and t.seq between v_seqs[1] and v_seqs[cardinality(v_seqs)] and t.seq = any (v_seqs)
-     order by t.seq;
-    return;
+    with next as materialized (
+      select t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at from pawl.task t
+       where t.shard_id = v_shard.id and t.state = 'ready' and t.seq > v_shard.cursor
+       order by t.seq limit case when v_shard.solo then 1 else p_limit end
+    ), batch as materialized (
+      select array_agg(n.seq) as seqs, max(n.seq) as last from next n having count(*) > 0
+    ), moved as (
+      update pawl.shard s set cursor = b.last from batch b where s.id = v_shard.id
+    ), made as (
+      insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
+      select p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), b.seqs
+        from batch b
+    )
+    select v_shard.id, n.id, n.seq, n.attempt, n.payload, n.meta, n.ref, n.created_at from next n;
+    exit when found;
   end loop;
 end $$;
 

@@ -1,0 +1,77 @@
+// Runs the named benchmark: progress on stderr, results on stdout.
+import { cpus, loadavg } from "node:os";
+import { parseArgs } from "node:util";
+import { subjectNode } from "./child.mjs";
+import { pinned } from "./pinned.mjs";
+import { queue } from "./queue.mjs";
+import { table } from "./report.mjs";
+import { openServer } from "./server.mjs";
+
+const BENCHMARKS = { queue, pinned };
+const QUEUE_TASKS = 100_000;
+const ROUNDS_MIN = 3;
+const INTERRUPTED = 130;
+const USAGE = `usage: npm run bench -- <${Object.keys(BENCHMARKS).join("|")}> [--json] [--tasks N] [--rounds N] [--turns N]`;
+
+/** Answers the exit code. */
+export async function main(argv) {
+  const options = optionsOf(argv);
+  if (options === undefined) return 2;
+  const say = (line) => process.stderr.write(`${line}\n`);
+  subjectNode();
+  const server = await openServer();
+  const stop = () => server.close().finally(() => process.exit(INTERRUPTED));
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  try {
+    say(
+      `PostgreSQL ${server.version}${server.isEmbedded ? " (embedded)" : ""}, ${cpus().length} processors, load ${load()}`,
+    );
+    const rows = await BENCHMARKS[options.name]({ ...options, server, say });
+    say(`load at the end ${load()}`);
+    process.stdout.write(`${options.json ? JSON.stringify(rows, null, 2) : table(rows)}\n`);
+    return 0;
+  } finally {
+    await server.close();
+  }
+}
+
+function optionsOf(argv) {
+  try {
+    const { values, positionals } = parseArgs({
+      args: argv,
+      allowPositionals: true,
+      options: {
+        json: { type: "boolean", default: false },
+        tasks: { type: "string" },
+        rounds: { type: "string" },
+        turns: { type: "string" },
+      },
+    });
+    const [name, ...others] = positionals;
+    if (others.length > 0 || !Object.hasOwn(BENCHMARKS, name ?? ""))
+      throw new Error(`expected one benchmark, got ${JSON.stringify(positionals)}`);
+    return {
+      name,
+      json: values.json,
+      tasks: whole("tasks", values.tasks) ?? (name === "queue" ? QUEUE_TASKS : undefined),
+      rounds: whole("rounds", values.rounds) ?? ROUNDS_MIN,
+      turns: whole("turns", values.turns),
+    };
+  } catch (error) {
+    process.stderr.write(`bench: ${error.message}\n${USAGE}\n`);
+    return undefined;
+  }
+}
+
+function whole(name, text) {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new Error(`expected \`--${name}\` to be an integer from 1, got ${JSON.stringify(text)}`);
+}
+
+function load() {
+  return loadavg()
+    .map((one) => one.toFixed(2))
+    .join(" ");
+}

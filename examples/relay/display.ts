@@ -1,0 +1,80 @@
+/** What people see: a bar or status lines on stderr while it works, the summary on stdout at the end. */
+
+import type { Standing, Totals } from "./totals.ts";
+
+const BAR_WIDTH = 24;
+const LINE_EVERY_MS = 2_000;
+
+export interface Display {
+  note(text: string): void;
+  show(now: Standing): void;
+  /** Leaves an empty line where the bar was. */
+  clear(): void;
+}
+
+/** @param total events of the feed; @param isQuiet no lines where there is no terminal, as for `--once` */
+export function display({ total, isQuiet }: { total: number; isQuiet: boolean }): Display {
+  const { stderr } = process;
+  let shown = "";
+  let shownAt = Number.NEGATIVE_INFINITY;
+  const clear = (): void => {
+    if (stderr.isTTY) stderr.write("\r\x1b[K");
+  };
+  const show = (now: Standing): void => {
+    if (stderr.isTTY) {
+      stderr.write(`\r\x1b[K${bar(now, total)} ${counts(now, total)}`.slice(0, stderr.columns));
+      return;
+    }
+    const line = counts(now, total);
+    if (isQuiet || line === shown || performance.now() - shownAt < LINE_EVERY_MS) return;
+    stderr.write(`relay: ${line}\n`);
+    shown = line;
+    shownAt = performance.now();
+  };
+  return {
+    clear,
+    show,
+    note: (text) => {
+      clear();
+      stderr.write(`relay: ${text}\n`);
+    },
+  };
+}
+
+function bar({ events, jobs, verified }: Standing, total: number): string {
+  const share = Math.min((events + jobs + verified) / (3 * Math.max(total, events, 1)), 1);
+  const full = Math.floor(share * BAR_WIDTH);
+  const percent = String(Math.floor(share * 100)).padStart(3);
+  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} %`;
+}
+
+function counts({ events, jobs, verified, pending, dead }: Standing, total: number): string {
+  const all = Math.max(total, events);
+  const parts = [`read ${events}/${all}`, `jobs ${jobs}`, `verified ${verified}`];
+  if (pending > 0) parts.push(`waiting ${pending}`);
+  if (dead > 0) parts.push(`dead ${dead}`);
+  return parts.join(" · ");
+}
+
+export function summary(all: Totals, seconds: number, logs: string): string {
+  const row = (label: string, value: number, said: string): string =>
+    `  ${label.padEnd(12)}${String(value).padStart(8)}   ${said}`;
+  const lines = [
+    "relay: GitHub webhooks in, business rows and jobs inside, signed webhooks out",
+    row("events", all.events, "read from the feed, each in one transaction"),
+    row("jobs", all.jobs, "summaries that the jobs wrote"),
+    row("deliveries", all.deliveries, "made by Pawl"),
+    row("verified", all.verified, "events in the receiver's own log, signature checked"),
+    row("duplicates", all.duplicates, "received more than once (delivery is at least once)"),
+    row("dead", all.dead, "given up, waiting for a person"),
+    row("lost", all.lost, "events without a receipt or without their summary"),
+  ];
+  if (all.badSignatures > 0) lines.push(row("refused", all.badSignatures, "wrong signature"));
+  lines.push(`  ${seconds} s; secret, receipts and logs in ${logs}`, "");
+  return lines.join("\n");
+}
+
+/** One object on one line. */
+export function json({ missing: _, pending, ...all }: Totals, seconds: number): string {
+  return `${JSON.stringify({ ...all, pending, seconds })}\n`;
+}

@@ -1,0 +1,183 @@
+/**
+ * The main job of this repository: real GitHub webhooks in, business rows and jobs inside, signed webhooks out, over
+ * several processes. Killed at any time and started again, it goes on where it was.
+ */
+
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { connect, jsonLogger, type Pawl } from "pawl";
+import { Child } from "./child.ts";
+import { type Display, display, json, summary } from "./display.ts";
+import { startFeed } from "./feed.ts";
+import { type Folder, openFolder, receiptFile } from "./folder.ts";
+import { isMain } from "./local.ts";
+import { type Options, readOptions, USAGE } from "./options.ts";
+import { readFeed } from "./read-feed.ts";
+import { Receipts } from "./receipts.ts";
+import { openBusiness } from "./tables.ts";
+import type { Totals, Witnesses } from "./totals.ts";
+import { explainStuck, watch } from "./watch.ts";
+
+const WORKERS = 2;
+const INTERRUPTED = 130;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+class Interrupted extends Error {}
+
+/** What is open; closed in the reverse order, whatever happened. */
+interface Running {
+  stop: AbortController;
+  children: Child[];
+  closers: Array<() => Promise<unknown>>;
+}
+
+/** @returns the exit code */
+export async function relay(argv: string[]): Promise<number> {
+  let options: Options;
+  try {
+    options = readOptions(argv);
+  } catch (error) {
+    process.stderr.write(`relay: ${(error as Error).message}\n${USAGE}`);
+    return 2;
+  }
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const running: Running = { stop: new AbortController(), children: [], closers: [] };
+  const ignoreSignals = hearSignals(running);
+  try {
+    return await run(options, running);
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    return options.once ? INTERRUPTED : 0;
+  } finally {
+    for (const close of running.closers.reverse()) await close();
+    ignoreSignals();
+  }
+}
+
+async function run(options: Options, running: Running): Promise<number> {
+  const startedAt = performance.now();
+  const { stop, closers } = running;
+  const folder = await openFolder();
+  const feed = await startFeed({ copies: options.copies });
+  closers.push(() => feed.close());
+  const shown = display({ total: feed.count, isQuiet: options.once });
+  const witnesses = await openAll(folder, running, shown);
+  const reading = { isDone: false };
+  const forever = !options.once;
+  const { pawl, business } = witnesses;
+  const read = readFeed({ pawl, business, feedUrl: feed.url, forever, signal: stop.signal }).then(
+    () => {
+      reading.isDone = true;
+    },
+    (error: unknown) => stop.abort(error),
+  );
+  closers.push(() => {
+    stop.abort();
+    return read;
+  });
+  const isRead = (): boolean => !forever && reading.isDone;
+  const { totals, isStuck } = await watch({
+    witnesses,
+    display: shown,
+    isRead,
+    signal: stop.signal,
+  });
+  shown.clear();
+  if (isStuck) shown.note(await explainStuck(witnesses, totals));
+  tell(totals, options, { startedAt, folder });
+  return isStuck || totals.lost > 0 || totals.dead > 0 ? 1 : 0;
+}
+
+function tell(
+  totals: Totals,
+  options: Options,
+  { startedAt, folder }: { startedAt: number; folder: Folder },
+): void {
+  const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
+  process.stdout.write(
+    options.json ? json(totals, seconds) : summary(totals, seconds, folder.path),
+  );
+}
+
+/** Receiver, database, tables, workers. */
+async function openAll(folder: Folder, running: Running, shown: Display): Promise<Witnesses> {
+  const { stop, closers } = running;
+  const receiverUrl = await startReceiver(folder, running);
+  process.env.RELAY_RECEIVER_URL = receiverUrl; // read by the config, here and in the workers
+  const { default: app } = await import("./pawl.config.ts");
+  shown.note("opening the database …");
+  const pawl = await connect(app, { migrate: true, log: jsonLogger("warn") });
+  closers.push(() => pawl.close());
+  const business = await openBusiness(pawl.store.url);
+  closers.push(() => business.end());
+  stop.signal.throwIfAborted();
+  startWorkers(folder, running, pawl);
+  shown.note(`receiver at ${receiverUrl}, ${WORKERS} workers`);
+  return { pawl, business, receipts: new Receipts(folder.receipts) };
+}
+
+/** Resolves with the receiver's URL; it keeps its port when it has to be started again. */
+async function startReceiver(folder: Folder, running: Running): Promise<string> {
+  const script = fileURLToPath(new URL("./receiver.ts", import.meta.url));
+  let port = "0";
+  let heard: (url: string) => void = () => undefined;
+  const url = new Promise<string>((resolve, reject) => {
+    heard = resolve;
+    running.stop.signal.addEventListener("abort", () => reject(running.stop.signal.reason));
+  });
+  startChild(running, {
+    name: "receiver",
+    args: () => ["--import", "tsx", script, "--port", port, "--log", receiptFile(folder)],
+    env: { RECEIVER_SECRET: folder.secret },
+    logFile: join(folder.path, "receiver.log"),
+    onLine: (line) => {
+      port = new URL(line).port;
+      heard(line);
+    },
+  });
+  return url;
+}
+
+/** The command `pawl work`, as on any machine of a fleet. */
+function startWorkers(folder: Folder, running: Running, { store }: Pawl): void {
+  const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+  const config = fileURLToPath(new URL("./pawl.config.ts", import.meta.url));
+  for (let n = 1; n <= WORKERS; n++) {
+    startChild(running, {
+      name: `worker ${n}`,
+      args: () => [cli, "work", "--config", config],
+      env: { DATABASE_URL: store.url, RELAY_SECRET: folder.secret },
+      logFile: join(folder.path, `worker-${n}.log`),
+    });
+  }
+}
+
+function startChild(
+  { stop, children, closers }: Running,
+  options: Omit<ConstructorParameters<typeof Child>[0], "onBroken">,
+): void {
+  const child = new Child({ ...options, onBroken: (error) => stop.abort(error) });
+  children.push(child);
+  closers.push(() => child.stop());
+}
+
+/** The first signal stops in good order, the second at once. */
+function hearSignals({ stop, children }: Running): () => void {
+  const hear = (): void => {
+    if (!stop.signal.aborted) {
+      stop.abort(new Interrupted("interrupted"));
+      return;
+    }
+    for (const child of children) child.kill();
+    process.exit(INTERRUPTED);
+  };
+  for (const signal of SIGNALS) process.on(signal, hear);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, hear);
+  };
+}
+
+if (isMain(import.meta.url)) process.exitCode = await relay(process.argv.slice(2));

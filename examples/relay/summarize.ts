@@ -1,0 +1,31 @@
+/** The job of this example: reads the business row of an event and writes what it says as one sentence. */
+
+import { defineJob } from "pawl";
+import { z } from "zod";
+import { businessPool, readPayload, writeSummary } from "./tables.ts";
+
+const actor = z.object({
+  action: z.string().optional(),
+  sender: z.object({ login: z.string() }).optional(),
+  repository: z.object({ full_name: z.string() }).optional(),
+  organization: z.object({ login: z.string() }).optional(),
+});
+
+export const summarize = defineJob({
+  name: "summarize",
+  input: z.object({ feedId: z.number().int().positive(), eventId: z.string() }),
+  retry: { attempts: 6, delay: "250ms", factor: 2, max: "4s" },
+  timeout: "30s",
+  // The same row whenever it runs again: the event's id is its key.
+  run: async ({ feedId, eventId }) => {
+    const pool = businessPool();
+    const { name, payload } = await readPayload(pool, feedId);
+    await writeSummary(pool, eventId, sentence(name, actor.parse(payload)));
+  },
+});
+
+function sentence(name: string, { action, sender, repository, organization }: z.infer<typeof actor>) {
+  const who = sender?.login ?? "somebody";
+  const where = repository?.full_name ?? organization?.login ?? "GitHub";
+  return `${who}: ${name}${action === undefined ? "" : ` ${action}`} in ${where}`;
+}

@@ -1,0 +1,149 @@
+/** The business tables of this example, in a schema of their own, and every statement on them. Pawl knows none of it. */
+
+import pg from "pg";
+
+/** Any number; held as long as `main.ts` runs, so that there is one relay on a database. */
+const ONE_RELAY = 7_274_013_582;
+const LOCK_TRIES = 50;
+const LOCK_WAIT_MS = 200;
+
+/** A transaction, a pool or a client: all have this method, in `pawl.transaction` as well as in node-postgres. */
+export interface Database {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>;
+}
+
+const TABLES = `
+  create schema if not exists relay;
+  create table if not exists relay.position (feed text primary key, feed_id bigint not null);
+  create table if not exists relay.event (
+    feed_id bigint primary key,
+    name text not null,
+    payload jsonb not null,
+    event_id uuid unique, -- the id of the event that Pawl recorded in the same transaction
+    read_at timestamptz not null default now()
+  );
+  create table if not exists relay.summary (
+    event_id uuid primary key,
+    sentence text not null,
+    written_at timestamptz not null default now()
+  );
+  insert into relay.position values ('github', 0) on conflict do nothing`;
+
+let pool: pg.Pool | undefined;
+
+/** Of this process, on the database that its worker uses. */
+export function businessPool(): pg.Pool {
+  if (pool === undefined) {
+    pool = new pg.Pool({
+      connectionString: process.env.DATABASE_URL,
+      max: 4,
+      allowExitOnIdle: true,
+    });
+    // An idle connection that is lost is replaced at the next query; unheard, it would end the process.
+    pool.on("error", () => undefined);
+  }
+  return pool;
+}
+
+/** The one connection of `main.ts` for its own tables; it also is what makes this relay the only one. */
+export async function openBusiness(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url, application_name: "relay" });
+  client.on("error", () => undefined); // the next query says so
+  await client.connect();
+  try {
+    await lockOut(client);
+    await client.query(TABLES);
+    return client;
+  } catch (error) {
+    await client.end();
+    throw error;
+  }
+}
+
+/** Waits a little: the connection of a relay that was killed just now may still be open. */
+async function lockOut(client: pg.Client): Promise<void> {
+  for (let tries = 0; tries < LOCK_TRIES; tries++) {
+    const { rows } = await client.query("select pg_try_advisory_lock($1) as locked", [ONE_RELAY]);
+    if ((rows[0] as { locked: boolean }).locked) return;
+    await new Promise((resolve) => setTimeout(resolve, LOCK_WAIT_MS));
+  }
+  throw new Error("another relay runs on this database; stop it first, or set PAWL_DIR");
+}
+
+export async function readPosition(database: Database): Promise<number> {
+  const { rows } = await database.query(
+    "select feed_id from relay.position where feed = 'github'",
+  );
+  return Number((rows[0] as { feed_id: string }).feed_id);
+}
+
+/** False when the event is there already. */
+export async function insertEvent(
+  database: Database,
+  event: { id: number; name: string; payload: unknown },
+): Promise<boolean> {
+  const { rows } = await database.query(
+    `insert into relay.event (feed_id, name, payload) values ($1, $2, $3)
+     on conflict (feed_id) do nothing returning feed_id`,
+    [event.id, event.name, JSON.stringify(event.payload)],
+  );
+  return rows.length > 0;
+}
+
+export async function noteEventId(database: Database, id: number, eventId: string): Promise<void> {
+  await database.query("update relay.event set event_id = $2 where feed_id = $1", [id, eventId]);
+}
+
+export async function movePosition(database: Database, id: number): Promise<void> {
+  await database.query(
+    "update relay.position set feed_id = $1 where feed = 'github' and feed_id < $1",
+    [id],
+  );
+}
+
+export async function readPayload(
+  database: Database,
+  id: number,
+): Promise<{ name: string; payload: unknown }> {
+  const { rows } = await database.query(
+    "select name, payload from relay.event where feed_id = $1",
+    [id],
+  );
+  if (rows.length === 0) throw new Error(`relay.event has no row ${id}; was the table emptied?`);
+  return rows[0] as { name: string; payload: unknown };
+}
+
+export async function writeSummary(
+  database: Database,
+  eventId: string,
+  sentence: string,
+): Promise<void> {
+  await database.query(
+    `insert into relay.summary (event_id, sentence) values ($1, $2)
+     on conflict (event_id) do update set sentence = excluded.sentence`,
+    [eventId, sentence],
+  );
+}
+
+export async function countRows(database: Database): Promise<{ events: number; jobs: number }> {
+  const { rows } = await database.query(
+    `select (select count(*) from relay.event)::int as events,
+            (select count(*) from relay.summary)::int as jobs`,
+  );
+  return rows[0] as { events: number; jobs: number };
+}
+
+export interface BusinessRow {
+  feed_id: string;
+  event_id: string | null;
+  has_summary: boolean;
+}
+
+/** Every business row with what became of it here. */
+export async function allRows(database: Database): Promise<BusinessRow[]> {
+  const { rows } = await database.query(
+    `select e.feed_id, e.event_id, s.event_id is not null as has_summary
+       from relay.event e left join relay.summary s on s.event_id = e.event_id order by e.feed_id`,
+  );
+  return rows as BusinessRow[];
+}

@@ -1,0 +1,62 @@
+/** Looks until everything that was read is done, or nothing moves any more. */
+
+import { setTimeout as wait } from "node:timers/promises";
+import type { Display } from "./display.ts";
+import { type Standing, standing, type Totals, totals, type Witnesses } from "./totals.ts";
+
+const LOOK_MS = 200;
+const STALLED_MS = 120_000;
+
+export interface WatchOptions {
+  witnesses: Witnesses;
+  display: Display;
+  /** Whether the whole feed has been read; for ever false where there is no end. */
+  isRead: () => boolean;
+  signal: AbortSignal;
+}
+
+/** Rejects with the signal's reason when it aborts. */
+export async function watch(options: WatchOptions): Promise<{ totals: Totals; isStuck: boolean }> {
+  const { witnesses, display, isRead, signal } = options;
+  let last = "";
+  let movedAt = performance.now();
+  for (;;) {
+    signal.throwIfAborted();
+    const now = await standing(witnesses);
+    display.show(now);
+    const done = isRead() ? await totalsAtEnd(witnesses, now) : undefined;
+    if (done !== undefined) return { totals: done, isStuck: false };
+    const key = JSON.stringify(now);
+    if (key !== last) movedAt = performance.now();
+    last = key;
+    if (isRead() && performance.now() - movedAt > STALLED_MS) {
+      return { totals: await totals(witnesses), isStuck: true };
+    }
+    await wait(LOOK_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** The end: nothing waits, and what did not arrive is dead. */
+async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals | undefined> {
+  const isWhole = now.jobs >= now.events && now.verified >= now.events;
+  if (now.pending > 0 || !(isWhole || now.dead > 0)) return undefined;
+  const all = await totals(witnesses);
+  return all.pending === 0 && all.lost <= all.dead ? all : undefined;
+}
+
+/** What hangs, for people. */
+export async function explainStuck({ pawl }: Witnesses, all: Totals): Promise<string> {
+  const lines = [`nothing has moved for ${STALLED_MS / 1_000} s; ${all.lost} missing, such as:`];
+  for (const { feed_id, event_id, has_summary } of all.missing) {
+    const event = event_id === null ? undefined : await pawl.event(event_id);
+    const summary = has_summary ? "there" : "missing";
+    lines.push(`  feed id ${feed_id}: event ${event_id} ${event?.status}, its summary ${summary}`);
+  }
+  for (const { queue, ready, scheduled, running, dead } of await pawl.stats()) {
+    if (ready + scheduled + running + dead === 0) continue;
+    lines.push(
+      `  queue ${queue}: ready ${ready}, scheduled ${scheduled}, running ${running}, dead ${dead}`,
+    );
+  }
+  return lines.join("\n");
+}

@@ -1,0 +1,378 @@
+import type pg from "pg";
+import { beforeEach, describe, expect, test } from "vitest";
+import { heartbeat, promote, rescue, type TurnRow } from "../../src/kernel/sql.ts";
+import { openStore, type Store } from "../../src/store/store.ts";
+import { movableClock } from "../support/clock.ts";
+import { freshDatabase, rawClient } from "../support/database.ts";
+import {
+  claimed,
+  count,
+  defineKinds,
+  done,
+  endLease,
+  enqueueCount,
+  enqueueSql,
+  executorOn,
+  failed,
+  newWorker,
+  sendTurn,
+  wantedShards,
+} from "../support/kernel.ts";
+import { until } from "../support/until.ts";
+
+let url: string;
+let store: Store;
+
+beforeEach(async () => {
+  const database = await freshDatabase();
+  url = database.url;
+  store = openStore({ url, max: 4 });
+  await defineKinds(store);
+  return async () => {
+    await store.close();
+    await database.drop();
+  };
+});
+
+const ids = (rows: readonly TurnRow[]) => rows.map((row) => row.id);
+
+async function openTransaction(): Promise<pg.Client> {
+  const client = await rawClient(url);
+  await client.query("begin");
+  return client;
+}
+
+/** Turns until the shards have nothing to claim and no sweep to do; what was claimed is settled at once. */
+async function drain(worker: number, from = 100): Promise<string[]> {
+  const all: string[] = [];
+  let claim = from;
+  await until("nothing is left to claim and no sweep is due", async () => {
+    const rows = await sendTurn(store, { worker, claim: ++claim, limit: 100 });
+    const outcomes = rows.map((row) => done(row, claim));
+    await sendTurn(store, { worker, outcomes, gone: [claim] });
+    all.push(...ids(rows));
+    const [due] = await store.rows<{ n: number }>(
+      "select count(*)::int as n from pawl.shard where cursor > swept",
+    );
+    return rows.length === 0 && due?.n === 0;
+  });
+  return all;
+}
+
+describe("the claim", () => {
+  test("takes no more than asked for, in the order of arrival, and touches no task row", async () => {
+    const all = await enqueueCount(store, 25);
+    const worker = await newWorker(store);
+    const before = await store.rows("select ctid, xmin::text, * from pawl.task order by id");
+    const first = await sendTurn(store, { worker, claim: 1, limit: 10 });
+    const second = await sendTurn(store, { worker, claim: 2, limit: 10 });
+    const third = await sendTurn(store, { worker, claim: 3, limit: 10 });
+    expect([ids(first), ids(second), ids(third)]).toEqual([
+      all.slice(0, 10),
+      all.slice(10, 20),
+      all.slice(20),
+    ]);
+    expect(await store.rows("select ctid, xmin::text, * from pawl.task order by id")).toEqual(before);
+    expect(await count(store, "claim")).toBe(3);
+  });
+
+  test("priority 0 goes before 1, 2 and 3", async () => {
+    const tasks = [3, 1, 0, 2].map((priority) => ({ kind: "k", priority }));
+    const [low, usual, first, third] = (await enqueueSql(store, tasks)).map((row) => row.id);
+    const worker = await newWorker(store);
+    const order: string[] = [];
+    for (const claim of [1, 2, 3, 4]) {
+      order.push(...ids(await sendTurn(store, { worker, claim, limit: 10 })));
+    }
+    expect(order).toEqual([first, usual, third, low]);
+  });
+
+  test("two workers never get the same task, even while the first has not committed", async () => {
+    const all = await enqueueCount(store, 20);
+    const [a, b] = [await newWorker(store), await newWorker(store)];
+    const slow = await openTransaction();
+    const first = await sendTurn(executorOn(slow), { worker: a, claim: 1, limit: 10 });
+    // the shard is locked: the other passes by instead of waiting
+    expect(await sendTurn(store, { worker: b, claim: 1, limit: 10 })).toEqual([]);
+    await slow.query("commit");
+    const second = await sendTurn(store, { worker: b, claim: 1, limit: 10 });
+    expect([...ids(first), ...ids(second)]).toEqual(all);
+  });
+
+  test("a claim that was rolled back leaves its tasks to the next", async () => {
+    const all = await enqueueCount(store, 5);
+    const worker = await newWorker(store);
+    const slow = await openTransaction();
+    await sendTurn(executorOn(slow), { worker, claim: 1, limit: 10 });
+    await slow.query("rollback");
+    expect(ids(await sendTurn(store, { worker, claim: 2, limit: 10 }))).toEqual(all);
+  });
+
+  test("many workers at once on several shards share all tasks without one twice", async () => {
+    await defineKinds(store, { shards: 4 });
+    const all = await enqueueCount(store, 600);
+    const claims = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const worker = await newWorker(store);
+        const got: string[] = [];
+        for (let claim = 1; claim <= 60; claim += 1) {
+          got.push(...ids(await sendTurn(store, { worker, claim, limit: 7 })));
+        }
+        return got;
+      }),
+    );
+    const got = claims.flat();
+    expect(new Set(got).size).toBe(got.length);
+    expect(got.toSorted()).toEqual(all.toSorted());
+  });
+});
+
+describe("the sweep", () => {
+  test("R98: a task whose transaction commits after its successors were claimed is not lost", async () => {
+    const worker = await newWorker(store);
+    const late = await Promise.all([openTransaction(), openTransaction(), openTransaction()]);
+    const lateIds: string[] = [];
+    for (const client of late) {
+      lateIds.push(...(await enqueueCount(executorOn(client), 3)));
+      await enqueueCount(store, 2); // passes their numbers and commits first
+    }
+    expect(await sendTurn(store, { worker, claim: 1, limit: 100 })).toHaveLength(6);
+    const found: string[] = [];
+    let claim = 1;
+    for (const client of late.toReversed()) {
+      await client.query("commit"); // the last number first
+      const wanted = found.length + 3;
+      await until("the sweep finds the late tasks", async () => {
+        claim += 1;
+        found.push(...ids(await sendTurn(store, { worker, claim, limit: 100 })));
+        return found.length === wanted;
+      });
+    }
+    expect(found.toSorted()).toEqual(lateIds.toSorted());
+  });
+
+  test("a shard goes on being swept while an old transaction may still commit, and not after", async () => {
+    const worker = await newWorker(store);
+    const late = await openTransaction();
+    const [lateId] = await enqueueCount(executorOn(late), 1);
+    await enqueueCount(store, 3);
+    const rows = await sendTurn(store, { worker, claim: 1, limit: 10 });
+    await sendTurn(store, { worker, outcomes: rows.map((row) => done(row, 1)), gone: [1] });
+    // sweeps in vain, several times over, must not move `swept` past the open transaction's number
+    for (let claim = 2; claim < 8; ) {
+      const shards = await wantedShards(store);
+      if (shards.length === 0) continue;
+      expect(await sendTurn(store, { worker, claim, limit: 10 })).toEqual([]);
+      claim += 1;
+    }
+    await late.query("commit");
+    expect(await drain(worker)).toEqual([lateId]);
+    expect(await wantedShards(store)).toEqual([]);
+  });
+
+  test("numbers of rolled-back transactions hold nothing back", async () => {
+    const worker = await newWorker(store);
+    const gone = await openTransaction();
+    await enqueueCount(executorOn(gone), 50);
+    const all = await enqueueCount(store, 3);
+    await gone.query("rollback");
+    expect(await drain(worker)).toEqual(all);
+    expect(await wantedShards(store)).toEqual([]);
+    expect(await count(store, "task")).toBe(0);
+  });
+
+  test("an idle shard is not swept: its row stays as it is", async () => {
+    const worker = await newWorker(store);
+    await enqueueCount(store, 3);
+    await drain(worker);
+    const before = await store.rows("select xmin::text, * from pawl.shard");
+    for (let claim = 900; claim < 920; claim += 1) {
+      await sendTurn(store, { worker, claim, limit: 10 });
+    }
+    expect(await store.rows("select xmin::text, * from pawl.shard")).toEqual(before);
+  });
+
+  test("running tasks behind the cursor are never swept up a second time", async () => {
+    const worker = await newWorker(store);
+    await enqueueCount(store, 30);
+    await sendTurn(store, { worker, claim: 1, limit: 30 });
+    const other = await newWorker(store);
+    let claim = 0;
+    await until("the sweep has caught up", async () => {
+      claim += 1;
+      expect(await sendTurn(store, { worker: other, claim, limit: 10 })).toEqual([]);
+      return (await wantedShards(store)).length === 0;
+    });
+  });
+});
+
+describe("the fence", () => {
+  test("R100: a worker whose lease ran out cannot settle, nor claim", async () => {
+    await enqueueCount(store, 2);
+    const worker = await newWorker(store);
+    const clock = await movableClock(store);
+    const [row, other] = await sendTurn(store, { worker, claim: 1, limit: 2 });
+    if (row === undefined || other === undefined) throw new Error("nothing claimed");
+    await clock.advance(9_900);
+    await sendTurn(store, { worker, outcomes: [done(row, 1)] });
+    await clock.advance(200);
+    await expect(sendTurn(store, { worker, outcomes: [done(other, 1)] })).rejects.toMatchObject({
+      code: "lease_lost",
+    });
+    await expect(sendTurn(store, { worker, claim: 2, limit: 2 })).rejects.toMatchObject({
+      code: "lease_lost",
+    });
+    expect(await count(store, "finished")).toBe(1);
+  });
+
+  test("R100: an expired worker never revives: its heartbeat is refused as well", async () => {
+    const worker = await newWorker(store);
+    await endLease(store, worker);
+    const beat = { worker, known: [], next: 1, running: 0, refused: 0, tally: [] };
+    await expect(heartbeat(store, beat)).rejects.toMatchObject({ code: "lease_lost" });
+    await rescue(store);
+    await store.rows("update pawl.worker set lease_until = pawl.now() + interval '1 hour'");
+    await expect(heartbeat(store, beat)).rejects.toMatchObject({ code: "lease_lost" });
+  });
+
+  test("R100: an outcome with an old number is refused and said to be", async () => {
+    await enqueueCount(store, 1);
+    const worker = await newWorker(store);
+    const [row] = await sendTurn(store, { worker, claim: 1, limit: 1 });
+    if (row === undefined) throw new Error("nothing claimed");
+    // the answer of the claim was lost: the heartbeat gives the task back, with a new number
+    const beat = { worker, known: [], next: 2, running: 0, refused: 0, tally: [] };
+    expect(await heartbeat(store, beat)).toMatchObject({ orphans: 1 });
+    for (const outcome of [done(row, 1), failed(row, 1)]) {
+      const answer = await sendTurn(store, { worker, outcomes: [outcome] });
+      expect(answer).toMatchObject([{ shard_id: null, id: row.id, seq: row.seq }]);
+    }
+    const [again] = await sendTurn(store, { worker, claim: 2, limit: 1 });
+    expect(again).toMatchObject({ id: row.id, attempt: 0 });
+    expect(again?.seq).not.toBe(row.seq);
+    expect(await count(store, "finished")).toBe(0);
+  });
+
+  test("R100: another worker cannot settle a task that it did not claim", async () => {
+    await enqueueCount(store, 1);
+    const [owner, thief] = [await newWorker(store), await newWorker(store)];
+    const [row] = await sendTurn(store, { worker: owner, claim: 1, limit: 1 });
+    if (row === undefined) throw new Error("nothing claimed");
+    const answer = await sendTurn(store, { worker: thief, outcomes: [done(row, 1)] });
+    expect(answer).toMatchObject([{ shard_id: null, id: row.id }]);
+    expect(await count(store, "finished")).toBe(0);
+  });
+
+  test("outcomes sent again because the answer was lost are neither refused nor recorded twice", async () => {
+    await enqueueCount(store, 3);
+    const worker = await newWorker(store);
+    const [a, b, c] = await sendTurn(store, { worker, claim: 1, limit: 3 });
+    if (a === undefined || b === undefined || c === undefined) throw new Error("nothing claimed");
+    const fatal = { ...claimed(b, 1), error: { name: "Error", message: "no" } };
+    const outcomes = [
+      done(a, 1),
+      { ok: false as const, task: fatal, kind: "unrecoverable" as const, error: fatal.error },
+      failed(c, 1),
+    ];
+    expect(await sendTurn(store, { worker, outcomes, gone: [1] })).toEqual([]);
+    expect(await sendTurn(store, { worker, outcomes, gone: [1] })).toEqual([]);
+    expect(await count(store, "finished")).toBe(1);
+    expect(await count(store, "dead")).toBe(1);
+    expect(await count(store, "attempt")).toBe(1);
+  });
+
+  test("a rescue and a late turn of the same worker never both count", async () => {
+    await enqueueCount(store, 1);
+    const worker = await newWorker(store);
+    const [row] = await sendTurn(store, { worker, claim: 1, limit: 1 });
+    if (row === undefined) throw new Error("nothing claimed");
+    const slow = await openTransaction(); // settles in time, commits late
+    await sendTurn(executorOn(slow), { worker, outcomes: [done(row, 1)], gone: [1] });
+    await endLease(store, worker);
+    expect(await rescue(store)).toEqual([]); // passes by the worker while its turn is open
+    await slow.query("commit");
+    expect(await rescue(store)).toEqual([{ worker_id: worker, tasks: 0 }]);
+    expect(await count(store, "finished")).toBe(1);
+    expect(await count(store, "task")).toBe(0);
+  });
+});
+
+describe("what goes back", () => {
+  test("a claim row goes with its last task", async () => {
+    await enqueueCount(store, 2);
+    const worker = await newWorker(store);
+    const [a, b] = await sendTurn(store, { worker, claim: 1, limit: 2 });
+    if (a === undefined || b === undefined) throw new Error("nothing claimed");
+    await sendTurn(store, { worker, outcomes: [done(a, 1)] });
+    expect(await count(store, "claim")).toBe(1);
+    await sendTurn(store, { worker, outcomes: [done(b, 1)], gone: [1] });
+    expect(await count(store, "claim")).toBe(0);
+    expect(await count(store, "task")).toBe(0);
+  });
+
+  test("the heartbeat gives back orphans only: neither what runs nor what is being asked for", async () => {
+    await enqueueCount(store, 3);
+    const worker = await newWorker(store);
+    for (const claim of [1, 2, 5]) await sendTurn(store, { worker, claim, limit: 1 });
+    const beat = { worker, known: [2], next: 5, running: 1, refused: 0, tally: [] };
+    expect(await heartbeat(store, beat)).toMatchObject({ orphans: 1 });
+    const left = await store.rows("select no::int from pawl.claim order by no");
+    expect(left).toEqual([{ no: 2 }, { no: 5 }]);
+    const [task] = await store.rows("select attempt, state from pawl.task order by id limit 1");
+    expect(task).toEqual({ attempt: 0, state: "ready" });
+  });
+
+  test("R57: what a stopping worker gives back keeps its order and is not counted", async () => {
+    const all = await enqueueCount(store, 6);
+    const worker = await newWorker(store);
+    await sendTurn(store, { worker, claim: 1, limit: 6 });
+    await store.rows("select pawl.end_worker_v1($1)", [worker]);
+    const next = await newWorker(store);
+    const rows = await sendTurn(store, { worker: next, claim: 1, limit: 6 });
+    expect(ids(rows)).toEqual(all);
+    expect(rows.every((row) => row.attempt === 0)).toBe(true);
+    expect(await count(store, "attempt")).toBe(0);
+  });
+
+  test("R64: lost tasks are counted, and claimed one at a time from then on", async () => {
+    const all = await enqueueCount(store, 3);
+    const worker = await newWorker(store);
+    await sendTurn(store, { worker, claim: 1, limit: 3 });
+    await endLease(store, worker);
+    expect(await rescue(store)).toEqual([{ worker_id: worker, tasks: 3 }]);
+    expect(await count(store, "claim")).toBe(0);
+    expect((await promote(store, 100)).promoted).toBe(3);
+    const next = await newWorker(store);
+    const busy = await sendTurn(store, { worker: next, claim: 1, limit: 10, solo: false });
+    expect(busy).toEqual([]); // a worker that runs one already takes no second
+    const seen: TurnRow[] = [];
+    for (const claim of [2, 3, 4]) {
+      const rows = await sendTurn(store, { worker: next, claim, limit: 10 });
+      expect(rows).toHaveLength(1);
+      seen.push(...rows);
+    }
+    expect(ids(seen).toSorted()).toEqual(all.toSorted());
+    expect(seen.every((row) => row.attempt === 1)).toBe(true);
+    expect(await store.rows("select distinct outcome from pawl.attempt")).toEqual([
+      { outcome: "lost" },
+    ]);
+  });
+
+  test("R64: three crashes while alone set a task aside as crashed", async () => {
+    await defineKinds(store, {
+      retry: { attempts: 20, delays_ms: [0], jitter: 0, until_ms: null },
+    });
+    const [id] = await enqueueCount(store, 1);
+    for (let crash = 0; crash < 4; crash += 1) {
+      expect(await count(store, "dead")).toBe(0);
+      const worker = await newWorker(store);
+      expect(await sendTurn(store, { worker, claim: 1, limit: 5 })).toHaveLength(1);
+      await endLease(store, worker);
+      await rescue(store);
+      await promote(store, 10);
+    }
+    expect(await store.rows("select id, reason, attempt, crashes from pawl.dead")).toEqual([
+      { id, reason: "crashed", attempt: 4, crashes: 3 },
+    ]);
+  });
+});

@@ -1,0 +1,65 @@
+/**
+ * A worker in a process of its own, for tests that kill or freeze it. Its jobs tell what they did in the table
+ * `began (task, pid, at)`; the first attempt of `hold` waits until a row of `released` names its task.
+ */
+
+import { setTimeout as pause } from "node:timers/promises";
+import { z } from "zod";
+import { silentLogger } from "../../src/base/log.ts";
+import { type App, connect, defineApp, defineJob, type Pawl } from "../../src/index.ts";
+
+const RETRY = { attempts: 30, delays: ["10ms"], jitter: 0 };
+let pawl: Pawl | undefined;
+
+async function began(task: string): Promise<void> {
+  await pawl?.store.rows("insert into began (task, pid, at) values ($1, $2, clock_timestamp())", [
+    task,
+    process.pid,
+  ]);
+}
+
+/** Takes as long as it is told. */
+export const shortJob = defineJob({
+  name: "short",
+  input: z.object({ ms: z.number() }),
+  retry: RETRY,
+  run: ({ ms }) => pause(ms),
+});
+
+export const holdJob = defineJob({
+  name: "hold",
+  input: z.object({}),
+  retry: RETRY,
+  run: async (_, context) => {
+    await began(context.taskId);
+    while (context.attempt === 1) {
+      const rows = await pawl?.store.rows("select 1 from released where task = $1", [
+        context.taskId,
+      ]);
+      if (rows?.length !== 0) break;
+      await pause(20);
+    }
+    return { pid: process.pid };
+  },
+});
+
+export const poisonJob = defineJob({
+  name: "poison",
+  input: z.object({}),
+  retry: RETRY,
+  run: () => {
+    process.kill(process.pid, "SIGKILL");
+    return new Promise(() => undefined);
+  },
+});
+
+export const faultApp: App = defineApp({ jobs: [shortJob, holdJob, poisonJob] });
+
+async function main(databaseUrl: string): Promise<void> {
+  pawl = await connect(faultApp, { databaseUrl, log: silentLogger, connections: 6 });
+  await pawl.work({ concurrency: Number(process.env.PAWL_TEST_CONCURRENCY ?? 8) });
+  process.once("SIGTERM", () => void pawl?.close());
+}
+
+const url = process.env.PAWL_TEST_WORKER_URL;
+if (url !== undefined) await main(url);
