@@ -75,6 +75,6 @@ export function summary(all: Totals, seconds: number, logs: string): string {
 }
 
 /** One object on one line. */
-export function json({ missing: _, pending, ...all }: Totals, seconds: number): string {
-  return `${JSON.stringify({ ...all, pending, seconds })}\n`;
+export function json(all: Totals, seconds: number): string {
+  return `${JSON.stringify({ ...all, missing: undefined, seconds })}\n`;
 }

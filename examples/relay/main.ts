@@ -5,7 +5,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { connect, jsonLogger, type Pawl } from "pawl";
+import { connect, jsonLogger, type Pawl, PawlError } from "pawl";
 import { Child } from "./child.ts";
 import { type Display, display, json, summary } from "./display.ts";
 import { startFeed } from "./feed.ts";
@@ -49,12 +49,22 @@ export async function relay(argv: string[]): Promise<number> {
   try {
     return await run(options, running);
   } catch (error) {
-    if (!(error instanceof Interrupted)) throw error;
+    if (!(error instanceof Interrupted)) return failed(error);
+    process.stderr.write("\nrelay: stopped; the next start goes on from here\n");
     return options.once ? INTERRUPTED : 0;
   } finally {
-    for (const close of running.closers.reverse()) await close();
+    for (const close of running.closers.reverse()) await close().catch(failed);
     ignoreSignals();
   }
+}
+
+/** A PawlError says what to do; of anything else the place is needed. */
+function failed(error: unknown): number {
+  const { message, stack } = error as Error;
+  const text = error instanceof PawlError ? message : (stack ?? message);
+  process.stderr.write(`relay: ${text}\n`);
+  process.exitCode = 1;
+  return 1;
 }
 
 async function run(options: Options, running: Running): Promise<number> {
@@ -128,7 +138,7 @@ async function startReceiver(folder: Folder, running: Running): Promise<string> 
     heard = resolve;
     running.stop.signal.addEventListener("abort", () => reject(running.stop.signal.reason));
   });
-  startChild(running, {
+  const receiver = startChild(running, {
     name: "receiver",
     args: () => ["--import", "tsx", script, "--port", port, "--log", receiptFile(folder)],
     env: { RECEIVER_SECRET: folder.secret },
@@ -138,6 +148,7 @@ async function startReceiver(folder: Folder, running: Running): Promise<string> 
       heard(line);
     },
   });
+  running.closers.push(() => receiver.stop());
   return url;
 }
 
@@ -145,23 +156,24 @@ async function startReceiver(folder: Folder, running: Running): Promise<string> 
 function startWorkers(folder: Folder, running: Running, { store }: Pawl): void {
   const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
   const config = fileURLToPath(new URL("./pawl.config.ts", import.meta.url));
-  for (let n = 1; n <= WORKERS; n++) {
+  const workers = Array.from({ length: WORKERS }, (_, index) =>
     startChild(running, {
-      name: `worker ${n}`,
+      name: `worker ${index + 1}`,
       args: () => [cli, "work", "--config", config],
       env: { DATABASE_URL: store.url, RELAY_SECRET: folder.secret },
-      logFile: join(folder.path, `worker-${n}.log`),
-    });
-  }
+      logFile: join(folder.path, `worker-${index + 1}.log`),
+    }),
+  );
+  running.closers.push(() => Promise.all(workers.map((worker) => worker.stop())));
 }
 
 function startChild(
-  { stop, children, closers }: Running,
+  { stop, children }: Running,
   options: Omit<ConstructorParameters<typeof Child>[0], "onBroken">,
-): void {
+): Child {
   const child = new Child({ ...options, onBroken: (error) => stop.abort(error) });
   children.push(child);
-  closers.push(() => child.stop());
+  return child;
 }
 
 /** The first signal stops in good order, the second at once. */

@@ -1,12 +1,12 @@
 /** The app of this example: one job, one destination, one route. `main.ts` and every worker read this same value. */
 
-import { defineApp, env, on, webhook } from "pawl";
+import { type App, defineApp, env, on, webhook } from "pawl";
 import { summarize } from "./summarize.ts";
 
 /** Where `main.ts` found a port for the receiver; another one after each start. */
 const RECEIVER_URL = process.env.RELAY_RECEIVER_URL ?? "http://127.0.0.1:8787";
 
-export default defineApp({
+const app: App = defineApp({
   name: "relay",
   jobs: [summarize],
   destinations: {
@@ -19,3 +19,5 @@ export default defineApp({
   },
   routes: [on("github.*").to("hub")],
 });
+
+export default app;

@@ -1,6 +1,6 @@
 /** The job of this example: reads the business row of an event and writes what it says as one sentence. */
 
-import { defineJob } from "pawl";
+import { defineJob, type Job } from "pawl";
 import { z } from "zod";
 import { businessPool, readPayload, writeSummary } from "./tables.ts";
 
@@ -11,20 +11,31 @@ const actor = z.object({
   organization: z.object({ login: z.string() }).optional(),
 });
 
-export const summarize = defineJob({
+export interface SummarizeInput {
+  feedId: number;
+  eventId: string;
+}
+
+const input: z.ZodType<SummarizeInput> = z.object({
+  feedId: z.number().int().positive(),
+  eventId: z.string(),
+});
+
+export const summarize: Job<typeof input> = defineJob({
   name: "summarize",
-  input: z.object({ feedId: z.number().int().positive(), eventId: z.string() }),
+  input,
   retry: { attempts: 6, delay: "250ms", factor: 2, max: "4s" },
   timeout: "30s",
   // The same row whenever it runs again: the event's id is its key.
   run: async ({ feedId, eventId }) => {
     const pool = businessPool();
     const { name, payload } = await readPayload(pool, feedId);
-    await writeSummary(pool, eventId, sentence(name, actor.parse(payload)));
+    await writeSummary(pool, eventId, sentence(name, payload));
   },
 });
 
-function sentence(name: string, { action, sender, repository, organization }: z.infer<typeof actor>) {
+function sentence(name: string, payload: unknown): string {
+  const { action, sender, repository, organization } = actor.parse(payload);
   const who = sender?.login ?? "somebody";
   const where = repository?.full_name ?? organization?.login ?? "GitHub";
   return `${who}: ${name}${action === undefined ? "" : ` ${action}`} in ${where}`;

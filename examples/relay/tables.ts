@@ -71,9 +71,7 @@ async function lockOut(client: pg.Client): Promise<void> {
 }
 
 export async function readPosition(database: Database): Promise<number> {
-  const { rows } = await database.query(
-    "select feed_id from relay.position where feed = 'github'",
-  );
+  const { rows } = await database.query("select feed_id from relay.position where feed = 'github'");
   return Number((rows[0] as { feed_id: string }).feed_id);
 }
 

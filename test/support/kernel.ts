@@ -48,7 +48,11 @@ export async function enqueueSql(
 }
 
 /** Enqueues `count` tasks of kind `k` in one call; the payloads are `{ n }`, from 0. */
-export async function enqueueCount(executor: Executor, count: number, more = {}): Promise<string[]> {
+export async function enqueueCount(
+  executor: Executor,
+  count: number,
+  more = {},
+): Promise<string[]> {
   const tasks = Array.from({ length: count }, (_, n) => ({ kind: "k", payload: { n }, ...more }));
   return (await enqueueSql(executor, tasks)).map((row) => row.id);
 }
