@@ -40,6 +40,10 @@ export class Child {
     this.#start("w");
   }
 
+  get name(): string {
+    return this.#options.name;
+  }
+
   get pid(): number | undefined {
     return this.#process?.pid;
   }

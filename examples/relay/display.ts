@@ -4,6 +4,7 @@ import type { Standing, Totals } from "./totals.ts";
 
 const BAR_WIDTH = 24;
 const LINE_EVERY_MS = 2_000;
+const COLUMNS_DEFAULT = 80;
 
 export interface Display {
   note(text: string): void;
@@ -22,7 +23,9 @@ export function display({ total, isQuiet }: { total: number; isQuiet: boolean })
   };
   const show = (now: Standing): void => {
     if (stderr.isTTY) {
-      stderr.write(`\r\x1b[K${bar(now, total)} ${counts(now, total)}`.slice(0, stderr.columns));
+      clear();
+      const line = `${bar(now, total)}  ${counts(now, total)}`;
+      stderr.write(line.slice(0, (stderr.columns || COLUMNS_DEFAULT) - 1));
       return;
     }
     const line = counts(now, total);

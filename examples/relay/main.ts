@@ -125,7 +125,8 @@ async function openAll(folder: Folder, running: Running, shown: Display): Promis
   closers.push(() => business.end());
   stop.signal.throwIfAborted();
   startWorkers(folder, running, pawl);
-  shown.note(`receiver at ${receiverUrl}, ${WORKERS} workers`);
+  const pids = running.children.map((child) => `${child.name} ${child.pid}`).join(", ");
+  shown.note(`processes: ${pids}; receiver at ${receiverUrl}`);
   return { pawl, business, receipts: new Receipts(folder.receipts) };
 }
 

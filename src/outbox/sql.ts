@@ -144,3 +144,42 @@ export async function outboxStats(
     oldest_to_route_ms: oldest === null ? null : Number(oldest),
   };
 }
+
+export async function findDelivery(
+  executor: Executor,
+  id: string,
+): Promise<(DeliveryRow & { result: unknown }) | undefined> {
+  const [row] = await executor.rows<DeliveryRow & { result: unknown }>(
+    `select v.task_id as id, v.event_id, e.name as event_name, d.name as destination, d.type,
+            pawl.delivery_status(t.state, t.attempt) as status, t.attempt, t.max_attempts, t.run_at, t.ended_at,
+            t.result, t.error
+       from pawl.delivery v
+       join pawl.destination d on d.id = v.destination_id
+       left join pawl.event e on e.id = v.event_id
+       cross join lateral pawl.find_task_v1(v.task_id) t
+      where v.task_id = $1`,
+    [id],
+  );
+  return row;
+}
+
+/**
+ * Whether anything is to be routed, ready, running or due within `withinMs`, of these queues and kinds (pairs).
+ * One statement, so one snapshot: an event cannot become a task between two looks.
+ */
+export async function hasWork(
+  executor: Executor,
+  { queues, kinds, withinMs }: { queues: string[]; kinds: string[]; withinMs: number },
+): Promise<boolean> {
+  const [row] = await executor.rows<{ has_work: boolean }>(
+    `with shard as materialized (
+       select h.id from pawl.shard h join pawl.stream st on st.id = h.stream_id join pawl.queue q on q.id = st.queue_id
+        where (q.name, st.kind) in (select * from unnest($1::text[], $2::text[])))
+     select exists (select 1 from pawl.event e where e.routed_at is null)
+         or exists (select 1 from shard h join pawl.task t on t.shard_id = h.id and t.state = 'ready')
+         or exists (select 1 from pawl.task t join shard h on h.id = t.shard_id
+                     where t.state = 'scheduled' and t.run_at <= pawl.now() + $3::float8 * interval '1 ms') as has_work`,
+    [queues, kinds, withinMs],
+  );
+  return row?.has_work ?? false;
+}

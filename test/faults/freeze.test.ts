@@ -56,7 +56,6 @@ describe.concurrent("a worker that is stopped from outside", () => {
       });
       expect(ended).toMatchObject({ attempt: 2, result: { pid: other } });
 
-      await pawl.store.rows("insert into released values ($1)", [id]);
       process.kill(frozen, "SIGCONT");
       const refused = await until("the frozen process has registered anew", async () => {
         const rows = await pawl.store.rows<{ refused: string }>(
@@ -66,6 +65,8 @@ describe.concurrent("a worker that is stopped from outside", () => {
         return rows.length > 0 && rows;
       });
       expect(refused).toEqual([{ refused: "1" }]);
+      await pawl.store.rows("insert into released values ($1)", [id]); // its handler may end now
+      await workers.drained(frozen);
       expect(await pawl.task(id)).toEqual(ended);
       const history = await pawl.store.rows(
         "select outcome, attempt, worker_id from pawl.attempt where task_id = $1",

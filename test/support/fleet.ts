@@ -17,6 +17,8 @@ export interface Fleet {
   /** Pids of the processes that live. */
   readonly live: readonly number[];
   workerOf(pid: number): Promise<number>;
+  /** Tells the process to stop in good order, and resolves when it is gone. */
+  drained(pid: number): Promise<void>;
   /** Resolves when the process is gone. */
   ended(pid: number): Promise<void>;
   kill(pid: number): Promise<void>;
@@ -62,6 +64,10 @@ export async function fleet(): Promise<Fleet> {
       child.once("exit", () => children.delete(pid));
       await workerOf(pid);
       return pid;
+    },
+    drained: async (pid) => {
+      children.get(pid)?.kill("SIGTERM");
+      await ended(pid);
     },
     kill: async (pid) => {
       children.get(pid)?.kill("SIGKILL");

@@ -125,7 +125,7 @@ export function failed(row: TurnRow, claim: number, thrown: unknown = new Error(
 /** Ends a worker's lease as if its time had passed. */
 export async function endLease(executor: Executor, worker: number): Promise<void> {
   await executor.rows(
-    "update pawl.worker set lease_until = pawl.now() - interval '1 ms' where id = $1",
+    "update pawl.worker set lease_until = pawl.now() - interval '1 minute' where id = $1",
     [worker],
   );
 }

@@ -208,3 +208,49 @@ export function workers(executor: Executor): Promise<WorkerRow[]> {
        from pawl.worker where ended_at is null and lease_until > pawl.now() order by id`,
   );
 }
+
+/** In the order in which they were defined. */
+export async function queueNames(executor: Executor): Promise<string[]> {
+  const rows = await executor.rows<{ name: string }>("select name from pawl.queue order by id");
+  return rows.map((row) => row.name);
+}
+
+export type DeadSelection = Pick<DeadFilter, "queue" | "kind" | "error">;
+
+/** $1 to $3 as `selected` gives them. */
+const SELECTED_DEAD = `pawl.dead d join pawl.stream st on st.id = d.stream_id join pawl.queue q on q.id = st.queue_id
+    where ($1::text is null or q.name = $1) and ($2::text is null or st.kind = $2)
+      and ($3::text is null or strpos(d.error ->> 'message', $3) > 0)`;
+
+function selected({ queue, kind, error }: DeadSelection): unknown[] {
+  return [queue ?? null, kind ?? null, error ?? null];
+}
+
+/** `last` is the greatest of their ids. */
+export async function countDead(
+  executor: Executor,
+  selection: DeadSelection,
+): Promise<{ count: number; last: string }> {
+  const [row] = await executor.rows<{ count: number; last: string }>(
+    `select count(*)::int as count, coalesce(max(d.id), 0) as last from ${SELECTED_DEAD}`,
+    selected(selection),
+  );
+  return row ?? { count: 0, last: "0" };
+}
+
+/** By id, beyond `after` and up to `last`, so that what dies again in the meantime is not met again. */
+export async function deadIds(
+  executor: Executor,
+  {
+    after,
+    last,
+    limit,
+    ...selection
+  }: DeadSelection & { after: string; last: string; limit: number },
+): Promise<string[]> {
+  const rows = await executor.rows<{ id: string }>(
+    `select d.id from ${SELECTED_DEAD} and d.id > $4 and d.id <= $5 order by d.id limit $6`,
+    [...selected(selection), after, last, limit],
+  );
+  return rows.map((row) => row.id);
+}

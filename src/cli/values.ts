@@ -1,0 +1,132 @@
+/** Reads what people type: every value is checked here, before the database is asked. */
+
+import { durationMs, TIMER_MS_MAX } from "../base/duration.ts";
+import { PawlError, shown, toError } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+
+const BIGINT_MAX = 9_223_372_036_854_775_807n;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const EVENT_PATTERN = /^[A-Za-z0-9_.:*-]{1,200}$/;
+
+export function wholeNumber(flag: string, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : 0;
+    if (value >= 1 && value <= max) return value;
+    throw refused(flag, `an integer from 1 to ${max}`, text);
+  };
+}
+
+/** A bare number is seconds; otherwise `500ms`, `90s`, `1h30m`. Answers milliseconds. */
+export function duration(flag: string, minMs: number): (text: string) => number {
+  return (text) => {
+    const expected = `a duration from ${minMs} ms to 24 days, such as 30 (seconds), 500ms, 90s or 1h30m`;
+    const value = readDuration(text);
+    if (value !== undefined && value >= minMs && value <= TIMER_MS_MAX) return value;
+    throw refused(flag, expected, text);
+  };
+}
+
+function readDuration(text: string): number | undefined {
+  if (/^\d+(\.\d+)?$/.test(text)) return Math.round(Number(text) * 1_000);
+  try {
+    return durationMs(text, "duration");
+  } catch {
+    return undefined;
+  }
+}
+
+/** `a,b,c`, each once. */
+export function nameList(flag: string): (text: string) => string[] {
+  return (text) => {
+    const names = text.split(",").map((name) => name.trim());
+    if (names.every((name) => name !== "")) return [...new Set(names)];
+    throw refused(flag, "names separated by commas, such as high,normal", text);
+  };
+}
+
+export function oneOf<Choice extends string>(
+  flag: string,
+  choices: readonly Choice[],
+): (text: string) => Choice {
+  return (text) => {
+    const found = choices.find((choice) => choice === text);
+    if (found !== undefined) return found;
+    throw refused(flag, `one of ${choices.join(", ")}`, text, didYouMean(text, choices));
+  };
+}
+
+/** Any JSON. */
+export function jsonValue(flag: string): (text: string) => unknown {
+  return (text) => {
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      throw refused(
+        flag,
+        "JSON",
+        text,
+        `${toError(error).message}; quote it for the shell: '{"a":1}'`,
+      );
+    }
+  };
+}
+
+export function jsonObject(flag: string): (text: string) => Record<string, unknown> {
+  return (text) => {
+    const value = jsonValue(flag)(text);
+    if (isObject(value)) return value;
+    throw refused(flag, 'a JSON object such as \'{"tenant":"a"}\'', text);
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `order:42`: the type ends at the first colon. */
+export function aggregate(text: string): [type: string, id: string] {
+  const at = text.indexOf(":");
+  if (at > 0 && at < text.length - 1) return [text.slice(0, at), text.slice(at + 1)];
+  throw refused("--aggregate", "type:id such as order:42", text);
+}
+
+/** `order.*` as the pattern of LIKE. */
+export function likePattern(text: string): string {
+  if (EVENT_PATTERN.test(text)) return text.replaceAll("_", "\\_").replaceAll("*", "%");
+  throw refused("--name", 'an event name, "*" for any run of characters, such as "order.*"', text);
+}
+
+/** A delivery's id is its task's id. */
+export function taskId(text: string): string {
+  if (/^\d{1,19}$/.test(text) && BigInt(text) <= BIGINT_MAX) return BigInt(text).toString();
+  throw refused("the id", "a number such as 42", text);
+}
+
+export function eventId(text: string): string {
+  if (UUID.test(text)) return text.toLowerCase();
+  throw refused("the event's id", "a UUID such as 019a0b6e-2f31-7c55-9d0a-3f1b8e6a4c21", text);
+}
+
+/** @throws PawlError `unknown_queue`, `unknown_kind`, `unknown_destination` unless known */
+export function requireKnown(
+  code: "unknown_queue" | "unknown_kind" | "unknown_destination",
+  name: string | undefined,
+  known: readonly string[],
+): void {
+  if (name === undefined || known.includes(name)) return;
+  const what = code.slice("unknown_".length);
+  throw new PawlError(code, `no ${what} "${name}" in this database; ${didYouMean(name, known)}`, {
+    data: { value: name },
+  });
+}
+
+function refused(what: string, expected: string, value: string, hint?: string): PawlError {
+  const more = hint === undefined ? "" : `; ${hint}`;
+  return new PawlError(
+    "invalid_option",
+    `expected ${what} to be ${expected}, got ${shown(value)}${more}`,
+    {
+      data: { option: what, value },
+    },
+  );
+}

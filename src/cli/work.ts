@@ -1,0 +1,169 @@
+/** `pawl work`: a worker until a signal, a request, a limit or the end of the work; it stops in good order. */
+
+import { setTimeout as wait } from "node:timers/promises";
+import type { Command } from "commander";
+import { connect } from "../app/connect.ts";
+import type { App } from "../app/define-app.ts";
+import type { RunningWorker } from "../app/work.ts";
+import { toError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { DELIVERY_KIND } from "../outbox/routes.ts";
+import { hasWork } from "../outbox/sql.ts";
+import type { Store } from "../store/store.ts";
+import { type Call, command, does, requireApp } from "./command.ts";
+import type { Answer } from "./output.ts";
+import { stopSignals } from "./signals.ts";
+import { duration, nameList, wholeNumber } from "./values.ts";
+
+const CONCURRENCY_MAX = 10_000;
+const LIMIT_MAX = 1_000_000_000;
+const IDLE_LOOK_MS = 50;
+/** With --until-idle: what is due within is waited for. */
+const DUE_SOON_MS = 1_000;
+
+interface Options {
+  queues?: string[];
+  concurrency?: number;
+  untilIdle?: boolean;
+  limit?: number;
+  grace?: number;
+  timeLimit?: number;
+}
+
+type EndedBy = "signal" | "request" | "limit or request" | "idle" | "time limit";
+
+const AFTER_HELP = `
+SIGTERM, SIGINT and SIGHUP stop it: what runs may finish within --grace, the rest is given back to its queue
+without counting the attempt, and the exit code is 0. A second signal ends it at once, with exit code 1;
+its tasks then come back when its lease runs out, 10 s later, and the attempt counts.
+Bare numbers in durations are seconds.`;
+
+export function workCommand(): Command {
+  const made = command("work", "Run tasks of the app until told to stop", [
+    ["pawl work", "all queues of the app, then its destinations"],
+    ["pawl work --queues high,normal --concurrency 50", "two queues, high first"],
+    ["pawl work --until-idle", "for cron and for tests: end when nothing is left"],
+    ["pawl work --time-limit 1h --limit 10000 -v", "end early, for a supervisor to start anew"],
+  ])
+    .option(
+      "--queues <names>",
+      "only these, the preferred first: high,normal",
+      nameList("--queues"),
+    )
+    .option(
+      "--concurrency <n>",
+      "tasks at once (default: 20)",
+      wholeNumber("--concurrency", CONCURRENCY_MAX),
+    )
+    .option(
+      "--until-idle",
+      "end when nothing of these queues is ready, running, to be routed, or due within 1 s",
+    )
+    .option("--limit <n>", "end after so many tasks", wholeNumber("--limit", LIMIT_MAX))
+    .option(
+      "--grace <duration>",
+      "how long a stop lets tasks finish (default: 25s)",
+      duration("--grace", 0),
+    )
+    .option("--time-limit <duration>", "end after this time", duration("--time-limit", 1))
+    .addHelpText("after", AFTER_HELP);
+  return does<Options>(made, work);
+}
+
+async function work(call: Call, options: Options): Promise<Answer> {
+  const { log } = call;
+  const signal = stopSignals(log);
+  process.on("uncaughtExceptionMonitor", (error) =>
+    log.error({ err: error.message, stack: error.stack }, "uncaught: the worker ends"),
+  );
+  const app = await requireApp(call);
+  const pawl = await connect(app, { log });
+  try {
+    const { queues, concurrency, limit, grace } = options;
+    const worker = await pawl.work({
+      ...(queues !== undefined && { queues }),
+      ...(concurrency !== undefined && { concurrency }),
+      ...(limit !== undefined && { limit }),
+      ...(grace !== undefined && { grace }),
+    });
+    tellPerson(app);
+    const endedBy = await firstReason({ worker, signal, options, app, store: pawl.store, log });
+    log.info({ endedBy, running: worker.running }, "worker stopping");
+    const { givenBack } = await worker.stop();
+    return {
+      json: { endedBy, givenBack },
+      text: `ended by ${endedBy}, ${givenBack} tasks given back`,
+    };
+  } finally {
+    await pawl.close();
+  }
+}
+
+interface Run {
+  worker: RunningWorker;
+  signal: Promise<void>;
+  options: Options;
+  app: App;
+  store: Store;
+  log: Logger;
+}
+
+async function firstReason(run: Run): Promise<EndedBy> {
+  const { worker, signal, options } = run;
+  const over = new AbortController();
+  const asked = options.limit === undefined ? "request" : "limit or request";
+  const reasons: Promise<EndedBy>[] = [
+    signal.then(() => "signal"),
+    worker.stopWanted.then(() => asked),
+  ];
+  const { timeLimit } = options;
+  if (timeLimit !== undefined) reasons.push(wait(timeLimit, "time limit"));
+  if (options.untilIdle === true) reasons.push(untilIdle(run, over.signal).then(() => "idle"));
+  const reason = await Promise.race(reasons);
+  over.abort();
+  return reason;
+}
+
+/** The worker's own view is cheap and comes first; the database has the last word, as other workers may run tasks too. */
+async function untilIdle(
+  { worker, app, store, options, log }: Run,
+  over: AbortSignal,
+): Promise<void> {
+  const work = handledBy(app, options.queues);
+  while (!over.aborted) {
+    if (worker.isIdle && !(await isWorkLeft(store, work, log))) return;
+    await wait(IDLE_LOOK_MS);
+  }
+}
+
+async function isWorkLeft(store: Store, work: Handled, log: Logger): Promise<boolean> {
+  try {
+    return await hasWork(store, { ...work, withinMs: DUE_SOON_MS });
+  } catch (error) {
+    log.warn(
+      { err: toError(error).message },
+      "looking for the end of the work failed, it is tried again",
+    );
+    return true;
+  }
+}
+
+interface Handled {
+  queues: string[];
+  kinds: string[];
+}
+
+/** Pairs of queue and kind. Tasks of kinds that this app does not know would never end. */
+function handledBy(app: App, wanted: readonly string[] | undefined): Handled {
+  const pairs = [
+    ...app.jobs.map(({ queue, name }) => ({ queue, kind: name })),
+    ...app.destinations.map(({ queue }) => ({ queue, kind: DELIVERY_KIND })),
+  ].filter(({ queue }) => wanted?.includes(queue) ?? true);
+  return { queues: pairs.map((one) => one.queue), kinds: pairs.map((one) => one.kind) };
+}
+
+/** Not where logs are collected: there, every line is JSON. */
+function tellPerson(app: App): void {
+  if (process.stderr.isTTY)
+    process.stderr.write(`pawl: app "${app.name}" works; Ctrl-C stops it\n`);
+}

@@ -1,0 +1,153 @@
+/** The relay as people start it: real processes, real kills. */
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { stopEmbedded } from "../../src/store/embedded/index.ts";
+import { freshDatabase, rawClient } from "../support/database.ts";
+import { ROOT } from "../support/project-files.ts";
+import { until } from "../support/until.ts";
+
+const EVENTS = 329;
+const COPIES = 5;
+
+interface Run {
+  process: ChildProcess;
+  stdout: () => string;
+  stderr: () => string;
+  /** The exit code, or the signal. */
+  ended: Promise<number | string | null>;
+}
+
+let dir = "";
+const runs: Run[] = [];
+
+beforeAll(() => {
+  if (existsSync(join(ROOT, "dist/cli/main.js"))) return;
+  const built = spawnSync(process.execPath, ["scripts/build.mjs"], { cwd: ROOT, stdio: "inherit" });
+  expect(built.status).toBe(0);
+});
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "pawl-relay-run-"));
+  chmodSync(dir, 0o755); // as root, the server runs as somebody else
+});
+afterEach(async () => {
+  for (const { process } of runs) process.kill("SIGKILL");
+  await Promise.all(runs.splice(0).map(({ ended }) => ended));
+  const { dataDir } = await stopEmbedded({ dir });
+  rmSync(dirname(dataDir), { recursive: true, force: true });
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function start(args: string[], databaseUrl = ""): Run {
+  const child = spawn(process.execPath, ["--import", "tsx", "examples/relay/main.ts", ...args], {
+    cwd: ROOT,
+    env: { ...process.env, PAWL_DIR: dir, DATABASE_URL: databaseUrl },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const text = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (more: string) => {
+    text.stdout += more;
+  });
+  child.stderr.setEncoding("utf8").on("data", (more: string) => {
+    text.stderr += more;
+  });
+  const ended = once(child, "close").then(([code, signal]) => (code ?? signal) as number | string);
+  const run = { process: child, stdout: () => text.stdout, stderr: () => text.stderr, ended };
+  runs.push(run);
+  return run;
+}
+
+/** The JSON object in the last line of stdout. */
+async function reportOf(run: Run): Promise<Record<string, number>> {
+  const code = await run.ended;
+  expect({ code, stderr: run.stderr() }).toMatchObject({ code: 0 });
+  return JSON.parse(run.stdout().trimEnd().split("\n").at(-1) ?? "") as Record<string, number>;
+}
+
+/** `worker 1` to its process, and the receiver's; from what the relay says at its start. */
+function processesOf(run: Run): Promise<Map<string, number>> {
+  return until("the relay has started its processes", () => {
+    const list = /processes: (.*);/.exec(run.stderr())?.[1];
+    if (list === undefined) return undefined;
+    return new Map(
+      [...list.matchAll(/(\w[\w ]*) (\d+)/g)].map((one) => [one[1] ?? "", Number(one[2])]),
+    );
+  });
+}
+
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+test("R78 R79 R81 R87a: every real webhook becomes one row, one job and one verified delivery; a second run changes nothing", async () => {
+  const first = start(["--once", "--json"]);
+  const children = await processesOf(first);
+  const report = await reportOf(first);
+  const totals = { events: EVENTS, jobs: EVENTS, deliveries: EVENTS, verified: EVENTS };
+  expect(report).toMatchObject({ ...totals, lost: 0, dead: 0, pending: 0, badSignatures: 0 });
+  expect([...children.keys()]).toEqual(["receiver", "worker 1", "worker 2"]);
+  expect([...children.values()].filter((pid) => !isGone(pid))).toEqual([]);
+  const { seconds: _, ...unchanged } = report;
+  const again = await reportOf(start(["--once", "--json"]));
+  expect(again).toMatchObject(unchanged);
+  expect(statSync(join(dir, "relay/secret")).mode & 0o777).toBe(0o600);
+  expect(readdirSync(join(dir, "relay/receipts"))).toHaveLength(2);
+});
+
+test("nothing is lost when the receiver, a worker and then the main process are killed in the middle", async () => {
+  const { url } = await freshDatabase({ migrated: false });
+  const client = await rawClient(url);
+  const rows = async (table: string): Promise<number> => {
+    const { rows } = await client
+      .query(`select count(*)::int as count from relay.${table}`)
+      .catch(() => ({ rows: [] }));
+    return (rows[0] as { count: number } | undefined)?.count ?? 0;
+  };
+  const args = ["--once", "--json", "--copies", String(COPIES)];
+  const killed = start(args, url);
+  const children = await processesOf(killed);
+  const pid = (name: string): number => {
+    const found = children.get(name);
+    if (found === undefined) throw new Error(`no process ${name} in: ${killed.stderr()}`);
+    return found;
+  };
+  await until("some events are read", async () => (await rows("event")) > 100);
+  process.kill(pid("receiver"), "SIGKILL");
+  await until("more events are read", async () => (await rows("event")) > 400);
+  process.kill(pid("worker 1"), "SIGKILL");
+  killed.process.kill("SIGKILL");
+  expect(await killed.ended).toBe("SIGKILL");
+  await until("the other worker has ended by itself", () => isGone(pid("worker 2")));
+  const before = await rows("event");
+  expect(before).toBeLessThan(EVENTS * COPIES);
+
+  const report = await reportOf(start(args, url));
+  const all = EVENTS * COPIES;
+  expect(report).toMatchObject({ events: all, jobs: all, deliveries: all, verified: all });
+  expect(report).toMatchObject({ lost: 0, dead: 0, pending: 0, badSignatures: 0 });
+});
+
+test("a stop in the middle leaves no process behind, and says so with its exit code", async () => {
+  const { url } = await freshDatabase({ migrated: false });
+  const run = start(["--once", "--copies", "100"], url);
+  const children = await processesOf(run);
+  run.process.kill("SIGINT");
+  expect(await run.ended).toBe(130);
+  expect([...children.values()].filter((pid) => !isGone(pid))).toEqual([]);
+});
+
+test("an option that makes no sense is refused before anything starts", async () => {
+  const run = start(["--once", "--copies", "0"]);
+  expect(await run.ended).toBe(2);
+  expect(run.stderr()).toContain("expected --copies to be from 1 to 10000, got 0");
+  expect(existsSync(join(dir, "relay"))).toBe(false);
+});
