@@ -20,6 +20,8 @@ import { explainStuck, watch } from "./watch.ts";
 
 const WORKERS = 2;
 const INTERRUPTED = 130;
+/** One Ctrl-C comes twice when npm passes on what the terminal has sent to everybody. */
+const SAME_PRESS_MS = 200;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 class Interrupted extends Error {}
@@ -80,7 +82,7 @@ async function run(options: Options, running: Running): Promise<number> {
   const { pawl, business } = witnesses;
   const read = readFeed({ pawl, business, feedUrl: feed.url, forever, signal: stop.signal }).then(
     () => {
-      reading.isDone = true;
+      reading.isDone = !stop.signal.aborted;
     },
     (error: unknown) => stop.abort(error),
   );
@@ -179,11 +181,14 @@ function startChild(
 
 /** The first signal stops in good order, the second at once. */
 function hearSignals({ stop, children }: Running): () => void {
+  let firstAt: number | undefined;
   const hear = (): void => {
-    if (!stop.signal.aborted) {
+    if (firstAt === undefined) {
+      firstAt = performance.now();
       stop.abort(new Interrupted("interrupted"));
       return;
     }
+    if (performance.now() - firstAt < SAME_PRESS_MS) return;
     for (const child of children) child.kill();
     process.exit(INTERRUPTED);
   };

@@ -5,7 +5,10 @@ import type { Display } from "./display.ts";
 import { type Standing, standing, type Totals, totals, type Witnesses } from "./totals.ts";
 
 const LOOK_MS = 200;
+/** Without any progress. */
 const STALLED_MS = 120_000;
+/** The same when nothing waits in any queue: longer than an event needs to be routed by another worker. */
+const IDLE_MS = 20_000;
 
 export interface WatchOptions {
   witnesses: Witnesses;
@@ -29,7 +32,8 @@ export async function watch(options: WatchOptions): Promise<{ totals: Totals; is
     const key = JSON.stringify(now);
     if (key !== last) movedAt = performance.now();
     last = key;
-    if (isRead() && performance.now() - movedAt > STALLED_MS) {
+    const stuckAfterMs = now.pending > 0 ? STALLED_MS : IDLE_MS;
+    if (isRead() && performance.now() - movedAt > stuckAfterMs) {
       return { totals: await totals(witnesses), isStuck: true };
     }
     await wait(LOOK_MS, undefined, { signal }).catch(() => undefined);
@@ -46,7 +50,7 @@ async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals 
 
 /** What hangs, for people. */
 export async function explainStuck({ pawl }: Witnesses, all: Totals): Promise<string> {
-  const lines = [`nothing has moved for ${STALLED_MS / 1_000} s; ${all.lost} missing, such as:`];
+  const lines = [`nothing moves any more, and ${all.lost} are missing, such as:`];
   for (const { feed_id, event_id, has_summary } of all.missing) {
     const event = event_id === null ? undefined : await pawl.event(event_id);
     const summary = has_summary ? "there" : "missing";

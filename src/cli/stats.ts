@@ -5,7 +5,7 @@ import { showDuration } from "../base/duration.ts";
 import { type QueueStats, stats } from "../kernel/people/sql.ts";
 import { outboxStats } from "../outbox/sql.ts";
 import { command, does, withStore } from "./command.ts";
-import { sections, table } from "./table.ts";
+import { table } from "./table.ts";
 
 /** Counts beyond are the planner's estimate. */
 const COUNTED_MAX = 10_000;
@@ -45,7 +45,7 @@ function textOf(queues: readonly QueueStats[], outbox: Outbox): string {
   const toRoute = marked(outbox.to_route, outbox.to_route > COUNTED_MAX);
   const unrouted = marked(outbox.unrouted, outbox.unrouted > COUNTED_MAX);
   const since = oldest === null ? "" : ` (oldest ${oldest})`;
-  return sections({ "": counts, outbox: `${toRoute} to route${since}, ${unrouted} unrouted` });
+  return `${counts}\n\noutbox: ${toRoute} to route${since}, ${unrouted} unrouted`;
 }
 
 /** `isEstimate` is also set when only the dead are many. */

@@ -66,7 +66,9 @@ function padded(text: string, width: number, align: "left" | "right" = "left"): 
 
 function cut(text: string, width: number): string {
   if (length(text) <= width) return text;
-  return `${Array.from(text).slice(0, width - 1).join("")}…`;
+  return `${Array.from(text)
+    .slice(0, width - 1)
+    .join("")}…`;
 }
 
 function length(text: string): number {

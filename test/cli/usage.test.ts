@@ -1,0 +1,165 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, test } from "vitest";
+import { VERSION } from "../../src/base/version.ts";
+import { CONFIG, type ErrorDocument, newFolder, pawl, pawlJson } from "./cli.ts";
+
+const NOBODY_THERE = "postgresql://localhost:1/nothing";
+
+test("help is printed for no command, for a group and for a command, and the version for --version", async () => {
+  const [bare, group, one, helpOf, version] = await Promise.all([
+    pawl([]),
+    pawl(["dead", "--help"]),
+    pawl(["work", "--help"]),
+    pawl(["help", "stats"]),
+    pawl(["--version"]),
+  ]);
+  expect(bare).toMatchObject({ code: 0, stderr: "" });
+  expect(bare.stdout).toContain("stop-workers");
+  expect(bare.stdout).toContain("Exit codes:");
+  expect(group.stdout).toMatch(/retry \[options\] \[ids\.\.\.\]/);
+  expect(one.stdout).toMatch(/Bare numbers in durations are seconds/);
+  expect(one.stdout).toMatch(/--json/);
+  expect(helpOf).toMatchObject({ code: 0, stderr: "" });
+  expect(helpOf.stdout).toContain("pawl stats");
+  expect(version).toEqual({ code: 0, stdout: `${VERSION}\n`, stderr: "" });
+});
+
+describe("R112: what cannot be meant is refused with the value, what is expected, and exit code 2:", () => {
+  const cases: [args: string[], stderr: RegExp][] = [
+    [["stast"], /^pawl: no command "stast"; did you mean "stats"\? see `pawl --help`\n$/],
+    [["tasks", "lsit"], /^pawl: pawl tasks: no command "lsit"; did you mean "list"\?/],
+    [["tasks"], /pawl tasks: expected a command: list, show, kinds/],
+    [["work", "--quues", "a"], /pawl work: no option --quues; did you mean "--queues"\?/],
+    [["stats", "--jsn"], /no option --jsn; did you mean "--json"\?/],
+    [["tasks", "show"], /missing required argument 'id'/],
+    [["stats", "extra"], /too many arguments/],
+    [["tasks", "list", "--state", "redy"], /--state .*got "redy"; did you mean "ready"\?/],
+    [["tasks", "list", "--limit", "0"], /--limit to be an integer from 1 to 10000, got "0"/],
+    [["tasks", "show", "12x"], /the id to be a number such as 42, got "12x"/],
+    [["tasks", "show", "9223372036854775808"], /got "9223372036854775808"/],
+    [["events", "show", "42"], /to be a UUID .* got "42"/],
+    [["events", "list", "--name", "a%b"], /--name .* got "a%b"/],
+    [["events", "record", "a.b"], /'--aggregate <type:id>' not specified/],
+    [["events", "record", "a.b", "--aggregate", "order"], /type:id .* got "order"/],
+    [["events", "record", "a.b", "--aggregate", "o:1", "--payload", "{a}"], /JSON, got "\{a\}"/],
+    [["events", "record", "a b", "--aggregate", "o:1"], /event's name .* got "a b"/],
+    [["work", "--grace", "soon"], /such as 30 \(seconds\).* got "soon"/],
+    [["work", "--time-limit", "0"], /--time-limit .* got "0"/],
+    [["work", "--queues", "a,,b"], /--queues .* got "a,,b"/],
+    [["dead", "retry"], /expected ids, or --all .*; got neither/],
+    [["dead", "retry", "1", "--all"], /got both ids and --all/],
+    [["dead", "remove", "--kind", "a"], /got a filter without --all/],
+  ];
+  const answers = Promise.all(cases.map(([args]) => limited(() => pawl(args))));
+  test.each(cases.map(([args, stderr], at) => ({ args, stderr, at })))(
+    "pawl $args",
+    async ({ stderr, at }) => {
+      const answer = (await answers)[at];
+      expect(answer).toMatchObject({ code: 2, stdout: "" });
+      expect(answer?.stderr).toMatch(stderr);
+    },
+  );
+});
+
+test("R112: with --json an error is one document on stdout, with the same exit code", async () => {
+  const { code, json } = await pawlJson<ErrorDocument>(["tasks", "lsit"]);
+  expect(code).toBe(2);
+  expect(json.error).toMatchObject({
+    code: "unknown_command",
+    message: expect.stringContaining('did you mean "list"?'),
+    data: { command: "pawl tasks", value: "lsit" },
+  });
+});
+
+test("R112: a database that is not there ends with exit code 4 and names DATABASE_URL", async () => {
+  const [text, json] = await Promise.all([
+    pawl(["stats"], { url: NOBODY_THERE }),
+    pawlJson<ErrorDocument>(["migrate"], { url: NOBODY_THERE }),
+  ]);
+  expect(text).toMatchObject({ code: 4, stdout: "" });
+  expect(text.stderr).toMatch(/^pawl: database: .*DATABASE_URL.*\n$/);
+  expect(json.code).toBe(4);
+  expect(json.json.error.code).toBe("database_unreachable");
+});
+
+test("R112: a DATABASE_URL that is none is refused, without showing its password", async () => {
+  const { code, stderr } = await pawl(["stats"], { url: "mysql://me:secret@host/db" });
+  expect(code).toBe(2);
+  expect(stderr).toContain("postgresql://");
+  expect(stderr).not.toContain("secret");
+});
+
+test("R112: a config that is missing, that throws, or that offers no app says which file and why", async () => {
+  const folder = newFolder();
+  const file = (name: string, text: string) => {
+    writeFileSync(path.join(folder, name), text);
+    return name;
+  };
+  const throws = file("throws.ts", 'throw new Error("no such luck");');
+  const none = file("none.ts", "export const app = 1;");
+  const [missing, wanted, thrown, empty] = await Promise.all([
+    pawl(["work", "--config", "nowhere.ts"], { cwd: folder }),
+    pawl(["work"], { cwd: folder }),
+    pawl(["stats", "--config", throws], { cwd: folder }),
+    pawl(["stats"], { cwd: folder, env: { PAWL_CONFIG: none } }),
+  ]);
+  expect(missing.code).toBe(3);
+  expect(missing.stderr).toMatch(/nowhere\.ts: no such file; check --config/);
+  expect(wanted.code).toBe(3);
+  expect(wanted.stderr).toMatch(/no pawl\.config\.ts in .* name the file with --config/);
+  expect(thrown.code).toBe(1);
+  expect(thrown.stderr).toMatch(/throws\.ts: loading it failed: Error: no such luck/);
+  expect(thrown.stderr).not.toMatch(/^\s+at /m);
+  expect(empty.code).toBe(1);
+  expect(empty.stderr).toMatch(/none\.ts: expected `export default defineApp/);
+});
+
+test("-v adds where an error came from", async () => {
+  const { code, stderr } = await pawl(["stats", "-v"], { url: NOBODY_THERE });
+  expect(code).toBe(4);
+  expect(stderr).toMatch(/^\s+at /m);
+});
+
+test("a reader that goes away early is no error", async () => {
+  const main = path.join(import.meta.dirname, "../../src/cli/main.ts");
+  const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), main, "--help"], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  child.stdout.destroy();
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    stderr += chunk;
+  });
+  await once(child, "close");
+  expect(stderr).toBe("");
+  expect(child.exitCode).toBe(0);
+});
+
+test("the config is found from the folders below it", async () => {
+  const below = path.join(path.dirname(CONFIG), "../..");
+  const { stderr } = await pawl(["work", "--queues", "hgih"], {
+    cwd: path.dirname(CONFIG),
+    url: NOBODY_THERE,
+  });
+  expect(stderr).toContain("DATABASE_URL"); // it went on to the database
+  expect((await pawl(["work"], { cwd: below, url: NOBODY_THERE })).code).toBe(3);
+});
+
+const AT_ONCE = 4;
+let under = 0;
+const waiting: (() => void)[] = [];
+
+/** A few processes at once: all of them together would only wait for each other. */
+async function limited<T>(work: () => Promise<T>): Promise<T> {
+  if (under >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
+  under += 1;
+  try {
+    return await work();
+  } finally {
+    under -= 1;
+    waiting.shift()?.();
+  }
+}
