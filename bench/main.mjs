@@ -17,17 +17,16 @@ const USAGE = `usage: npm run bench -- <${Object.keys(BENCHMARKS).join("|")}> [-
 export async function main(argv) {
   const options = optionsOf(argv);
   if (options === undefined) return 2;
-  const say = (line) => process.stderr.write(`${line}\n`);
+  const say = (line) => process.stderr.write(`${line} (load ${load()})\n`);
   subjectNode();
   const server = await openServer();
   const stop = () => server.close().finally(() => process.exit(INTERRUPTED));
   process.once("SIGINT", stop).once("SIGTERM", stop);
   try {
     say(
-      `PostgreSQL ${server.version}${server.isEmbedded ? " (embedded)" : ""}, ${cpus().length} processors, load ${load()}`,
+      `PostgreSQL ${server.version}${server.isEmbedded ? " (embedded)" : ""}, ${cpus().length} processors`,
     );
     const rows = await BENCHMARKS[options.name]({ ...options, server, say });
-    say(`load at the end ${load()}`);
     process.stdout.write(`${options.json ? JSON.stringify(rows, null, 2) : table(rows)}\n`);
     return 0;
   } finally {
@@ -55,7 +54,7 @@ function optionsOf(argv) {
       json: values.json,
       tasks: whole("tasks", values.tasks) ?? (name === "queue" ? QUEUE_TASKS : undefined),
       rounds: whole("rounds", values.rounds) ?? ROUNDS_MIN,
-      turns: whole("turns", values.turns),
+      turns: values.turns === undefined ? {} : { turns: whole("turns", values.turns) },
     };
   } catch (error) {
     process.stderr.write(`bench: ${error.message}\n${USAGE}\n`);
@@ -71,7 +70,5 @@ function whole(name, text) {
 }
 
 function load() {
-  return loadavg()
-    .map((one) => one.toFixed(2))
-    .join(" ");
+  return loadavg()[0].toFixed(1);
 }

@@ -57,7 +57,7 @@ async function withPinned(bench, [next, ...rest], open, work) {
   }
   const { server, turns } = bench;
   await server.withDatabase(async (url) => {
-    const child = await startSubject(next.subject, { url, turns, ...next.settings });
+    const child = await startSubject(next.subject, { url, ...next.settings, ...turns });
     try {
       const warm = await warmUp(child);
       await server.withClient(url, async (holder) => {

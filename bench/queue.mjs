@@ -11,6 +11,8 @@ const SLOTS = 24;
 const COMMIT_DELAY_US = 2_000;
 const SLOW_PROCESSES = 4;
 const SLOW_WORKERS_PER_PROCESS = 4;
+/** Where commits are slow and workers many, more turns only wait for each other's shards. */
+const SLOW_TURNS = 1;
 const COUNT_POLL_MS = 10;
 
 /** What is run in a round, in this order; a peer's better setting counts. */
@@ -18,7 +20,7 @@ const RUNS = [
   { subject: "pawl", label: "1,000 slots", settings: { concurrency: WIDE } },
   { subject: "graphile-worker", label: "24 jobs", settings: { concurrency: SLOTS } },
   { subject: "pg-boss", label: "batches of 500", settings: { batchSize: 500 } },
-  { subject: "pawl", label: "24 slots", settings: { concurrency: SLOTS } },
+  { subject: "pawl", label: "24 slots", settings: { concurrency: SLOTS, turns: 2 } },
   { subject: "graphile-worker", label: "1,000 jobs", settings: { concurrency: WIDE } },
   { subject: "pg-boss", label: "batches of 1,000", settings: { batchSize: 1_000 } },
 ];
@@ -95,7 +97,7 @@ function rows(results, slow) {
 /** Rates of one run: tasks written a second, tasks drained a second, bytes of WAL a task drained. */
 function measure({ server, tasks, turns }, { subject, settings }) {
   return server.withDatabase(async (url) => {
-    const child = await startSubject(subject, { url, turns, ...settings });
+    const child = await startSubject(subject, { url, ...settings, ...turns });
     try {
       await warmUp(child);
       // no checkpoint of an earlier run's making falls into this one
@@ -143,7 +145,13 @@ function measureSlowCommits({ server, tasks, turns, say }) {
       say("skipped: this role may not delay commits (superuser)");
       return undefined;
     }
-    const settings = { url, turns, concurrency: SLOTS, workers: SLOW_WORKERS_PER_PROCESS };
+    const settings = {
+      url,
+      concurrency: SLOTS,
+      workers: SLOW_WORKERS_PER_PROCESS,
+      turns: SLOW_TURNS,
+      ...turns,
+    };
     const children = [];
     try {
       for (let i = 0; i < SLOW_PROCESSES; i++) children.push(await startSubject("pawl", settings));

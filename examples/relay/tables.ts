@@ -4,7 +4,7 @@ import pg from "pg";
 
 /** Any number; held as long as `main.ts` runs, so that there is one relay on a database. */
 const ONE_RELAY = 7_274_013_582;
-const LOCK_TRIES = 50;
+const LOCK_TRIES = 25;
 const LOCK_WAIT_MS = 200;
 
 /** A transaction, a pool or a client: all have this method, in `pawl.transaction` as well as in node-postgres. */

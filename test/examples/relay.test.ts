@@ -5,14 +5,16 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { stopEmbedded } from "../../src/store/embedded/index.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { ROOT } from "../support/project-files.ts";
 import { until } from "../support/until.ts";
 
 const EVENTS = 329;
-const COPIES = 5;
+const COPIES = 3;
+/** Several processes, and a lease that has to run out, on a busy machine. */
+const TIMEOUT_MS = 180_000;
 
 interface Run {
   process: ChildProcess;
@@ -21,6 +23,8 @@ interface Run {
   /** The exit code, or the signal. */
   ended: Promise<number | string | null>;
 }
+
+vi.setConfig({ testTimeout: TIMEOUT_MS, hookTimeout: TIMEOUT_MS });
 
 let dir = "";
 const runs: Run[] = [];
@@ -88,7 +92,7 @@ function isGone(pid: number): boolean {
   }
 }
 
-test("R78 R79 R81 R87a: every real webhook becomes one row, one job and one verified delivery; a second run changes nothing", async () => {
+test("every real webhook becomes one row, one job and one verified delivery; a second run changes nothing", async () => {
   const first = start(["--once", "--json"]);
   const children = await processesOf(first);
   const report = await reportOf(first);
@@ -122,7 +126,7 @@ test("nothing is lost when the receiver, a worker and then the main process are 
   };
   await until("some events are read", async () => (await rows("event")) > 100);
   process.kill(pid("receiver"), "SIGKILL");
-  await until("more events are read", async () => (await rows("event")) > 400);
+  await until("more events are read", async () => (await rows("event")) > 300);
   process.kill(pid("worker 1"), "SIGKILL");
   killed.process.kill("SIGKILL");
   expect(await killed.ended).toBe("SIGKILL");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Pawl } from "../../src/index.ts";
-import { endLease } from "../support/kernel.ts";
 import { type Fleet, fleet } from "../support/fleet.ts";
+import { endLease } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 import { holdJob, poisonJob, shortJob } from "../support/worker-child.ts";
 

@@ -72,7 +72,9 @@ describe("the claim", () => {
       all.slice(10, 20),
       all.slice(20),
     ]);
-    expect(await store.rows("select ctid, xmin::text, * from pawl.task order by id")).toEqual(before);
+    expect(await store.rows("select ctid, xmin::text, * from pawl.task order by id")).toEqual(
+      before,
+    );
     expect(await count(store, "claim")).toBe(3);
   });
 

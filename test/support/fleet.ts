@@ -26,7 +26,8 @@ export interface Fleet {
 }
 
 export async function fleet(): Promise<Fleet> {
-  const { url, drop } = await freshDatabase();
+  const database = await freshDatabase();
+  const { url } = database;
   const pawl = await connect(faultApp, { databaseUrl: url, log: silentLogger, connections: 6 });
   await pawl.store.rows("create table began (task bigint, pid int, at timestamptz)");
   await pawl.store.rows("create table released (task bigint)");
@@ -77,7 +78,7 @@ export async function fleet(): Promise<Fleet> {
       for (const child of children.values()) child.kill("SIGKILL"); // a frozen one heeds nothing else
       await until("all worker processes are gone", () => children.size === 0);
       await pawl.close();
-      await drop();
+      await database.drop();
     },
   };
 }

@@ -108,7 +108,14 @@ async function everyShard(executor: Executor): Promise<number[]> {
 export function claimed(row: TurnRow, claim: number): ClaimedTask {
   const { id, seq, payload, meta, ref } = row;
   return {
-    ...{ id, seq, payload, meta, ref, claim, streamId: 1, solo: false },
+    id,
+    seq,
+    payload,
+    meta,
+    ref,
+    claim,
+    streamId: 1,
+    solo: false,
     attempt: row.attempt + 1,
     createdAt: row.created_at,
   };

@@ -3,9 +3,9 @@
 export interface Random {
   readonly seed: number;
   /** 0 up to, without, 1. */
-  next(): number;
+  readonly next: () => number;
   /** A whole number from `min` to `max`. */
-  whole(min: number, max: number): number;
+  readonly whole: (min: number, max: number) => number;
 }
 
 export function random(seed: number = seedOfRun()): Random {

@@ -1,0 +1,109 @@
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { silentLogger } from "../../src/base/log.ts";
+import { connect, defineApp, defineJob } from "../../src/index.ts";
+import { openStore, withoutPassword } from "../../src/store/store.ts";
+import { freshDatabase, rawClient } from "../support/database.ts";
+import { count } from "../support/kernel.ts";
+import { until } from "../support/until.ts";
+
+const TERMINATE_OTHERS = `select pg_terminate_backend(pid) from pg_stat_activity
+  where datname = current_database() and pid <> pg_backend_pid()`;
+
+describe("the pool", () => {
+  test("survives the end of all its connections, idle and busy ones", async () => {
+    const { url } = await freshDatabase();
+    const warned: string[] = [];
+    const log = { ...silentLogger, warn: (_: object, message: string) => warned.push(message) };
+    const store = openStore({ url, max: 3, log });
+    const killer = await rawClient(url);
+    await Promise.all([1, 2, 3].map(() => store.rows("select 1")));
+    await killer.query(TERMINATE_OTHERS);
+    await until("the lost connections were heard of", () => warned.length >= 3);
+    expect(await store.rows("select 2 as n")).toEqual([{ n: 2 }]);
+
+    const busy = store.rows("select pg_sleep(30)").catch((error: unknown) => error);
+    await until("the statement runs", async () => {
+      const { rows } = await killer.query(
+        "select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'",
+      );
+      return rows.length === 1;
+    });
+    await killer.query(TERMINATE_OTHERS);
+    expect(await busy).toMatchObject({ code: "database_unreachable" });
+    expect(await store.prepared("select 3 as n", [])).toEqual([{ n: 3 }]);
+    await store.close();
+  });
+
+  test("R98: a worker goes on after all its connections were ended under it", async () => {
+    const { url } = await freshDatabase();
+    const job = defineJob({ name: "job", input: z.unknown(), run: () => undefined });
+    const pawl = await connect(defineApp({ jobs: [job] }), {
+      databaseUrl: url,
+      log: silentLogger,
+    });
+    await pawl.work();
+    const killer = await rawClient(url);
+    let total = 0;
+    for (let round = 1; round <= 5; round += 1) {
+      await killer.query("select pawl.enqueue($1)", [
+        JSON.stringify(Array.from({ length: 200 }, () => ({ kind: "job" }))),
+      ]);
+      total += 200;
+      const half = total - 100;
+      await until("the worker is in the middle of them", async () => {
+        const { rows } = await killer.query<{ n: string }>(
+          "select count(*) as n from pawl.finished",
+        );
+        return Number(rows[0]?.n) >= Math.min(half, total - 199);
+      });
+      await killer.query(TERMINATE_OTHERS);
+    }
+    await until("all are done", async () => {
+      const { rows } = await killer.query("select 1 from pawl.task limit 1");
+      return rows.length === 0;
+    });
+    expect(await count(pawl.store, "finished")).toBe(total);
+    const twice = await pawl.store.rows(
+      "select id from pawl.finished group by id having count(*) > 1",
+    );
+    expect(twice).toEqual([]);
+    await pawl.close();
+  });
+});
+
+describe("what cannot be is said", () => {
+  test("a URL that is none is refused without showing its password", () => {
+    for (const url of ["", "localhost", "mysql://root:hunter2@h/db", "postgresql://a b"]) {
+      expect(() => openStore({ url })).toThrow(
+        expect.objectContaining({
+          code: "invalid_url",
+          message: expect.not.stringContaining("hunter2"),
+        }),
+      );
+    }
+    expect(withoutPassword("postgresql://me:hunter2@db:5432/app")).toBe(
+      "postgresql://me:***@db:5432/app",
+    );
+  });
+
+  test("a server that is not there is unreachable, with what to check", async () => {
+    const store = openStore({ url: "postgresql://nobody@127.0.0.1:1/none" });
+    await expect(store.rows("select 1")).rejects.toMatchObject({
+      code: "database_unreachable",
+      message: expect.stringContaining("DATABASE_URL"),
+    });
+    await expect(store.transaction(async () => undefined)).rejects.toMatchObject({
+      code: "database_unreachable",
+    });
+    await store.close();
+  });
+
+  test("a schema's name that would need quoting is refused", () => {
+    for (const schema of ["Pawl", "a-b", "a.b", "", "x".repeat(60), 'a"; drop table b; --']) {
+      expect(() => openStore({ url: "postgresql://h/d", schema })).toThrow(
+        expect.objectContaining({ code: "invalid_option" }),
+      );
+    }
+  });
+});
