@@ -21,7 +21,7 @@ function start(): Command {
     ['export DATABASE_URL="$(pawl db start)"', "for programs that are not Pawl"],
   ]);
   return does(made, async (call) => {
-    const server = await startEmbedded({ log: call.log }); // not released: it stays
+    const server = await startEmbedded({ log: call.log, keep: true });
     const { dataDir, pid, version, startedHere } = server;
     return { json: { url: server.url, dataDir, pid, version, startedHere }, text: server.url };
   });

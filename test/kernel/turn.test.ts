@@ -265,6 +265,25 @@ describe("the fence", () => {
     expect(await count(store, "finished")).toBe(0);
   });
 
+  test("R100: an outcome of an attempt that has failed already does not touch the next attempt", async () => {
+    await enqueueCount(store, 2);
+    const [worker, next] = [await newWorker(store), await newWorker(store)];
+    const [row] = await sendTurn(store, { worker, claim: 1, limit: 2 });
+    if (row === undefined) throw new Error("nothing claimed");
+    await sendTurn(store, { worker, outcomes: [failed(row, 1)] }); // its neighbour runs on: the claim stays
+    await promote(store, 10);
+    const [again] = await sendTurn(store, { worker: next, claim: 1, limit: 1 });
+    expect(again).toMatchObject({ id: row.id, attempt: 1 });
+    for (const late of [done(row, 1), failed(row, 1)]) {
+      await sendTurn(store, { worker, outcomes: [late] });
+    }
+    expect(await count(store, "finished")).toBe(0);
+    expect(await count(store, "attempt")).toBe(1);
+    if (again === undefined) throw new Error("nothing claimed");
+    expect(await sendTurn(store, { worker: next, outcomes: [done(again, 1)] })).toEqual([]);
+    expect(await count(store, "finished")).toBe(1);
+  });
+
   test("outcomes sent again because the answer was lost are neither refused nor recorded twice", async () => {
     await enqueueCount(store, 3);
     const worker = await newWorker(store);

@@ -104,6 +104,30 @@ test("release leaves a server that another process asked for", async () => {
   expect((await embeddedStatus({ dir })).pid).toBe(server.pid);
 });
 
+test("the last user stops a server whose starter was killed", async () => {
+  const dir = await newDir();
+  const starter = childProcess("hold", dir);
+  const { pid } = await starter.line;
+  await starter.kill();
+  const last = await startEmbedded({ dir });
+  expect(last).toMatchObject({ pid, startedHere: false });
+  await last.release();
+
+  expect((await embeddedStatus({ dir })).running).toBe(false);
+});
+
+test("a server that was asked to stay outlives its users until it is stopped", async () => {
+  const dir = await newDir();
+  const kept = await startEmbedded({ dir, keep: true });
+  await kept.release();
+  await (await startEmbedded({ dir })).release();
+  expect((await embeddedStatus({ dir })).pid).toBe(kept.pid);
+
+  expect(await stopEmbedded({ dir })).toMatchObject({ stopped: true });
+  await (await startEmbedded({ dir })).release();
+  expect((await embeddedStatus({ dir })).running).toBe(false);
+});
+
 test("release leaves a server that a bare connection uses", async () => {
   const dir = await newDir();
   const server = await startEmbedded({ dir });

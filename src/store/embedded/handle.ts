@@ -6,6 +6,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Client } from "pg";
 import { withFolderLock } from "./folder-lock.ts";
+import { isKept } from "./keep.ts";
 import { stopServer } from "./launch.ts";
 import type { Place } from "./place.ts";
 import { type AnsweringServer, lookForServer } from "./sighting.ts";
@@ -23,7 +24,7 @@ export interface EmbeddedServer {
   version: string;
   /** False when it was running already. */
   startedHere: boolean;
-  /** Stops the server if this call started it and nobody else is connected; otherwise leaves it running. */
+  /** Stops the server if nobody else is connected, unless a person asked for it to stay (`keep`). */
   release(): Promise<void>;
 }
 
@@ -39,9 +40,8 @@ export function handleOf(
   const release = async () => {
     letProcessEnd(client, false); // else a process with nothing else to do ends before the goodbye
     await client.end().catch(() => undefined);
-    if (startedHere) {
-      await asEmbeddedError(() => withFolderLock(place.dir, () => stopIfUnused(place, pid)));
-    }
+    if (await isKept(place.dir)) return;
+    await asEmbeddedError(() => withFolderLock(place.dir, () => stopIfUnused(place, pid)));
   };
   return {
     url,

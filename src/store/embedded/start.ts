@@ -10,6 +10,7 @@ import { type Binaries, defaultSearch, findBinaries } from "./binaries.ts";
 import { dataMajor, makeDataFolder } from "./data-folder.ts";
 import { withFolderLock } from "./folder-lock.ts";
 import { type EmbeddedServer, handleOf } from "./handle.ts";
+import { setKept } from "./keep.ts";
 import { launch, logTail, stopServer } from "./launch.ts";
 import { type PidFile, removeStalePidFile } from "./pid-file.ts";
 import { choosePlace, embeddedDir, makeDir, type Place } from "./place.ts";
@@ -27,6 +28,8 @@ export interface StartOptions {
   log?: Logger;
   /** PostgreSQL settings, used when this call starts the server. */
   settings?: Record<string, string>;
+  /** It stays when its last user leaves, until `stopEmbedded`. */
+  keep?: boolean;
 }
 
 /**
@@ -43,6 +46,7 @@ export async function startEmbedded(options: StartOptions = {}): Promise<Embedde
       const place = await choosePlace(dir);
       const { server, startedHere } = await findOrLaunch(place, settings, log);
       await ensureDatabase(server.client);
+      if (options.keep === true) await setKept(dir, true);
       return handleOf(place, server, startedHere);
     });
   });

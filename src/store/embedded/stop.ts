@@ -5,6 +5,7 @@ import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../../base/errors.ts";
 import { withFolderLock } from "./folder-lock.ts";
+import { setKept } from "./keep.ts";
 import { stopServer } from "./launch.ts";
 import { embeddedDir, findPlace, type Place } from "./place.ts";
 import { lookForServer } from "./sighting.ts";
@@ -43,7 +44,10 @@ export async function stopEmbedded(options: EmbeddedDirOptions = {}): Promise<St
     const dir = embeddedDir(options.dir);
     const place = await findPlace(dir);
     if (place === undefined) return { stopped: false, dataDir: path.join(dir, "data") };
-    return withFolderLock(place.dir, () => stopUnderLock(place));
+    return withFolderLock(place.dir, async () => {
+      await setKept(place.dir, false);
+      return stopUnderLock(place);
+    });
   });
 }
 

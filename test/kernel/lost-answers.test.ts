@@ -1,0 +1,65 @@
+import { expect, test } from "vitest";
+import { PawlError } from "../../src/base/errors.ts";
+import { silentLogger } from "../../src/base/log.ts";
+import type { TaskHandler } from "../../src/kernel/task.ts";
+import { Worker } from "../../src/kernel/worker.ts";
+import type { Store } from "../../src/store/store.ts";
+import { freshStore } from "../support/database.ts";
+import { count, defineKinds, enqueueCount } from "../support/kernel.ts";
+import { type Random, random } from "../support/random.ts";
+import { until } from "../support/until.ts";
+
+/** Turns whose answer is lost on the way: most were done by then, some never arrived. */
+function lossy(store: Store, { next }: Random): { store: Store; lost: () => number } {
+  let lost = 0;
+  const cut = () => {
+    lost += 1;
+    throw new PawlError("database_unreachable", "the connection was cut");
+  };
+  const prepared = async <Row>(text: string, values: readonly unknown[]): Promise<Row[]> => {
+    const luck = text.includes("turn_v1") ? next() : 1;
+    if (luck < 0.05) cut();
+    const rows = await store.prepared<Row>(text, values);
+    if (luck < 0.25) cut();
+    return rows;
+  };
+  return { store: { ...store, prepared }, lost: () => lost };
+}
+
+function workerOn(store: Store, handler: TaskHandler, concurrency: number): Worker {
+  return new Worker({
+    store,
+    application: "test",
+    revision: 0,
+    handlers: [handler],
+    queues: ["q"],
+    concurrency,
+    turns: 3,
+    resultBytesMax: 1_000,
+    log: silentLogger,
+  });
+}
+
+test("R98: answers of the database that are lost make no task run twice, end twice, or be forgotten", async () => {
+  const chance = random();
+  const store = await freshStore();
+  await defineKinds(store);
+  const all = await enqueueCount(store, 2_000);
+  const cut = lossy(store, chance);
+  const runs = new Map<string, number>();
+  const run: TaskHandler["run"] = (_, { taskId }) => {
+    runs.set(taskId, (runs.get(taskId) ?? 0) + 1);
+  };
+  const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run };
+  const worker = workerOn(cut.store, handler, 20);
+  await worker.start();
+  await until("all are done", async () => (await count(store, "task")) === 0, 50_000);
+  await worker.stop(10_000);
+  console.log(`seed ${chance.seed}: ${cut.lost()} answers lost`);
+  expect(cut.lost()).toBeGreaterThan(5);
+  expect([...runs.keys()].toSorted()).toEqual(all.toSorted());
+  expect([...runs.values()].filter((times) => times !== 1)).toEqual([]);
+  expect(await count(store, "finished")).toBe(2_000);
+  expect(await count(store, "claim")).toBe(0);
+  expect(await store.rows("select refused::int from pawl.worker")).toEqual([{ refused: 0 }]);
+});
