@@ -27,7 +27,7 @@ export async function main(argv) {
       `PostgreSQL ${server.version}${server.isEmbedded ? " (embedded)" : ""}, ${cpus().length} processors`,
     );
     const rows = await BENCHMARKS[options.name]({ ...options, server, say });
-    process.stdout.write(`${options.json ? JSON.stringify(rows, null, 2) : table(rows)}\n`);
+    process.stdout.write(`${options.json ? JSON.stringify(rows) : table(rows)}\n`);
     return 0;
   } finally {
     await server.close();

@@ -11,8 +11,6 @@ const SLOTS = 24;
 const COMMIT_DELAY_US = 2_000;
 const SLOW_PROCESSES = 4;
 const SLOW_WORKERS_PER_PROCESS = 4;
-/** Where commits are slow and workers many, more turns only wait for each other's shards. */
-const SLOW_TURNS = 1;
 const COUNT_POLL_MS = 10;
 
 /** What is run in a round, in this order; a peer's better setting counts. */
@@ -20,7 +18,7 @@ const RUNS = [
   { subject: "pawl", label: "1,000 slots", settings: { concurrency: WIDE } },
   { subject: "graphile-worker", label: "24 jobs", settings: { concurrency: SLOTS } },
   { subject: "pg-boss", label: "batches of 500", settings: { batchSize: 500 } },
-  { subject: "pawl", label: "24 slots", settings: { concurrency: SLOTS, turns: 2 } },
+  { subject: "pawl", label: "24 slots", settings: { concurrency: SLOTS } },
   { subject: "graphile-worker", label: "1,000 jobs", settings: { concurrency: WIDE } },
   { subject: "pg-boss", label: "batches of 1,000", settings: { batchSize: 1_000 } },
 ];
@@ -149,7 +147,6 @@ function measureSlowCommits({ server, tasks, turns, say }) {
       url,
       concurrency: SLOTS,
       workers: SLOW_WORKERS_PER_PROCESS,
-      turns: SLOW_TURNS,
       ...turns,
     };
     const children = [];

@@ -101,7 +101,7 @@ function numbersIn(name) {
 
 function asJson(judged) {
   const byId = Object.fromEntries(judged.map(({ id, proved, tests }) => [id, { proved, tests }]));
-  return `${JSON.stringify(byId, null, 2)}\n`;
+  return `${JSON.stringify(byId)}\n`;
 }
 
 function asTable(judged) {

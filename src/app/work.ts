@@ -4,6 +4,7 @@ import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { CLAIM_MIN } from "../kernel/pump.ts";
 import { Worker } from "../kernel/worker.ts";
 import { deliveryHandlers } from "../outbox/deliver.ts";
 import { router } from "../outbox/router.ts";
@@ -13,7 +14,7 @@ import type { App } from "./define-app.ts";
 
 export const CONCURRENCY_DEFAULT = 20;
 const CONCURRENCY_MAX = 10_000;
-export const TURNS_DEFAULT = 3;
+const TURNS_DEFAULT_MAX = 3;
 const TURNS_MAX = 16;
 const GRACE_DEFAULT: Duration = "25s";
 
@@ -22,7 +23,7 @@ export interface WorkOptions {
   queues?: readonly string[];
   /** Tasks run at once, 1 to 10,000; default 20. */
   concurrency?: number;
-  /** Turns under way at once, each on a connection of its own, 1 to 16; default 3. */
+  /** Turns under way at once, each on a connection of its own, 1 to 16; default one for each 50 slots, at most 3. */
   turns?: number;
   /** Stops after so many tasks. */
   limit?: number;
@@ -52,7 +53,7 @@ export async function startWork(
     options.concurrency ?? CONCURRENCY_DEFAULT,
     CONCURRENCY_MAX,
   );
-  const turns = whole("turns", options.turns ?? Math.min(TURNS_DEFAULT, concurrency), TURNS_MAX);
+  const turns = whole("turns", options.turns ?? turnsFor(concurrency), TURNS_MAX);
   const graceMs = durationMs(options.grace ?? GRACE_DEFAULT, "grace");
   const queues = wantedQueues(app, options.queues);
   for (const { queue, definition } of app.destinations)
@@ -90,6 +91,11 @@ export async function startWork(
       givenBack: await worker.stop(grace === undefined ? graceMs : durationMs(grace, "grace")),
     }),
   };
+}
+
+/** More turns than the slots can fill are smaller ones, and what a turn costs is mostly fixed. */
+function turnsFor(concurrency: number): number {
+  return Math.min(Math.ceil(concurrency / CLAIM_MIN), TURNS_DEFAULT_MAX);
 }
 
 function wantedQueues(app: App, wanted: readonly string[] | undefined): string[] {

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { startEmbedded } from "../store/embedded/index.ts";
-import { type Migration, migrate, planMigrations } from "../store/migrate.ts";
+import { foundation, type Migration, migrate, planMigrations } from "../store/migrate.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { type Call, command, does, SCHEMA_DEFAULT } from "./command.ts";
 import type { Answer } from "./output.ts";
@@ -18,8 +18,11 @@ export function migrateCommand(): Command {
 }
 
 async function plan(store: Store): Promise<Answer> {
-  const { pending, newer } = await planMigrations(store);
+  const { applied, pending, newer } = await planMigrations(store);
   const scripts = pending.map((one) => ({ ...named(one), sql: store.render(one.sql) }));
+  const [first] = scripts;
+  if (applied.length === 0 && first !== undefined)
+    first.sql = `${foundation(store)}\n\n${first.sql}`;
   const text = scripts.map((one) => `-- ${one.name}\n${one.sql.trimEnd()}`).join("\n\n");
   const upToDate = `-- schema "${store.schema}": nothing is pending`;
   return {

@@ -20,7 +20,7 @@ const LINGER_MS = 2;
 const OUTCOMES_PER_TURN_MAX = 2_000;
 const SHARDS_PER_TURN_MAX = 8;
 /** A claim is not made smaller than this to leave slots to other turns: what a turn costs is mostly fixed. */
-const CLAIM_MIN = 50;
+export const CLAIM_MIN = 50;
 
 export interface PumpOptions {
   store: Store;

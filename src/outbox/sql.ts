@@ -127,7 +127,7 @@ export function deliveries(
 export function deliveriesOf(
   executor: Executor,
   event: string,
-): Promise<(DeliveryRow & { result: unknown })[]> {
+): Promise<(Omit<DeliveryRow, "event_name"> & { result: unknown })[]> {
   return executor.rows("select * from pawl.deliveries_of($1)", [event]);
 }
 

@@ -89,7 +89,7 @@ export async function requireSchema(store: Store): Promise<void> {
 async function applyOne(store: Store, migration: Migration): Promise<boolean> {
   return store.transaction(async (tx) => {
     await tx.query("select pg_advisory_xact_lock(hashtextextended('pawl.migrate', 0))");
-    if (migration.number === 1) await createSchema(store, tx);
+    if (migration.number === 1) await tx.query(foundation(store));
     const { rows } = await tx.query("select 1 from pawl.migration where number = $1", [
       migration.number,
     ]);
@@ -104,16 +104,12 @@ async function applyOne(store: Store, migration: Migration): Promise<boolean> {
   });
 }
 
-async function createSchema(
-  store: Store,
-  tx: { query(text: string): Promise<unknown> },
-): Promise<void> {
-  await tx.query(`create schema if not exists ${store.schema}`);
-  await tx.query(
-    `create table if not exists pawl.migration (
-      number int primary key, name text not null, checksum text not null,
-      applied_at timestamptz not null default statement_timestamp())`,
-  );
+/** What stands before the first migration: the schema, and the table that remembers the applied ones. */
+export function foundation(store: Store): string {
+  return `create schema if not exists ${store.schema};
+${store.render(`create table if not exists pawl.migration (
+  number int primary key, name text not null, checksum text not null,
+  applied_at timestamptz not null default statement_timestamp());`)}`;
 }
 
 async function appliedRows(store: Store): Promise<{ number: number; checksum: string }[]> {

@@ -146,7 +146,7 @@ language sql volatile as $$
   returning id, 'removed'
 $$;
 
--- Lists of tasks, newest first. State: ready (running included), scheduled, running, or an outcome of finished.
+-- Lists of tasks, newest first. State: ready, scheduled, running, dead, or an outcome of finished; null: all that live.
 -- Goes shard by shard along the claim's own index, so that a long backlog of another kind is not walked.
 create function pawl.tasks_v1(p_state text, p_queue text, p_kind text, p_limit int)
 returns table (id bigint, state text, queue text, kind text, priority smallint, attempt smallint, run_at timestamptz,
@@ -155,20 +155,26 @@ language sql stable as $$
   with stream as materialized (
     select st.id, q.name as queue, st.kind from pawl.stream st join pawl.queue q on q.id = st.queue_id
      where (p_queue is null or q.name = p_queue) and (p_kind is null or st.kind = p_kind)
-  ), live as (
-    select t.*, st.queue, st.kind, h.priority, c.worker_id
+  ), held as (
+    select t.*, c.worker_id, c.stream_id, c.priority
+      from pawl.claim c cross join lateral unnest(c.seqs) u (seq)
+      join pawl.task t on t.shard_id = c.shard_id and t.state = 'ready' and t.seq = u.seq
+  ), waiting as (
+    select t.*, h.stream_id, h.priority
       from stream st join pawl.shard h on h.stream_id = st.id
       cross join lateral (
-        (select * from pawl.task r where r.shard_id = h.id and r.state = 'ready' order by r.seq desc limit p_limit)
+        (select * from pawl.task r where r.shard_id = h.id and r.state = 'ready' and r.seq > h.cursor
+          order by r.seq desc limit p_limit)
         union all
         (select * from pawl.task s where s.shard_id = h.id and s.state = 'scheduled' limit p_limit)) t
-      left join pawl.claim c on c.shard_id = t.shard_id and t.state = 'ready' and t.seq = any (c.seqs)
-     where p_state is null or p_state in ('ready', 'scheduled', 'running')
+     where p_state is null or p_state in ('ready', 'scheduled')
   ), listed as (
-    select l.id, case when l.worker_id is not null then 'running' else l.state end as state, l.queue, l.kind, l.priority,
-           (l.attempt + (l.worker_id is not null)::int)::smallint as attempt, l.run_at, l.created_at,
-           null::timestamptz as ended_at, l.worker_id, l.last_error as error
-      from live l
+    select t.id, 'running' as state, st.queue, st.kind, t.priority, (t.attempt + 1)::smallint as attempt, t.run_at,
+           t.created_at, null::timestamptz as ended_at, t.worker_id, t.last_error as error
+      from held t join stream st on st.id = t.stream_id where p_state is null or p_state = 'running'
+    union all
+    select t.id, t.state, st.queue, st.kind, t.priority, t.attempt, t.run_at, t.created_at, null, null, t.last_error
+      from waiting t join stream st on st.id = t.stream_id
     union all
     select d.id, 'dead', st.queue, st.kind, d.priority, d.attempt, d.run_at, d.created_at, d.died_at, d.worker_id, d.error
       from pawl.dead d join stream st on st.id = d.stream_id where p_state = 'dead'
