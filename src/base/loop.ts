@@ -26,13 +26,14 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
   let isStopped = true;
   let isWoken = false;
   let failures = 0;
+  let endedAt = Number.NEGATIVE_INFINITY;
 
   const next = (delayMs: number) => {
     if (isStopped) return;
     clear();
-    const waitMs = Math.max(delayMs, gapMs);
+    const waitMs = Math.max(delayMs, endedAt + gapMs - performance.now(), 0);
     // a timer of 0 ms waits 1 ms
-    if (waitMs === 0) immediate = setImmediate(run);
+    if (waitMs <= 0) immediate = setImmediate(run);
     else timer = setTimeout(run, waitMs);
   };
   const clear = () => {
@@ -55,7 +56,8 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
       )
       .then((delayMs) => {
         round = undefined;
-        next(isWoken ? 0 : delayMs);
+        endedAt = performance.now();
+        next(isWoken && failures === 0 ? 0 : delayMs);
       });
   };
   return {

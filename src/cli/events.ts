@@ -68,7 +68,10 @@ function show(): Command {
   });
 }
 
-function eventText(event: EventRow, deliveries: readonly DeliveryRow[]): string {
+function eventText(
+  event: EventRow,
+  deliveries: readonly Omit<DeliveryRow, "event_name">[],
+): string {
   return sections({
     "": fields({
       id: event.id,

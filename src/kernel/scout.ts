@@ -54,7 +54,7 @@ export class Scout {
 
   /** There may be work: look now. */
   wake(): void {
-    this.#emptyLooks = 0;
+    this.#emptyLooks = Math.min(this.#emptyLooks, 1); // polls are close again; whether there is work is not known yet
     this.#loop.wake();
   }
 

@@ -114,3 +114,21 @@ test("stop waits for the round under way, and nothing runs after it, woken or no
   await other.stop();
   expect(rounds).toBe(1);
 });
+
+test("being woken all the time does not put the next round off for ever", async () => {
+  let rounds = 0;
+  const one = loop({
+    runOnce: async () => {
+      rounds += 1;
+      return 60_000;
+    },
+    failed: () => undefined,
+    gapMs: 40,
+  });
+  one.start();
+  await until("it ran three times", () => {
+    one.wake();
+    return rounds >= 3;
+  });
+  await one.stop();
+});
