@@ -4,10 +4,10 @@ import { PawlError, shown } from "../base/errors.ts";
 import { jsonLogger, LOG_LEVELS, type Logger, type LogLevel } from "../base/log.ts";
 import { didYouMean } from "../base/suggest.ts";
 import * as people from "../kernel/people/sql.ts";
-import { type EnqueueRow, enqueue as enqueueTasks, stopWorkers } from "../kernel/sql.ts";
+import { type EnqueueRow, enqueueMany as enqueueTasks, stopWorkers } from "../kernel/sql.ts";
 import { eventInsert, type RecordOptions } from "../outbox/record.ts";
 import { type EventRow, events, insertEvent } from "../outbox/sql.ts";
-import { type Enqueued, type EnqueueOptions, taskJson } from "../queue/enqueue.ts";
+import { type Enqueued, type EnqueueOptions, payloadsJson, sharedJson } from "../queue/enqueue.ts";
 import type { AnyJob, JobInput } from "../queue/job.ts";
 import { closeHttpSender } from "../requests/sender.ts";
 import type { Executor } from "../store/executor.ts";
@@ -162,21 +162,19 @@ async function enqueueMany(
     );
   }
   if (inputs.length === 0) return [];
+  const task = sharedJson(job, options, app.maxPayloadBytes);
   const batches: string[] = [];
   for (let start = 0; start < inputs.length; start += ENQUEUE_BATCH) {
     const batch = inputs.slice(start, start + ENQUEUE_BATCH);
-    const tasks = await Promise.all(
-      batch.map((input) => taskJson(job, input, options, app.maxPayloadBytes)),
-    );
-    batches.push(`[${tasks.join(",")}]`);
+    batches.push(await payloadsJson(job, batch, app.maxPayloadBytes));
   }
   const write = async (
     executor: Executor,
     xid: string | null,
   ): Promise<EnqueueRow[] | undefined> => {
     const rows: EnqueueRow[] = [];
-    for (const batch of batches) {
-      const answered = await enqueueTasks(executor, batch, xid);
+    for (const payloads of batches) {
+      const answered = await enqueueTasks(executor, { task, payloads }, xid);
       if (answered.length === 0) return undefined;
       rows.push(...answered);
     }

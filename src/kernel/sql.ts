@@ -191,17 +191,19 @@ export interface EnqueueRow {
   outcome: "created";
 }
 
-/** `xid` null: no check. Otherwise answers no row, having written nothing, unless in that transaction. */
-export function enqueue(
+/**
+ * `task` and `payloads` are JSON texts: what the tasks share, and an array.
+ * `xid` null: no check. Otherwise answers no row, having written nothing, unless in that transaction.
+ */
+export function enqueueMany(
   executor: Executor,
-  tasks: string,
+  { task, payloads }: { task: string; payloads: string },
   xid: string | null,
 ): Promise<EnqueueRow[]> {
-  if (xid === null) return executor.rows("select * from pawl.enqueue($1)", [tasks]);
   return executor.rows(
-    `select * from pawl.enqueue(
-       case when pg_current_xact_id_if_assigned()::text = $2 then $1::jsonb else '[]' end)`,
-    [tasks, xid],
+    `select * from pawl.enqueue_many_v1($1,
+       case when $3::text is null or pg_current_xact_id_if_assigned()::text = $3 then $2::jsonb else '[]' end)`,
+    [task, payloads, xid],
   );
 }
 

@@ -27,22 +27,30 @@ export interface Enqueued {
   outcome: "created";
 }
 
-/** One task as the SQL function reads it, as JSON text. */
-export async function taskJson(
-  job: AnyJob,
-  input: unknown,
-  options: EnqueueOptions,
-  bytesMax: number,
-): Promise<string> {
-  await validateInput(job, input);
-  const what = `payload of job "${job.name}"`;
+/** What the tasks of one call share, as JSON text. */
+export function sharedJson(job: AnyJob, options: EnqueueOptions, bytesMax: number): string {
   const fields = [
     `"kind":${JSON.stringify(job.name)}`,
     `"queue":${JSON.stringify(job.queue)}`,
-    `"payload":${toJson(input, { what, bytesMax })}`,
     ...optionFields(job, options, bytesMax),
   ];
   return `{${fields.join(",")}}`;
+}
+
+/** The inputs, checked, as a JSON array. */
+export async function payloadsJson(
+  job: AnyJob,
+  inputs: readonly unknown[],
+  bytesMax: number,
+): Promise<string> {
+  const what = `payload of job "${job.name}"`;
+  const payloads: string[] = [];
+  for (const input of inputs) {
+    const checking = validateInput(job, input);
+    if (checking !== undefined) await checking;
+    payloads.push(toJson(input, { what, bytesMax }));
+  }
+  return `[${payloads.join(",")}]`;
 }
 
 function optionFields(job: AnyJob, options: EnqueueOptions, bytesMax: number): string[] {

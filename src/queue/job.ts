@@ -79,16 +79,27 @@ export function defineJob<Schema extends StandardSchemaV1>(
   });
 }
 
-/** @throws PawlError `invalid_payload` with the schema's issues */
-export async function validateInput(job: AnyJob, input: unknown): Promise<void> {
-  const issues = await issuesOf(job, input);
+/**
+ * Answers a promise only for a schema that is asynchronous: thousands of inputs are not worth thousands of turns.
+ * @throws PawlError `invalid_payload` with the schema's issues
+ */
+export function validateInput(job: AnyJob, input: unknown): Promise<void> | undefined {
+  const result = job.input["~standard"].validate(input);
+  if (result instanceof Promise) return result.then((one) => refuseIssues(job, input, one.issues));
+  refuseIssues(job, input, result.issues);
+  return undefined;
+}
+
+function refuseIssues(
+  job: AnyJob,
+  input: unknown,
+  issues: readonly StandardSchemaV1.Issue[] | undefined,
+): void {
   if (issues === undefined) return;
   throw new PawlError(
     "invalid_payload",
-    `job "${job.name}": the input does not fit its schema: ${issues}`,
-    {
-      data: { kind: job.name, input: shown(input) },
-    },
+    `job "${job.name}": the input does not fit its schema: ${text(issues)}`,
+    { data: { kind: job.name, input: shown(input) } },
   );
 }
 
@@ -110,11 +121,6 @@ async function runJob(job: AnyJob, payload: unknown, context: TaskContext): Prom
     );
   }
   return job.run(result.value as never, context);
-}
-
-async function issuesOf(job: AnyJob, input: unknown): Promise<string | undefined> {
-  const result = await job.input["~standard"].validate(input);
-  return result.issues === undefined ? undefined : text(result.issues);
 }
 
 function text(issues: readonly StandardSchemaV1.Issue[]): string {

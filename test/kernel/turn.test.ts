@@ -194,6 +194,21 @@ describe("the sweep", () => {
     expect(await store.rows("select xmin::text, * from pawl.shard")).toEqual(before);
   });
 
+  test("every function that numbers tasks takes its transaction's id first: the sweep's proof rests on it", async () => {
+    const rows = await store.rows<{ name: string; source: string }>(
+      `select p.proname as name, p.prosrc as source from pg_proc p
+         join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'pawl'
+        where p.prosrc like '%nextval(%'`,
+    );
+    expect(rows.map((row) => row.name)).toEqual(
+      expect.arrayContaining(["give_back_v1", "promote_v1", "retry_dead_v1"]),
+    );
+    for (const { name, source } of rows) {
+      const xid = source.indexOf("perform pg_current_xact_id()");
+      expect([name, xid >= 0 && xid < source.indexOf("nextval(")]).toEqual([name, true]);
+    }
+  });
+
   test("running tasks behind the cursor are never swept up a second time", async () => {
     const worker = await newWorker(store);
     await enqueueCount(store, 30);

@@ -55,18 +55,21 @@ begin
     pawl.stream_of(p_kind, p_queue, coalesce(p_version::int, 1)), coalesce(p_priority::int, 1), false);
 end $$;
 
--- Refuses a task that is larger than the limit; called only when the whole array is.
-create function pawl.check_payload_sizes(p_tasks jsonb, p_limit bigint) returns void
+-- Refuses a payload that is larger than the limit. Looks at each only when all together might be.
+create function pawl.check_payload_sizes(p_payloads jsonb, p_path text[]) returns void
 language plpgsql stable as $$
 declare
+  v_limit bigint;
   v_place bigint;
   v_bytes bigint;
 begin
-  select e.place, octet_length((e.task -> 'payload')::text) into v_place, v_bytes
-    from jsonb_array_elements(p_tasks) with ordinality e (task, place)
-   where octet_length((e.task -> 'payload')::text) > p_limit order by e.place limit 1;
+  select (s.value #>> '{}')::bigint into v_limit from pawl.setting s where s.name = 'payload_bytes_max';
+  if pg_column_size(p_payloads) <= v_limit / 2 then return; end if;
+  select e.place, octet_length((e.task #> p_path)::text) into v_place, v_bytes
+    from jsonb_array_elements(p_payloads) with ordinality e (task, place)
+   where octet_length((e.task #> p_path)::text) > v_limit order by e.place limit 1;
   if found then
-    raise exception 'payload of task % is % bytes, the limit is %', v_place, v_bytes, p_limit using errcode = 'PW012',
+    raise exception 'payload of task % is % bytes, the limit is %', v_place, v_bytes, v_limit using errcode = 'PW012',
       hint = 'store the data elsewhere and enqueue a reference to it, or raise maxPayloadBytes';
   end if;
 end $$;
@@ -77,14 +80,12 @@ create function pawl.enqueue(p_tasks jsonb) returns table (id bigint, outcome te
 language plpgsql volatile as $$
 declare
   v_now timestamptz := pawl.now();
-  v_limit bigint;
 begin
   if p_tasks is null or jsonb_typeof(p_tasks) <> 'array' then
     raise exception 'expected a JSON array of tasks, got %', coalesce(jsonb_typeof(p_tasks), 'null') using errcode = 'PW010',
       hint = 'call pawl.enqueue(''[{"kind": "send-email", "payload": {}}]'')';
   end if;
-  select (s.value #>> '{}')::bigint into v_limit from pawl.setting s where s.name = 'payload_bytes_max';
-  if pg_column_size(p_tasks) > v_limit / 2 then perform pawl.check_payload_sizes(p_tasks, v_limit); end if;
+  perform pawl.check_payload_sizes(p_tasks, '{payload}');
   perform pg_current_xact_id(); -- before the first seq: the sweep's proof rests on it
   return query
   with input as materialized (
@@ -113,5 +114,29 @@ begin
     returning t.id, t.run_at
   )
   select n.id, 'created' from inserted n;
+  perform pawl.wake_v1();
+end $$;
+
+-- The same for many tasks that differ only in their payloads: p_task as above without "payload", p_payloads an array.
+-- What the typed API calls: with one target there is nothing to tell apart.
+create function pawl.enqueue_many_v1(p_task jsonb, p_payloads jsonb) returns table (id bigint, outcome text)
+language plpgsql volatile as $$
+declare
+  v_now timestamptz := pawl.now();
+  v_run_at timestamptz := coalesce((p_task ->> 'run_at')::timestamptz,
+    v_now + (p_task ->> 'delay_ms')::bigint * interval '1 ms', v_now);
+  v_shards int[];
+begin
+  if jsonb_array_length(p_payloads) = 0 then return; end if;
+  perform pawl.check_payload_sizes(p_payloads, '{}');
+  perform pg_current_xact_id(); -- before the first seq
+  v_shards := pawl.target_of(p_task ->> 'kind', p_task ->> 'queue', p_task ->> 'version', p_task ->> 'priority');
+  return query
+  insert into pawl.task as t (shard_id, seq, state, run_at, created_at, max_attempts, payload, meta, ref)
+  select v_shards[1 + p.seq % cardinality(v_shards)], p.seq,
+         case when v_run_at > v_now then 'scheduled' else 'ready' end,
+         v_run_at, v_now, (p_task ->> 'max_attempts')::smallint, p.payload, p_task -> 'meta', p_task ->> 'ref'
+    from (select e.payload, nextval('pawl.seq') as seq from jsonb_array_elements(p_payloads) e (payload)) p
+  returning t.id, 'created';
   perform pawl.wake_v1();
 end $$;
