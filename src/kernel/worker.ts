@@ -105,6 +105,7 @@ export class Worker {
   }
 
   async #stop(graceMs: number): Promise<number> {
+    this.#session?.pump.stopClaiming(); // now: the loops below may be in the middle of a round
     await Promise.all([
       this.#listener?.stop(),
       this.#keeper.stop(),

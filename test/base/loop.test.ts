@@ -132,3 +132,45 @@ test("being woken all the time does not put the next round off for ever", async 
   });
   await one.stop();
 });
+
+test("a loop that is woken more often than its gap still runs", async () => {
+  let rounds = 0;
+  const one = loop({
+    runOnce: async () => {
+      rounds += 1;
+      return 1_000;
+    },
+    failed: () => undefined,
+    gapMs: 100,
+  });
+  one.start();
+  await until("one round", () => rounds === 1);
+  const waking = setInterval(() => one.wake(), 10);
+  try {
+    await until("a second round", () => rounds >= 2, 1_000);
+  } finally {
+    clearInterval(waking);
+    await one.stop();
+  }
+  expect(rounds).toBeLessThan(13);
+});
+
+test("a wake never makes the wait longer", async () => {
+  let rounds = 0;
+  const started = performance.now();
+  const one = loop({
+    runOnce: async () => {
+      rounds += 1;
+      return rounds === 1 ? 110 : 1_000_000;
+    },
+    failed: () => undefined,
+    gapMs: 100,
+  });
+  one.start();
+  await until("one round", () => rounds === 1);
+  await until("most of the wait is over", () => performance.now() - started > 90);
+  one.wake();
+  await until("a second round", () => rounds === 2);
+  expect(performance.now() - started).toBeLessThan(180);
+  await one.stop();
+});

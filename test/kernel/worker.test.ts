@@ -110,6 +110,17 @@ describe("a worker that stops", () => {
 });
 
 describe("a worker that runs", () => {
+  test("says soon that it is idle, so that new work is announced to it", async () => {
+    const { job } = gated();
+    const pawl = await open({ jobs: [job] });
+    await pawl.work();
+    await until("its row says so", async () => {
+      const rows = await pawl.store.rows("select 1 from pawl.worker where idle");
+      return rows.length === 1;
+    });
+    await pawl.close();
+  });
+
   test("never more at once than its concurrency, and the free slots go to what comes", async () => {
     const { job, waiting, letGo } = gated();
     const pawl = await open({ jobs: [job] });
