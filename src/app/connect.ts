@@ -17,7 +17,7 @@ import {
   inForeignTransaction,
   type Transaction,
 } from "../store/transaction.ts";
-import { openDatabase } from "./database.ts";
+import { type Database, openDatabase } from "./database.ts";
 import { type App, isApp } from "./define-app.ts";
 import { registerApp } from "./register.ts";
 import { type RunningWorker, startWork, type WorkOptions } from "./work.ts";
@@ -101,7 +101,7 @@ export async function connect(app: App, options: ConnectOptions = {}): Promise<P
     await database.close();
     throw error;
   }
-  return client(app, database.store, database.close, log);
+  return client(app, database, log);
 }
 
 /** `PAWL_LOG_LEVEL`. @throws PawlError `invalid_environment` */
@@ -115,7 +115,8 @@ export function logLevel(): LogLevel {
   );
 }
 
-function client(app: App, store: Store, closeDatabase: () => Promise<void>, log: Logger): Pawl {
+function client(app: App, database: Database, log: Logger): Pawl {
+  const { store } = database;
   const workers = new Set<RunningWorker>();
   const pawl: Pawl = {
     app,
@@ -141,7 +142,7 @@ function client(app: App, store: Store, closeDatabase: () => Promise<void>, log:
     close: async () => {
       await Promise.all([...workers].map((worker) => worker.stop()));
       await closeHttpSender();
-      await closeDatabase();
+      await database.close();
     },
   };
   return pawl;

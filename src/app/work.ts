@@ -68,6 +68,7 @@ export async function startWork(
       ...(await deliveryHandlers(store, app.destinations)),
     ],
     queues,
+    otherQueues: options.queues === undefined,
     concurrency,
     turns,
     ...(options.limit !== undefined && {

@@ -6,6 +6,8 @@ export interface Candidate {
   readonly shard: number;
   readonly stream: number;
   readonly solo: boolean;
+  /** Something was ready; false: only its sweep was due. */
+  readonly isReady: boolean;
   /** Lower first. */
   readonly rank: number;
 }
@@ -21,6 +23,7 @@ export class Candidates {
         shard: row.shard_id,
         stream: row.stream_id,
         solo: row.solo,
+        isReady: row.is_ready,
         rank: queueRank(row.stream_id) * 4 + row.priority,
         // workers start at different shards of the same rank, so that they rarely want the same one
         turn: (i / rows.length + start) % 1,

@@ -7,6 +7,7 @@ import { backoffMs } from "../base/backoff.ts";
 import type { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Store } from "../store/store.ts";
+import type { Candidate } from "./candidates.ts";
 import { Claims } from "./claims.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Running, runTask } from "./run.ts";
@@ -28,7 +29,7 @@ export interface PumpOptions {
   concurrency: number;
   /** Turns under way at once, each on a connection of its own. */
   turns: number;
-  /** By stream id. */
+  /** By stream id; may grow while the worker runs. */
   handlers: ReadonlyMap<number, TaskHandler>;
   queueRank: (stream: number) => number;
   resultBytesMax: number;
@@ -52,6 +53,8 @@ export class Pump {
   #gone: number[] = [];
   #turns = 0;
   #reserved = 0;
+  #sending = 0;
+  #isAskingSolo = false;
   #solo = 0;
   #claimedMax = Number.POSITIVE_INFINITY;
   #isClaiming = false;
@@ -67,7 +70,7 @@ export class Pump {
     this.#options = options;
     this.#scout = new Scout({
       ...options,
-      streams: [...options.handlers.keys()],
+      streams: () => [...options.handlers.keys()],
       found: () => this.#schedule(),
       foundNothing: () => {
         if (this.isWaiting) options.becameIdle();
@@ -87,6 +90,15 @@ export class Pump {
 
   get running(): number {
     return this.#running.size;
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** What is refused if the lease is lost now: what runs, what waits to be sent, and what is being sent. */
+  get unrecorded(): number {
+    return this.#running.size + this.#outcomes.length + this.#sending;
   }
 
   /** Has a free slot and found nothing for it: wants to be told of new work. */
@@ -149,7 +161,7 @@ export class Pump {
   }
 
   get #mayTakeSolo(): boolean {
-    return this.#solo === 0;
+    return this.#solo === 0 && !this.#isAskingSolo;
   }
 
   #canClaim(): boolean {
@@ -189,7 +201,8 @@ export class Pump {
 
   async #turn(): Promise<void> {
     const outcomes = this.#outcomes.splice(0, OUTCOMES_PER_TURN_MAX);
-    const gone = [...this.#gone.splice(0), ...this.#claims.endedBy(outcomes)];
+    const over = this.#gone.splice(0);
+    const gone = [...over, ...this.#claims.endedBy(outcomes)];
     const shards = this.#canClaim()
       ? this.#scout.shards(SHARDS_PER_TURN_MAX, this.#mayTakeSolo)
       : [];
@@ -199,9 +212,11 @@ export class Pump {
     this.#isLingerOver = false;
     this.#turns += 1;
     this.#reserved += limit;
+    this.#sending += outcomes.length;
+    const solo = limit > 0 && this.#mayTakeSolo;
+    if (solo) this.#isAskingSolo = true;
     try {
       const { store, workerId } = this.#options;
-      const solo = this.#mayTakeSolo;
       const request = {
         worker: workerId,
         outcomes,
@@ -211,14 +226,17 @@ export class Pump {
         shards: shards.map((one) => one.shard),
         solo,
       };
-      this.#succeeded(await settleAndClaim(store, request), request);
+      this.#succeeded(await settleAndClaim(store, request), request, shards);
     } catch (error) {
       this.#claims.unknown(claim);
-      if (error instanceof TurnFailed) this.#failed(error, gone);
+      // the claims that end with its outcomes are found again when these are sent again
+      if (error instanceof TurnFailed) this.#failed(error, over);
       else throw error;
     } finally {
       this.#turns -= 1;
       this.#reserved -= limit;
+      this.#sending -= outcomes.length;
+      if (solo) this.#isAskingSolo = false;
       this.#afterChange();
     }
   }
@@ -230,8 +248,8 @@ export class Pump {
       gone: number[];
       claim: number;
       limit: number;
-      shards: number[];
     },
+    tried: readonly Candidate[],
   ): void {
     this.#failures = 0;
     if (this.#isLost) return;
@@ -246,7 +264,7 @@ export class Pump {
       this.#scout.claimed(first.shard_id, tasks.length === request.limit);
       for (const row of tasks) this.#run(row, request.claim);
     } else if (request.limit > 0) {
-      this.#scout.missed(request.shards);
+      this.#scout.missed(tried);
     }
   }
 
@@ -279,7 +297,7 @@ export class Pump {
   #failed({ error, unsettled, isLost }: TurnFailed, gone: readonly number[]): void {
     if (this.#isLost) return;
     if (isLost) {
-      const refused = unsettled.length + this.#outcomes.length + this.#running.size;
+      const refused = this.unrecorded;
       this.abandon(error);
       this.#options.lost(error, refused);
       return;

@@ -18,8 +18,8 @@ const MISSES_PER_SHARD_ADDED = 50;
 
 export interface ScoutOptions {
   store: Store;
-  /** Stream ids. */
-  streams: readonly number[];
+  /** The ids of the streams that can be run now. */
+  streams: () => number[];
   queueRank: (stream: number) => number;
   log: Logger;
   found: () => void;
@@ -86,19 +86,20 @@ export class Scout {
   }
 
   /** Nothing was claimed from these: empty by now, or locked by another turn. */
-  missed(shards: readonly number[]): void {
+  missed(candidates: readonly Candidate[]): void {
+    this.#candidates.missed(candidates.map((one) => one.shard));
+    const locked = candidates.find((one) => one.isReady && !one.solo);
+    if (locked === undefined) return; // only sweeps were due
     this.#misses += 1;
-    this.#candidates.missed(shards);
-    const [shard] = shards;
-    if (shard !== undefined && this.#misses % MISSES_PER_SHARD_ADDED === 0) {
-      addShard(this.#options.store, shard).catch(() => undefined);
+    if (this.#misses % MISSES_PER_SHARD_ADDED === 0) {
+      addShard(this.#options.store, locked.shard).catch(() => undefined);
     }
   }
 
   async #lookOnce(): Promise<number> {
     const { store, streams, queueRank, found, foundNothing } = this.#options;
     this.#isLooking = true;
-    const rows = await look(store, streams).finally(() => {
+    const rows = await look(store, streams()).finally(() => {
       this.#isLooking = false;
     });
     for (const row of rows)

@@ -130,7 +130,7 @@ export class Session {
   }
 
   async #beat(): Promise<number> {
-    const tally = [...this.#tally.values()];
+    const tally = this.#tally;
     const refused = this.#refused;
     this.#tally = new Map();
     this.#refused = 0;
@@ -139,7 +139,11 @@ export class Session {
       ...this.pump.known(),
       running: this.pump.running,
       refused,
-      tally,
+      tally: [...tally.values()],
+    }).catch((error: unknown) => {
+      this.#refused += refused; // to be told with the next one
+      for (const row of tally.values()) this.#count(row.stream_id, row);
+      throw error;
     });
     if (answer.orphans > 0) {
       this.#log.warn(
@@ -155,7 +159,8 @@ export class Session {
   #heartbeatFailed(thrown: unknown): void {
     const error = translateDatabaseError(thrown);
     if (error.code === "lease_lost") {
-      const refused = this.pump.running;
+      if (this.pump.isLost) return; // a turn has found it out before
+      const refused = this.pump.unrecorded;
       this.pump.abandon(error);
       this.#lost(error, refused);
     } else {
@@ -173,13 +178,21 @@ export class Session {
   }
 
   #ended(outcome: Outcome): void {
-    const { streamId } = outcome.task;
-    const row = this.#tally.get(streamId) ?? { stream_id: streamId, done: 0, retried: 0, dead: 0 };
-    if (outcome.ok) row.done += 1;
-    else if (outcome.kind === "unrecoverable" || outcome.kind === "invalid") row.dead += 1;
-    else row.retried += 1;
-    this.#tally.set(streamId, row);
+    const isDead = !outcome.ok && (outcome.kind === "unrecoverable" || outcome.kind === "invalid");
+    this.#count(outcome.task.streamId, {
+      done: outcome.ok ? 1 : 0,
+      retried: outcome.ok || isDead ? 0 : 1,
+      dead: isDead ? 1 : 0,
+    });
     this.#options.ended(outcome);
+  }
+
+  #count(stream: number, more: Omit<TallyRow, "stream_id">): void {
+    const row = this.#tally.get(stream) ?? { stream_id: stream, done: 0, retried: 0, dead: 0 };
+    row.done += more.done;
+    row.retried += more.retried;
+    row.dead += more.dead;
+    this.#tally.set(stream, row);
   }
 
   #countRefused(count: number): void {

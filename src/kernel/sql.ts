@@ -53,6 +53,8 @@ export interface LookRow {
   stream_id: number;
   priority: number;
   solo: boolean;
+  /** Something is ready; false: only its sweep is due. */
+  is_ready: boolean;
 }
 
 export function look(executor: PreparedExecutor, streams: readonly number[]): Promise<LookRow[]> {

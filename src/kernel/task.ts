@@ -41,10 +41,12 @@ export interface TaskHandler {
   readonly queue: string;
   readonly kind: string;
   readonly version: number;
+  /** Also runs what waits in other queues under its kind: the job was moved, or enqueued elsewhere through SQL. */
+  readonly inAnyQueue?: boolean;
   /** Longest run of one attempt. */
   readonly timeoutMs: number;
   /** Throws an `InvalidPayload` for what it cannot decode: such a task is dead at once. */
-  run(payload: unknown, context: TaskContext): Promise<unknown> | unknown;
+  run(payload: unknown, context: TaskContext): unknown;
 }
 
 /** The payload does not fit the handler: trying again cannot help. */

@@ -7,24 +7,23 @@ import { hostname } from "node:os";
 import { backoffMs } from "../base/backoff.ts";
 import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import type { Loop } from "../base/loop.ts";
+import { type Loop, loop } from "../base/loop.ts";
 import { type Listener, listen } from "../store/notify.ts";
 import type { Store } from "../store/store.ts";
 import { type Keeper, keeper } from "./keeper.ts";
 import type { Outcome } from "./outcome.ts";
 import { Session } from "./session.ts";
-import { streams } from "./sql.ts";
-import type { TaskHandler } from "./task.ts";
+import { Streams, type StreamsOptions } from "./streams.ts";
 
 const RETRY_START_MS = { baseMs: 200, maxMs: 5_000 };
 
-export interface WorkerOptions {
+/** How soon a stream that is new in the catalogue is seen. */
+const STREAMS_MS = 5_000;
+
+export interface WorkerOptions extends StreamsOptions {
   store: Store;
   application: string;
   revision: number;
-  handlers: readonly TaskHandler[];
-  /** In the order of preference. */
-  queues: readonly string[];
   /** Tasks run at once. */
   concurrency: number;
   /** Turns under way at once; each takes a connection of the pool. */
@@ -41,6 +40,7 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #keeper: Keeper;
   readonly #loops: Loop[];
+  readonly #streams: Streams;
   #session: Session | undefined;
   #listener: Listener | undefined;
   #isStopping = false;
@@ -60,7 +60,16 @@ export class Worker {
       wake: () => this.#session?.pump.wake(),
     };
     this.#keeper = keeper({ store: options.store, log: options.log, ...kernel });
-    this.#loops = options.loops?.(kernel) ?? [];
+    this.#streams = new Streams(options);
+    const streamsLoop = loop({
+      runOnce: async () => {
+        if (await this.#streams.refresh(options.store)) kernel.wake();
+        return STREAMS_MS;
+      },
+      failed: (error) =>
+        options.log.warn({ err: (error as Error).message }, "reading the streams failed"),
+    });
+    this.#loops = [streamsLoop, ...(options.loops?.(kernel) ?? [])];
   }
 
   /** @throws PawlError when the first registration fails; later ones are tried again for ever */
@@ -111,22 +120,18 @@ export class Worker {
       this.#keeper.stop(),
       ...this.#loops.map((one) => one.stop()),
     ]);
-    const reason = new PawlError(
-      "worker_stopping",
-      "worker: stopping, the task is given back to its queue",
-    );
-    return (await this.#session?.stop(graceMs, reason)) ?? 0;
+    return (await this.#session?.stop(graceMs, stopping())) ?? 0;
   }
 
   async #register(): Promise<Session> {
     const { store, application, revision, queues, concurrency, turns, log, limit } = this.#options;
-    const handlers = await this.#handlersByStream();
+    await this.#streams.refresh(store);
     const session = await Session.start({
       store,
       concurrency,
       turns,
-      handlers: handlers.byStream,
-      queueRank: (stream) => handlers.rank.get(stream) ?? queues.length,
+      handlers: this.#streams.handlers,
+      queueRank: (stream) => this.#streams.rank(stream),
       resultBytesMax: this.#options.resultBytesMax,
       log,
       info: {
@@ -146,24 +151,6 @@ export class Worker {
     this.#refused = 0;
     log.info({ worker: session.workerId, queues, concurrency }, "worker started");
     return session;
-  }
-
-  async #handlersByStream(): Promise<{
-    byStream: Map<number, TaskHandler>;
-    rank: Map<number, number>;
-  }> {
-    const { store, handlers, queues } = this.#options;
-    const byName = new Map(handlers.map((one) => [`${one.queue} ${one.kind} ${one.version}`, one]));
-    const byStream = new Map<number, TaskHandler>();
-    const rank = new Map<number, number>();
-    for (const row of await streams(store)) {
-      const handler = byName.get(`${row.queue} ${row.kind} ${row.version}`);
-      const place = queues.indexOf(row.queue);
-      if (handler === undefined || place < 0) continue;
-      byStream.set(row.id, handler);
-      rank.set(row.id, place);
-    }
-    return { byStream, rank };
   }
 
   #heard(payload: string): void {
@@ -188,7 +175,9 @@ export class Worker {
 
   async #registerAgain(tries: number): Promise<void> {
     try {
-      this.#session = await this.#register();
+      const session = await this.#register();
+      this.#session = session;
+      if (this.#isStopping) await session.stop(0, stopping());
     } catch (error) {
       this.#options.log.warn(
         { err: (error as Error).message },
@@ -198,4 +187,8 @@ export class Worker {
       setTimeout(() => void this.#registerAgain(tries + 1), backoffMs(tries, RETRY_START_MS));
     }
   }
+}
+
+function stopping(): PawlError {
+  return new PawlError("worker_stopping", "worker: stopping, the task is given back to its queue");
 }

@@ -108,6 +108,7 @@ export function jobHandler(job: AnyJob, queueTimeoutMs: number | null): TaskHand
     queue: job.queue,
     kind: job.name,
     version: 1,
+    inAnyQueue: true,
     timeoutMs: job.timeoutMs ?? queueTimeoutMs ?? durationMs(TIMEOUT_DEFAULT, "timeout"),
     run: (payload, context) => runJob(job, payload, context),
   };

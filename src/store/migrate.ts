@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { PawlError } from "../base/errors.ts";
+import { translateDatabaseError } from "./sqlstate.ts";
 import type { Store } from "./store.ts";
 
 const FOLDER = new URL("./migrations/", import.meta.url);
@@ -87,7 +88,7 @@ export async function requireSchema(store: Store): Promise<void> {
 }
 
 async function applyOne(store: Store, migration: Migration): Promise<boolean> {
-  return store.transaction(async (tx) => {
+  const applying = store.transaction(async (tx) => {
     await tx.query("select pg_advisory_xact_lock(hashtextextended('pawl.migrate', 0))");
     if (migration.number === 1) await tx.query(foundation(store));
     const { rows } = await tx.query("select 1 from pawl.migration where number = $1", [
@@ -101,6 +102,9 @@ async function applyOne(store: Store, migration: Migration): Promise<boolean> {
       migration.checksum,
     ]);
     return true;
+  });
+  return applying.catch((error: unknown) => {
+    throw translateDatabaseError(error);
   });
 }
 

@@ -37,7 +37,7 @@ export interface Store extends PreparedExecutor {
   readonly schema: string;
   readonly url: string;
   /** The statement with the schema's real name in it. */
-  render(text: string): string;
+  readonly render: (text: string) => string;
   /** BEGIN, `work`, COMMIT; ROLLBACK when it throws. READ COMMITTED whatever the database's default is. */
   transaction<T>(work: (tx: OwnTransaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -145,6 +145,11 @@ async function inTransaction<T>(
   }
   const tx = ownTransaction(client, render);
   let broken: Error | undefined;
+  // Nobody else hears a client that is lent out; unheard, the loss of its connection would end the process.
+  const lost = (error: Error) => {
+    broken = error;
+  };
+  client.on("error", lost);
   try {
     await tx.query("begin isolation level read committed");
     const result = await work(tx);
@@ -157,6 +162,7 @@ async function inTransaction<T>(
     throw error;
   } finally {
     tx.end();
+    client.off("error", lost);
     client.release(broken);
   }
 }

@@ -192,7 +192,7 @@ describe("how an attempt ends", () => {
     expect(late.attempt).toBeLessThan(6);
   });
 
-  test("R72: beyond its timeout the signal aborts and the attempt has ended, whatever the handler does later", async () => {
+  test("beyond its timeout the signal aborts and the attempt has ended, whatever the handler does later", async () => {
     const { id } = await pawl.enqueue(slow, {});
     const task = await ended(id);
     expect(task).toMatchObject({ state: "dead", error: { code: "handler_timeout" } });

@@ -104,7 +104,7 @@ describe("R112: what cannot be enqueued", () => {
     ["an object", { kind: "k" }, "invalid_option", "got object"],
     ["a task without a kind", [{ payload: {} }], "invalid_option", "without a kind"],
     ["an empty kind", [{ kind: "" }], "invalid_option", "without a kind"],
-    ["no object", [5], "invalid_option", "without a kind"],
+    ["no object", [5], "invalid_option", "task 2: no object: 5"],
     ["priority 4", [{ kind: "k", priority: 4 }], "invalid_option", "`priority`"],
     ["priority -1", [{ kind: "k", priority: -1 }], "invalid_option", "got -1"],
     ["priority high", [{ kind: "k", priority: "high" }], "invalid_option", "got high"],

@@ -85,7 +85,7 @@ describe("a worker that stops", () => {
     await pawl.close();
   });
 
-  test("R56: a limit of tasks is not exceeded with several turns under way", async () => {
+  test("a limit of tasks is not exceeded with several turns under way", async () => {
     const jobs = ["a", "b", "c", "d"].map((name) =>
       defineJob({ name, input: z.unknown(), run: () => undefined }),
     );
@@ -141,7 +141,7 @@ describe("a worker that runs", () => {
     await pawl.close();
   });
 
-  test("R56: it takes from its queues in the order given, and by priority within each", async () => {
+  test("it takes from its queues in the order given, and by priority within each", async () => {
     const order: string[] = [];
     const job = (name: string, queue: string) =>
       defineJob({
@@ -255,7 +255,7 @@ describe("what people see", () => {
     expect(Number(((await stats()) as { ready: string }).ready)).toBeGreaterThan(9_900);
   });
 
-  test("R105: partitions of history are made ahead by the first worker, once", async () => {
+  test("partitions of history are made ahead by the first worker, once", async () => {
     const { job } = gated();
     const pawl = await open({ jobs: [job] });
     await pawl.store.rows("drop table pawl.finished_default"); // nothing may need it

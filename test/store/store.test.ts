@@ -3,7 +3,7 @@ import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, defineJob } from "../../src/index.ts";
 import { openStore, withoutPassword } from "../../src/store/store.ts";
-import { freshDatabase, rawClient } from "../support/database.ts";
+import { freshDatabase, freshStore, rawClient } from "../support/database.ts";
 import { count } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
@@ -11,6 +11,18 @@ const TERMINATE_OTHERS = `select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and pid <> pg_backend_pid()`;
 
 describe("the pool", () => {
+  test("a transaction whose connection is ended fails, and the pool gives a fresh one", async () => {
+    const store = await freshStore({ max: 1 });
+    const killer = await rawClient(store.url);
+    const broken = store.transaction(async (tx) => {
+      await tx.query("create table public.half (n int)");
+      await killer.query(TERMINATE_OTHERS);
+      await tx.query("select 1");
+    });
+    await expect(broken).rejects.toThrow();
+    expect(await store.rows("select to_regclass('public.half') as half")).toEqual([{ half: null }]);
+  });
+
   test("survives the end of all its connections, idle and busy ones", async () => {
     const { url } = await freshDatabase();
     const warned: string[] = [];

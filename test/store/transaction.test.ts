@@ -97,7 +97,7 @@ describe("our own transaction", () => {
 });
 
 describe("a foreign transaction", () => {
-  test("R109: a pg client that sent BEGIN commits or discards the task with its own work", async () => {
+  test("a pg client that sent BEGIN commits or discards the task with its own work", async () => {
     const client = await rawClient(url);
     const before = await count(pawl.store, "task");
     await client.query("begin");

@@ -136,14 +136,21 @@ declare
   v_name text;
   v_from timestamptz;
   v_made int := 0;
+  v_column text;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('pawl.make_partitions', 0)) then return 0; end if;
   foreach v_parent in array array['finished', 'attempt'] loop
+    v_column := case v_parent when 'finished' then 'finished_at' else 'ended_at' end;
     for v_day in 0..p_days loop
       v_from := date_trunc('day', pawl.now() at time zone 'UTC') at time zone 'UTC' + v_day * interval '24 hours';
       v_name := v_parent || '_' || to_char(v_from at time zone 'UTC', 'YYYYMMDD');
       continue when to_regclass('pawl.' || v_name) is not null;
       execute format('create table pawl.%I (like pawl.%I including defaults including constraints)', v_name, v_parent);
+      -- what ended on that day before its partition was there lies in the default one, and would forbid the attaching
+      if to_regclass('pawl.' || v_parent || '_default') is not null then
+        execute format('with moved as (delete from pawl.%I d where d.%I >= %L and d.%I < %L returning d.*) insert into pawl.%I select * from moved',
+          v_parent || '_default', v_column, v_from, v_column, v_from + interval '24 hours', v_name);
+      end if;
       execute format('alter table pawl.%I attach partition pawl.%I for values from (%L) to (%L)',
         v_parent, v_name, v_from, v_from + interval '24 hours');
       v_made := v_made + 1;

@@ -55,6 +55,28 @@ begin
     pawl.stream_of(p_kind, p_queue, coalesce(p_version::int, 1)), coalesce(p_priority::int, 1), false);
 end $$;
 
+-- Refuses fields that cannot be meant, before anything is written.
+create function pawl.check_tasks(p_tasks jsonb) returns void
+language plpgsql stable as $$
+declare
+  v_place bigint;
+  v_field text;
+  v_value text;
+begin
+  select e.place, f.name, f.value into v_place, v_field, v_value
+    from jsonb_array_elements(p_tasks) with ordinality e (task, place)
+    cross join lateral (values
+      ('no object', e.task::text, jsonb_typeof(e.task) = 'object'),
+      ('bad max_attempts', e.task ->> 'max_attempts', e.task ->> 'max_attempts' ~ '^([1-9][0-9]{0,3}|[12][0-9]{4}|3[01][0-9]{3}|32000)$'),
+      ('bad delay_ms', e.task ->> 'delay_ms', e.task ->> 'delay_ms' ~ '^[0-9]{1,13}$'),
+      ('bad run_at', e.task ->> 'run_at', e.task ->> 'run_at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?$'),
+      ('bad meta', e.task ->> 'meta', jsonb_typeof(e.task -> 'meta') in ('object', 'null'))) f (name, value, is_good)
+   where not f.is_good order by e.place limit 1;
+  if not found then return; end if;
+  raise exception 'task %: %: %', v_place, v_field, left(v_value, 100) using errcode = 'PW010',
+    hint = 'a task is an object; max_attempts is 1 to 32000, delay_ms a whole number of milliseconds, run_at a timestamp such as "2030-01-31T12:00:00Z", meta an object';
+end $$;
+
 -- Refuses a payload that is larger than the limit. Looks at each only when all together might be.
 create function pawl.check_payload_sizes(p_payloads jsonb, p_path text[]) returns void
 language plpgsql stable as $$
@@ -85,6 +107,7 @@ begin
     raise exception 'expected a JSON array of tasks, got %', coalesce(jsonb_typeof(p_tasks), 'null') using errcode = 'PW010',
       hint = 'call pawl.enqueue(''[{"kind": "send-email", "payload": {}}]'')';
   end if;
+  perform pawl.check_tasks(p_tasks);
   perform pawl.check_payload_sizes(p_tasks, '{payload}');
   perform pg_current_xact_id(); -- before the first seq: the sweep's proof rests on it
   return query
@@ -123,11 +146,13 @@ create function pawl.enqueue_many_v1(p_task jsonb, p_payloads jsonb) returns tab
 language plpgsql volatile as $$
 declare
   v_now timestamptz := pawl.now();
-  v_run_at timestamptz := coalesce((p_task ->> 'run_at')::timestamptz,
-    v_now + (p_task ->> 'delay_ms')::bigint * interval '1 ms', v_now);
+  v_run_at timestamptz;
   v_shards int[];
 begin
   if jsonb_array_length(p_payloads) = 0 then return; end if;
+  perform pawl.check_tasks(jsonb_build_array(p_task));
+  v_run_at := coalesce((p_task ->> 'run_at')::timestamptz,
+    v_now + (p_task ->> 'delay_ms')::bigint * interval '1 ms', v_now);
   perform pawl.check_payload_sizes(p_payloads, '{}');
   perform pg_current_xact_id(); -- before the first seq
   v_shards := pawl.target_of(p_task ->> 'kind', p_task ->> 'queue', p_task ->> 'version', p_task ->> 'priority');

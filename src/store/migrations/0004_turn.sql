@@ -38,7 +38,8 @@ $$;
 
 -- Judges attempts that did not end well: scheduled again, or dead. The one place that counts and decides.
 -- p_failures: [{"id", "seq", "claim", "outcome": retry | timeout | recoverable | unrecoverable | invalid | lost,
---   "error", "delay_ms"?: instead of the policy's, "delay_ms_min"?: a lower bound, "delay_ms_max"?}]
+--   "error", "delay_ms"?: instead of the policy's, "delay_ms_min"?: a lower bound, "delay_ms_max"?,
+--   "alone"?: with lost, its worker ran nothing else}]
 -- Returns the seqs that were still this worker's; the others are refused.
 create function pawl.fail_v1(p_worker int, p_failures jsonb) returns bigint[]
 language plpgsql volatile as $$
@@ -48,15 +49,15 @@ declare
 begin
   with failure as materialized (
     select f.* from jsonb_to_recordset(p_failures) as f (id bigint, seq bigint, claim bigint, outcome text,
-      error jsonb, delay_ms bigint, delay_ms_min bigint, delay_ms_max bigint) order by f.id
+      error jsonb, delay_ms bigint, delay_ms_min bigint, delay_ms_max bigint, alone boolean) order by f.id
   ), held as materialized (
     select f.outcome, f.error as new_error, f.delay_ms, f.delay_ms_min, f.delay_ms_max,
            t.*, c.claimed_at, c.stream_id, c.priority, c.solo,
            coalesce(st.retry, q.retry, pawl.default_retry()) as policy,
            t.attempt + (f.outcome <> 'recoverable')::int as attempt_now,
-           t.crashes + (f.outcome = 'lost' and c.solo)::int as crashes_now
+           t.crashes + (f.outcome = 'lost' and c.solo and f.alone)::int as crashes_now
       from failure f
-      join pawl.task t on t.id = f.id and t.seq = f.seq
+      join pawl.task t on t.id = f.id and t.seq = f.seq and t.state = 'ready'
       join pawl.claim c on c.worker_id = p_worker and c.no = f.claim
       join pawl.stream st on st.id = c.stream_id
       join pawl.queue q on q.id = st.queue_id
@@ -265,13 +266,15 @@ begin
   end if;
 end $$;
 
--- The shards of these streams that have something to claim, or whose sweep is due. Reads only.
-create function pawl.look_v1(p_streams int[]) returns table (shard_id int, stream_id int, priority smallint, solo boolean)
+-- The shards of these streams that have something to claim (is_ready), or whose sweep is due. Reads only.
+create function pawl.look_v1(p_streams int[]) returns table (shard_id int, stream_id int, priority smallint, solo boolean, is_ready boolean)
 language sql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 set plan_cache_mode = force_generic_plan as $$
-  select s.id, s.stream_id, s.priority, s.solo from pawl.shard s
+  select s.id, s.stream_id, s.priority, s.solo, r.is_ready
+    from pawl.shard s cross join lateral (
+      select exists (select 1 from pawl.task t
+        where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor) as is_ready) r
    where s.stream_id = any (p_streams)
-     and (exists (select 1 from pawl.task t where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor)
-       or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
+     and (r.is_ready or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
 $$;

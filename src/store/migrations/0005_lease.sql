@@ -93,7 +93,8 @@ begin
 end $$;
 
 -- Takes the tasks of workers whose lease ran out: the attempt is counted as lost. The lease was the pause, so the
--- policy's delay is cut to 3 s: a lost task runs again within 15 s. Lost tasks are claimed alone next time.
+-- policy's delay is cut to 3 s: a lost task runs again within 15 s. Lost tasks are claimed alone next time, and only a
+-- loss at which the worker ran nothing else counts as the task's own crash.
 create function pawl.rescue_v1() returns table (worker_id int, tasks int)
 language plpgsql volatile
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
@@ -113,11 +114,12 @@ begin
      where w.id = v_worker and w.ended_at is null and w.lease_until <= pawl.now();
     continue when not found;
     v_error := jsonb_build_object('name', 'WorkerLost', 'message', format('worker %s: its lease ran out while it ran this task', v_worker));
-    select jsonb_agg(jsonb_build_object('id', t.id, 'seq', t.seq, 'claim', c.no, 'outcome', 'lost',
-        'error', v_error, 'delay_ms_max', 3000)) into v_lost
-      from pawl.claim c cross join lateral unnest(c.seqs) u (seq)
-      join pawl.task t on t.shard_id = c.shard_id and t.state = 'ready' and t.seq = u.seq
-     where c.worker_id = v_worker;
+    select jsonb_agg(jsonb_build_object('id', l.id, 'seq', l.seq, 'claim', l.no, 'outcome', 'lost',
+        'error', v_error, 'delay_ms_max', 3000, 'alone', l.total = 1)) into v_lost
+      from (select t.id, t.seq, c.no, count(*) over () as total
+              from pawl.claim c cross join lateral unnest(c.seqs) u (seq)
+              join pawl.task t on t.shard_id = c.shard_id and t.state = 'ready' and t.seq = u.seq
+             where c.worker_id = v_worker) l;
     if v_lost is not null then perform pawl.fail_v1(v_worker, v_lost); end if;
     delete from pawl.claim c where c.worker_id = v_worker;
     worker_id := v_worker;

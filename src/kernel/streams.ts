@@ -1,0 +1,58 @@
+/**
+ * Which streams of the catalogue a worker can run, and in which order it wants them. Read anew every few seconds:
+ * a stream may appear while it runs, when a task is enqueued through SQL into another queue than its job names.
+ */
+
+import type { Executor } from "../store/executor.ts";
+import { streams as readStreams, type StreamRow } from "./sql.ts";
+import type { TaskHandler } from "./task.ts";
+
+export interface StreamsOptions {
+  handlers: readonly TaskHandler[];
+  /** In the order of preference. */
+  queues: readonly string[];
+  /** Also what waits in queues that are not named, after all others. */
+  otherQueues?: boolean;
+}
+
+export class Streams {
+  readonly handlers = new Map<number, TaskHandler>();
+  readonly #options: StreamsOptions;
+  readonly #ranks = new Map<number, number>();
+  readonly #byQueue: Map<string, TaskHandler>;
+  readonly #byKind: Map<string, TaskHandler>;
+
+  constructor(options: StreamsOptions) {
+    this.#options = options;
+    const { handlers } = options;
+    this.#byQueue = new Map(handlers.map((one) => [`${one.queue} ${kindOf(one)}`, one]));
+    this.#byKind = new Map(
+      handlers.filter((one) => one.inAnyQueue === true).map((one) => [kindOf(one), one]),
+    );
+  }
+
+  /** Answers whether a stream was added. */
+  async refresh(executor: Executor): Promise<boolean> {
+    const before = this.handlers.size;
+    for (const row of await readStreams(executor)) this.#add(row);
+    return this.handlers.size > before;
+  }
+
+  rank(stream: number): number {
+    return this.#ranks.get(stream) ?? this.#options.queues.length;
+  }
+
+  #add(row: StreamRow): void {
+    const { queues, otherQueues } = this.#options;
+    const place = queues.indexOf(row.queue);
+    const handler =
+      this.#byQueue.get(`${row.queue} ${kindOf(row)}`) ?? this.#byKind.get(kindOf(row));
+    if (handler === undefined || (place < 0 && otherQueues !== true)) return;
+    this.handlers.set(row.id, handler);
+    this.#ranks.set(row.id, place < 0 ? queues.length : place);
+  }
+}
+
+function kindOf({ kind, version }: { kind: string; version: number }): string {
+  return `${kind} ${version}`;
+}

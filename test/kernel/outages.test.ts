@@ -1,0 +1,107 @@
+import { expect, test } from "vitest";
+import { PawlError } from "../../src/base/errors.ts";
+import { silentLogger } from "../../src/base/log.ts";
+import type { TaskHandler } from "../../src/kernel/task.ts";
+import { Worker } from "../../src/kernel/worker.ts";
+import type { Store } from "../../src/store/store.ts";
+import { freshStore } from "../support/database.ts";
+import { count, defineKinds, enqueueCount } from "../support/kernel.ts";
+import { type Random, random } from "../support/random.ts";
+import { until } from "../support/until.ts";
+
+/** Turns whose answer is lost on the way: most were done by then, some never arrived. */
+function lossy(store: Store, { next }: Random): { store: Store; lost: () => number } {
+  let lost = 0;
+  const cut = () => {
+    lost += 1;
+    throw new PawlError("database_unreachable", "the connection was cut");
+  };
+  const prepared = async <Row>(text: string, values: readonly unknown[]): Promise<Row[]> => {
+    const luck = text.includes("turn_v1") ? next() : 1;
+    if (luck < 0.05) cut();
+    const rows = await store.prepared<Row>(text, values);
+    if (luck < 0.25) cut();
+    return rows;
+  };
+  return { store: { ...store, prepared }, lost: () => lost };
+}
+
+function workerOn(store: Store, handler: TaskHandler, concurrency: number): Worker {
+  return new Worker({
+    store,
+    application: "test",
+    revision: 0,
+    handlers: [handler],
+    queues: ["q"],
+    concurrency,
+    turns: 3,
+    resultBytesMax: 1_000,
+    log: silentLogger,
+  });
+}
+
+test("R99: lost answers make no attempt count twice", async () => {
+  const chance = random();
+  const store = await freshStore();
+  await defineKinds(store);
+  await enqueueCount(store, 500);
+  const cut = lossy(store, chance);
+  const runs = new Map<string, number>();
+  const run: TaskHandler["run"] = async (_, { taskId }) => {
+    const times = (runs.get(taskId) ?? 0) + 1;
+    runs.set(taskId, times);
+    // the work itself takes a while, some longer than their neighbours in the claim
+    if (chance.next() < 0.5)
+      await new Promise((resolve) => setTimeout(resolve, chance.whole(1, 30)));
+    if (times <= Number(taskId) % 3) throw new Error("no");
+  };
+  const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run };
+  const worker = workerOn(cut.store, handler, 20);
+  await worker.start();
+  await until("all are done", async () => (await count(store, "task")) === 0, 50_000);
+  await worker.stop(10_000);
+  expect(await count(store, "dead")).toBe(0);
+  const rows = await store.rows<{ id: string; attempt: number; kept: number }>(
+    "select f.id, f.attempt, (select count(*)::int from pawl.attempt a where a.task_id = f.id) as kept from pawl.finished f",
+  );
+  expect(rows).toHaveLength(500);
+  expect(
+    rows.filter((row) => row.attempt !== runs.get(row.id) || row.kept !== row.attempt - 1),
+  ).toEqual([]);
+  expect(await store.rows("select refused::int from pawl.worker")).toEqual([{ refused: 0 }]);
+});
+
+test("R98: with thousands of outcomes waiting behind failed turns, no claim goes before its outcomes are recorded", async () => {
+  const store = await freshStore({ max: 12 });
+  await defineKinds(store);
+  await enqueueCount(store, 6_000);
+  let isDown = false;
+  let failures = 0;
+  const prepared = async <Row>(text: string, values: readonly unknown[]): Promise<Row[]> => {
+    if (isDown && text.includes("turn_v1")) {
+      failures += 1;
+      throw new PawlError("database_unreachable", "down");
+    }
+    return store.prepared<Row>(text, values);
+  };
+  const waiting: (() => void)[] = [];
+  let runs = 0;
+  const run: TaskHandler["run"] = () => {
+    runs += 1;
+    if (runs > 6_000) return undefined;
+    return new Promise<void>((resolve) => waiting.push(resolve));
+  };
+  const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 60_000, run };
+  const worker = workerOn({ ...store, prepared }, handler, 6_000);
+  await worker.start();
+  await until("all run", () => waiting.length === 6_000);
+  isDown = true;
+  for (const go of waiting) go();
+  await until("nothing runs any more", () => worker.running === 0);
+  await until("a few turns failed", () => failures >= 4);
+  isDown = false;
+  await until("all are done", async () => (await count(store, "task")) === 0, 30_000);
+  await worker.stop(10_000);
+  expect(runs).toBe(6_000);
+  expect(await store.rows("select refused::int from pawl.worker")).toEqual([{ refused: 0 }]);
+});
