@@ -16,7 +16,7 @@ export interface StreamsOptions {
 }
 
 export class Streams {
-  readonly handlers = new Map<number, TaskHandler>();
+  readonly handlers: Map<number, TaskHandler> = new Map();
   readonly #options: StreamsOptions;
   readonly #ranks = new Map<number, number>();
   readonly #byQueue: Map<string, TaskHandler>;

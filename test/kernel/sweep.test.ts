@@ -1,0 +1,149 @@
+import type pg from "pg";
+import { beforeEach, describe, expect, test } from "vitest";
+import type { TurnRow } from "../../src/kernel/sql.ts";
+import { openStore, type Store } from "../../src/store/store.ts";
+import { freshDatabase, rawClient } from "../support/database.ts";
+import {
+  count,
+  defineKinds,
+  done,
+  enqueueCount,
+  executorOn,
+  newWorker,
+  sendTurn,
+  wantedShards,
+} from "../support/kernel.ts";
+import { until } from "../support/until.ts";
+
+let url: string;
+let store: Store;
+
+beforeEach(async () => {
+  const database = await freshDatabase();
+  url = database.url;
+  store = openStore({ url, max: 4 });
+  await defineKinds(store);
+  return async () => {
+    await store.close();
+    await database.drop();
+  };
+});
+
+const ids = (rows: readonly TurnRow[]) => rows.map((row) => row.id);
+
+async function openTransaction(): Promise<pg.Client> {
+  const client = await rawClient(url);
+  await client.query("begin");
+  return client;
+}
+
+/** Turns until the shards have nothing to claim and no sweep to do; what was claimed is settled at once. */
+async function drain(worker: number, from = 100): Promise<string[]> {
+  const all: string[] = [];
+  let claim = from;
+  await until("nothing is left to claim and no sweep is due", async () => {
+    const rows = await sendTurn(store, { worker, claim: ++claim, limit: 100 });
+    const outcomes = rows.map((row) => done(row, claim));
+    await sendTurn(store, { worker, outcomes, gone: [claim] });
+    all.push(...ids(rows));
+    const [due] = await store.rows<{ n: number }>(
+      "select count(*)::int as n from pawl.shard where cursor > swept",
+    );
+    return rows.length === 0 && due?.n === 0;
+  });
+  return all;
+}
+
+describe("the sweep", () => {
+  test("R98: a task whose transaction commits after its successors were claimed is not lost", async () => {
+    const worker = await newWorker(store);
+    const late = await Promise.all([openTransaction(), openTransaction(), openTransaction()]);
+    const lateIds: string[] = [];
+    for (const client of late) {
+      lateIds.push(...(await enqueueCount(executorOn(client), 3)));
+      await enqueueCount(store, 2); // passes their numbers and commits first
+    }
+    expect(await sendTurn(store, { worker, claim: 1, limit: 100 })).toHaveLength(6);
+    const found: string[] = [];
+    let claim = 1;
+    for (const client of late.toReversed()) {
+      await client.query("commit"); // the last number first
+      const wanted = found.length + 3;
+      await until("the sweep finds the late tasks", async () => {
+        claim += 1;
+        found.push(...ids(await sendTurn(store, { worker, claim, limit: 100 })));
+        return found.length === wanted;
+      });
+    }
+    expect(found.toSorted()).toEqual(lateIds.toSorted());
+  });
+
+  test("a shard goes on being swept while an old transaction may still commit, and not after", async () => {
+    const worker = await newWorker(store);
+    const late = await openTransaction();
+    const [lateId] = await enqueueCount(executorOn(late), 1);
+    await enqueueCount(store, 3);
+    const rows = await sendTurn(store, { worker, claim: 1, limit: 10 });
+    await sendTurn(store, { worker, outcomes: rows.map((row) => done(row, 1)), gone: [1] });
+    // sweeps in vain, several times over, must not move `swept` past the open transaction's number
+    for (let claim = 2; claim < 8; ) {
+      const shards = await wantedShards(store);
+      if (shards.length === 0) continue;
+      expect(await sendTurn(store, { worker, claim, limit: 10 })).toEqual([]);
+      claim += 1;
+    }
+    await late.query("commit");
+    expect(await drain(worker)).toEqual([lateId]);
+    expect(await wantedShards(store)).toEqual([]);
+  });
+
+  test("numbers of rolled-back transactions hold nothing back", async () => {
+    const worker = await newWorker(store);
+    const gone = await openTransaction();
+    await enqueueCount(executorOn(gone), 50);
+    const all = await enqueueCount(store, 3);
+    await gone.query("rollback");
+    expect(await drain(worker)).toEqual(all);
+    expect(await wantedShards(store)).toEqual([]);
+    expect(await count(store, "task")).toBe(0);
+  });
+
+  test("an idle shard is not swept: its row stays as it is", async () => {
+    const worker = await newWorker(store);
+    await enqueueCount(store, 3);
+    await drain(worker);
+    const before = await store.rows("select xmin::text, * from pawl.shard");
+    for (let claim = 900; claim < 920; claim += 1) {
+      await sendTurn(store, { worker, claim, limit: 10 });
+    }
+    expect(await store.rows("select xmin::text, * from pawl.shard")).toEqual(before);
+  });
+
+  test("every function that numbers tasks takes its transaction's id first: the sweep's proof rests on it", async () => {
+    const rows = await store.rows<{ name: string; source: string }>(
+      `select p.proname as name, p.prosrc as source from pg_proc p
+         join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'pawl'
+        where p.prosrc like '%nextval(%'`,
+    );
+    expect(rows.map((row) => row.name)).toEqual(
+      expect.arrayContaining(["give_back_v1", "promote_v1", "retry_dead_v1"]),
+    );
+    for (const { name, source } of rows) {
+      const xid = source.indexOf("perform pg_current_xact_id()");
+      expect([name, xid >= 0 && xid < source.indexOf("nextval(")]).toEqual([name, true]);
+    }
+  });
+
+  test("running tasks behind the cursor are never swept up a second time", async () => {
+    const worker = await newWorker(store);
+    await enqueueCount(store, 30);
+    await sendTurn(store, { worker, claim: 1, limit: 30 });
+    const other = await newWorker(store);
+    let claim = 0;
+    await until("the sweep has caught up", async () => {
+      claim += 1;
+      expect(await sendTurn(store, { worker: other, claim, limit: 10 })).toEqual([]);
+      return (await wantedShards(store)).length === 0;
+    });
+  });
+});
