@@ -117,28 +117,26 @@ language plpgsql volatile as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := pawl.now();
-  v_accepted bigint[];
+  v_done bigint;
   v_failed bigint[];
 begin
   if cardinality(p_ids) > 0 then
-    with outcome as (
-      select o.* from unnest(p_ids, p_seqs, p_claims, p_results) as o (id, seq, claim_no, result)
-    ), gone as (
-      delete from pawl.task t using outcome o, pawl.claim c
+    with gone as (
+      delete from pawl.task t
+       using unnest(p_ids, p_seqs, p_claims, p_results) as o (id, seq, claim_no, result), pawl.claim c
        where c.worker_id = p_worker and c.no = o.claim_no and t.id = o.id and t.seq = o.seq
-      returning t.*, c.stream_id, c.priority, c.claimed_at, o.result
-    ), kept as (
-      insert into pawl.finished (id, seq, stream_id, worker_id, priority, attempt, outcome, created_at, run_at,
-        started_at, finished_at, payload, meta, ref, result)
-      select g.id, g.seq, g.stream_id, p_worker, g.priority, g.attempt + 1, 'done', g.created_at, g.run_at,
-             g.claimed_at, v_now, g.payload, g.meta, g.ref, g.result::jsonb from gone g
-      returning seq
+      returning t.id, t.seq, t.attempt, t.created_at, t.run_at, t.payload, t.meta, t.ref,
+        c.stream_id, c.priority, c.claimed_at, o.result
     )
-    select array_agg(k.seq) into v_accepted from kept k;
-    if coalesce(cardinality(v_accepted), 0) < cardinality(p_ids) then
+    insert into pawl.finished (id, seq, stream_id, worker_id, priority, attempt, outcome, created_at, run_at,
+      started_at, finished_at, payload, meta, ref, result)
+    select g.id, g.seq, g.stream_id, p_worker, g.priority, g.attempt + 1, 'done', g.created_at, g.run_at,
+           g.claimed_at, v_now, g.payload, g.meta, g.ref, g.result::jsonb from gone g;
+    get diagnostics v_done = row_count;
+    if v_done < cardinality(p_ids) then
       return query
       select o.id, o.seq from unnest(p_ids, p_seqs) as o (id, seq)
-       where not o.seq = any (coalesce(v_accepted, '{}')) and not pawl.is_recorded(p_worker, o.id, o.seq);
+       where not pawl.is_recorded(p_worker, o.id, o.seq);
     end if;
   end if;
   if p_failures is not null then
@@ -147,54 +145,6 @@ begin
     select f.id, f.seq from jsonb_to_recordset(p_failures) as f (id bigint, seq bigint)
      where not f.seq = any (v_failed) and not pawl.is_recorded(p_worker, f.id, f.seq);
   end if;
-end $$;
-
--- Claims up to p_limit tasks of one shard: late commits behind the cursor first, then what lies beyond it.
--- The claim is one row for the whole batch; no task row is touched.
-create function pawl.claim_v1(p_worker int, p_claim bigint, p_limit int, p_shards int[], p_solo boolean)
-returns table (shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb, ref text,
-  created_at timestamptz)
-language plpgsql volatile as $$
-#variable_conflict use_column
-declare
-  v_shard pawl.shard;
-  v_late bigint[];
-  v_try int;
-begin
-  foreach v_try in array p_shards loop
-    select s.* into v_shard from pawl.shard s
-     where s.id = v_try and (p_solo or not s.solo)
-       and (exists (select 1 from pawl.task t where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor)
-         or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
-       for update skip locked;
-    continue when not found;
-    v_late := pawl.sweep_v1(v_shard, p_limit);
-    if v_late is not null then
-      insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
-      values (p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), v_late);
-      return query
-      select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at
-        from unnest(v_late) l (seq)
-        join pawl.task t on t.shard_id = v_shard.id and t.state = 'ready' and t.seq = l.seq;
-      return;
-    end if;
-    return query
-    with next as materialized (
-      select t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at from pawl.task t
-       where t.shard_id = v_shard.id and t.state = 'ready' and t.seq > v_shard.cursor
-       order by t.seq limit case when v_shard.solo then 1 else p_limit end
-    ), batch as materialized (
-      select array_agg(n.seq) as seqs, max(n.seq) as last from next n having count(*) > 0
-    ), moved as (
-      update pawl.shard s set cursor = b.last from batch b where s.id = v_shard.id
-    ), made as (
-      insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
-      select p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), b.seqs
-        from batch b
-    )
-    select v_shard.id, n.id, n.seq, n.attempt, n.payload, n.meta, n.ref, n.created_at from next n;
-    exit when found;
-  end loop;
 end $$;
 
 -- 25 ms between two sweeps of a shard; up to 200 ms while a long transaction keeps them fruitless,
@@ -242,7 +192,9 @@ begin
   return v_seqs;
 end $$;
 
--- One turn. A row without a shard is an outcome that came too late and was refused; the others are the new claim.
+-- One turn. A row without a shard is an outcome that came too late and was refused; the others are the new claim:
+-- up to p_limit tasks of one shard, late commits behind its cursor first, then what lies beyond it.
+-- The claim is one row for the whole batch; no task row is touched.
 create function pawl.turn_v1(p_worker int, p_ids bigint[], p_seqs bigint[], p_claims bigint[], p_results text[],
   p_failures jsonb, p_gone bigint[], p_claim bigint, p_limit int, p_shards int[], p_solo boolean)
 returns table (shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb, ref text,
@@ -251,6 +203,10 @@ language plpgsql volatile
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
+declare
+  v_shard pawl.shard;
+  v_late bigint[];
+  v_try int;
 begin
   perform pawl.require_lease(p_worker);
   if p_ids <> '{}' or p_failures is not null then
@@ -261,9 +217,41 @@ begin
   if p_gone <> '{}' then
     delete from pawl.claim c where c.worker_id = p_worker and c.no = any (p_gone);
   end if;
-  if p_limit > 0 then
-    return query select * from pawl.claim_v1(p_worker, p_claim, p_limit, p_shards, p_solo);
-  end if;
+  if p_limit <= 0 then return; end if;
+  foreach v_try in array p_shards loop
+    select s.* into v_shard from pawl.shard s
+     where s.id = v_try and (p_solo or not s.solo)
+       and (exists (select 1 from pawl.task t where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor)
+         or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
+       for update skip locked;
+    continue when not found;
+    v_late := pawl.sweep_v1(v_shard, p_limit);
+    if v_late is not null then
+      insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
+      values (p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), v_late);
+      return query
+      select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at
+        from unnest(v_late) l (seq)
+        join pawl.task t on t.shard_id = v_shard.id and t.state = 'ready' and t.seq = l.seq;
+      return;
+    end if;
+    return query
+    with next as materialized (
+      select t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at from pawl.task t
+       where t.shard_id = v_shard.id and t.state = 'ready' and t.seq > v_shard.cursor
+       order by t.seq limit case when v_shard.solo then 1 else p_limit end
+    ), batch as materialized (
+      select array_agg(n.seq) as seqs, max(n.seq) as last from next n having count(*) > 0
+    ), moved as (
+      update pawl.shard s set cursor = b.last from batch b where s.id = v_shard.id
+    ), made as (
+      insert into pawl.claim (worker_id, no, shard_id, stream_id, priority, solo, claimed_at, seqs)
+      select p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.priority, v_shard.solo, pawl.now(), b.seqs
+        from batch b
+    )
+    select v_shard.id, n.id, n.seq, n.attempt, n.payload, n.meta, n.ref, n.created_at from next n;
+    exit when found;
+  end loop;
 end $$;
 
 -- The shards of these streams that have something to claim (is_ready), or whose sweep is due. Reads only.
