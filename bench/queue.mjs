@@ -11,7 +11,7 @@ const SLOTS = 24;
 const COMMIT_DELAY_US = 2_000;
 const SLOW_PROCESSES = 4;
 const SLOW_WORKERS_PER_PROCESS = 4;
-const COUNT_POLL_MS = 10;
+const COUNT_POLL_MS = 2;
 
 /** What is run in a round, in this order; a peer's better setting counts. */
 const RUNS = [

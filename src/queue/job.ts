@@ -114,8 +114,18 @@ export function jobHandler(job: AnyJob, queueTimeoutMs: number | null): TaskHand
   };
 }
 
-async function runJob(job: AnyJob, payload: unknown, context: TaskContext): Promise<unknown> {
-  const result = await job.input["~standard"].validate(payload);
+/** Without a turn of its own for a schema that answers at once. */
+function runJob(job: AnyJob, payload: unknown, context: TaskContext): unknown {
+  const result = job.input["~standard"].validate(payload);
+  if (result instanceof Promise) return result.then((one) => runValid(job, one, context));
+  return runValid(job, result, context);
+}
+
+function runValid(
+  job: AnyJob,
+  result: StandardSchemaV1.Result<unknown>,
+  context: TaskContext,
+): unknown {
   if (result.issues !== undefined) {
     throw new InvalidPayload(
       `job "${job.name}": the payload does not fit its schema: ${text(result.issues)}`,
