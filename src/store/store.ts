@@ -66,7 +66,9 @@ export function openStore(options: StoreOptions): Store {
   const render = renderer(schema);
   const rows = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
     try {
-      const result = await pool.query(render(text), values as unknown[]);
+      const result = await onLiveConnection(max, () =>
+        pool.query(render(text), values as unknown[]),
+      );
       return result.rows as Row[];
     } catch (error) {
       throw translateDatabaseError(error);
@@ -77,7 +79,7 @@ export function openStore(options: StoreOptions): Store {
     url,
     render,
     rows,
-    prepared: preparedStatements(pool, render, rows),
+    prepared: preparedStatements(pool, max, render, rows),
     transaction: (work) => inTransaction(pool, render, work),
     close: () => pool.end(),
   };
@@ -89,6 +91,7 @@ export function openStore(options: StoreOptions): Store {
  */
 function preparedStatements(
   pool: pg.Pool,
+  max: number,
   render: (text: string) => string,
   plain: PreparedExecutor["rows"],
 ): PreparedExecutor["prepared"] {
@@ -102,12 +105,14 @@ function preparedStatements(
       names.set(text, name);
     }
     try {
-      const result = await pool.query({
-        name,
-        text: render(text),
-        values: values as unknown[],
-        types: UNPARSED_TIMES,
-      });
+      const result = await onLiveConnection(max, () =>
+        pool.query({
+          name,
+          text: render(text),
+          values: values as unknown[],
+          types: UNPARSED_TIMES,
+        }),
+      );
       return result.rows as Row[];
     } catch (thrown) {
       const error = translateDatabaseError(thrown);
@@ -116,6 +121,20 @@ function preparedStatements(
       return plain(text, values);
     }
   };
+}
+
+/**
+ * A server that went away leaves connections in the pool which nobody has noticed to be dead. EPIPE says that the other
+ * side had closed before anything was written, so nothing was executed, and another connection may be tried.
+ */
+async function onLiveConnection<T>(connections: number, query: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await query();
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "EPIPE" || tries > connections) throw error;
+    }
+  }
 }
 
 /** Replaces the schema's name; the identity when it is `pawl`. Statements are few, so each is replaced once. */
