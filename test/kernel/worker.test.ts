@@ -236,7 +236,7 @@ describe("an outcome that cannot be stored", () => {
 });
 
 describe("what people see", () => {
-  test("R104: counts are exact up to 10,000 and marked as estimates beyond", async () => {
+  test("counts are exact up to 10,000 and marked as estimates beyond", async () => {
     const store = await freshStore();
     await defineKinds(store);
     const stats = async () => (await store.rows("select * from pawl.stats_v1()"))[0];
