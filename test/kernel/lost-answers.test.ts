@@ -1,44 +1,10 @@
 import { expect, test } from "vitest";
-import { PawlError } from "../../src/base/errors.ts";
-import { silentLogger } from "../../src/base/log.ts";
 import type { TaskHandler } from "../../src/kernel/task.ts";
-import { Worker } from "../../src/kernel/worker.ts";
-import type { Store } from "../../src/store/store.ts";
 import { freshStore } from "../support/database.ts";
 import { count, defineKinds, enqueueCount } from "../support/kernel.ts";
-import { type Random, random } from "../support/random.ts";
+import { lossy, workerOn } from "../support/lossy.ts";
+import { random } from "../support/random.ts";
 import { until } from "../support/until.ts";
-
-/** Turns whose answer is lost on the way: most were done by then, some never arrived. */
-function lossy(store: Store, { next }: Random): { store: Store; lost: () => number } {
-  let lost = 0;
-  const cut = () => {
-    lost += 1;
-    throw new PawlError("database_unreachable", "the connection was cut");
-  };
-  const prepared = async <Row>(text: string, values: readonly unknown[]): Promise<Row[]> => {
-    const luck = text.includes("turn_v1") ? next() : 1;
-    if (luck < 0.05) cut();
-    const rows = await store.prepared<Row>(text, values);
-    if (luck < 0.25) cut();
-    return rows;
-  };
-  return { store: { ...store, prepared }, lost: () => lost };
-}
-
-function workerOn(store: Store, handler: TaskHandler, concurrency: number): Worker {
-  return new Worker({
-    store,
-    application: "test",
-    revision: 0,
-    handlers: [handler],
-    queues: ["q"],
-    concurrency,
-    turns: 3,
-    resultBytesMax: 1_000,
-    log: silentLogger,
-  });
-}
 
 test("R98: answers of the database that are lost make no task run twice, end twice, or be forgotten", async () => {
   const chance = random();
