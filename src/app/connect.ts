@@ -2,6 +2,7 @@
 
 import { PawlError, shown } from "../base/errors.ts";
 import { jsonLogger, LOG_LEVELS, type Logger, type LogLevel } from "../base/log.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import * as people from "../kernel/people/sql.ts";
 import { type EnqueueRow, enqueueMany as enqueueTasks, stopWorkers } from "../kernel/sql.ts";
@@ -26,6 +27,7 @@ const ENQUEUE_BATCH = 1_000;
 /** Besides the turns: looks, heartbeats, the keeper, events of deliveries, and the app's own transactions. */
 const CONNECTIONS_DEFAULT = 10;
 const CONNECTIONS_MAX = 1_000;
+const OPTIONS = ["databaseUrl", "migrate", "connections", "log"];
 
 export interface ConnectOptions {
   /** Default: `DATABASE_URL`; without either, the embedded PostgreSQL. */
@@ -79,6 +81,7 @@ export async function connect(app: App, options: ConnectOptions = {}): Promise<P
       `connect: expected what defineApp(...) returned, got ${shown(app)}`,
     );
   }
+  refuseUnknownOptions("connect", options, OPTIONS);
   const log = options.log ?? jsonLogger(logLevel());
   const connections = options.connections ?? CONNECTIONS_DEFAULT;
   if (!Number.isInteger(connections) || connections < 2 || connections > CONNECTIONS_MAX) {

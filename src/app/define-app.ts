@@ -1,6 +1,7 @@
 /** One value describes the app; workers, the CLI and your code read the same one. All of it is checked here, at once. */
 
 import { PawlError, shown } from "../base/errors.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { PAYLOAD_BYTES_DEFAULT, payloadBytes } from "../kernel/payload.ts";
 import type { DestinationDefinition } from "../outbox/destinations/types.ts";
@@ -61,7 +62,7 @@ const apps = new WeakSet<object>();
 
 /** @throws PawlError `invalid_option`, `unknown_queue`, `unknown_destination`, `duplicate_name` */
 export function defineApp(options: AppOptions): App {
-  checkOptionNames(options);
+  refuseUnknownOptions("defineApp", options, OPTIONS);
   const { name = "app", revision = 0, schema = "pawl", jobs = [], routes = [] } = options;
   if (!APP_NAME.test(name)) {
     throw new PawlError(
@@ -134,22 +135,6 @@ function checkJobs(jobs: readonly AnyJob[], queues: readonly string[]): void {
     throw new PawlError(
       "unknown_queue",
       `job "${job.name}": no queue "${job.queue}"; ${didYouMean(job.queue, queues)}`,
-    );
-  }
-}
-
-function checkOptionNames(options: unknown): void {
-  if (typeof options !== "object" || options === null) {
-    throw new PawlError(
-      "invalid_option",
-      `defineApp: expected an object such as { jobs: [...] }, got ${shown(options)}`,
-    );
-  }
-  for (const key of Object.keys(options)) {
-    if (OPTIONS.includes(key)) continue;
-    throw new PawlError(
-      "invalid_option",
-      `defineApp: no option \`${key}\`; ${didYouMean(key, OPTIONS)}`,
     );
   }
 }

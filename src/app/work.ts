@@ -3,6 +3,7 @@
 import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { CLAIM_MIN } from "../kernel/pump.ts";
 import { Worker } from "../kernel/worker.ts";
@@ -16,6 +17,7 @@ export const CONCURRENCY_DEFAULT = 20;
 const CONCURRENCY_MAX = 10_000;
 const TURNS_DEFAULT_MAX = 3;
 const TURNS_MAX = 16;
+const OPTIONS = ["queues", "concurrency", "turns", "limit", "grace"];
 const GRACE_DEFAULT: Duration = "25s";
 
 export interface WorkOptions {
@@ -48,6 +50,7 @@ export async function startWork(
   options: WorkOptions,
   log: Logger,
 ): Promise<RunningWorker> {
+  refuseUnknownOptions("work", options, OPTIONS);
   const concurrency = whole(
     "concurrency",
     options.concurrency ?? CONCURRENCY_DEFAULT,

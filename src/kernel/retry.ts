@@ -5,6 +5,7 @@
 
 import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 
 const ATTEMPTS_MAX = 32_000;
 /** No delay is longer than this unless `max` says so. */
@@ -12,6 +13,7 @@ const MAX_DEFAULT: Duration = "24h";
 const JITTER_DEFAULT = 0.1;
 /** A series never needs more entries than this: the last one repeats. */
 const SERIES_MAX = 1_000;
+const OPTIONS = ["attempts", "delay", "factor", "step", "max", "delays", "jitter", "until"];
 
 /**
  * By formula: delay × factor^(n−1) after the nth failed attempt, at most `max`.
@@ -46,6 +48,7 @@ export interface RetrySeries {
 
 /** @throws PawlError `invalid_option` naming the option, e.g. `queues.high.retry.attempts` */
 export function retrySeries(policy: RetryPolicy, name: string): RetrySeries {
+  refuseUnknownOptions(name, policy, OPTIONS);
   const attempts = whole(
     policy.attempts ?? (policy.delays?.length ?? 3) + 1,
     1,

@@ -3,11 +3,13 @@
 import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
 import { toJson } from "../base/json.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import type { TaskId } from "../kernel/task.ts";
 import { type AnyJob, validateInput } from "./job.ts";
 
 const ATTEMPTS_MAX = 32_000;
 const PRIORITY_MAX = 3;
+const OPTIONS = ["priority", "runAt", "delay", "maxAttempts", "meta", "tx"];
 
 export interface EnqueueOptions {
   /** 0 (first) to 3 (last); default 1. Within its queue. */
@@ -54,6 +56,7 @@ export async function payloadsJson(
 }
 
 function optionFields(job: AnyJob, options: EnqueueOptions, bytesMax: number): string[] {
+  refuseUnknownOptions(`enqueue "${job.name}"`, options, OPTIONS);
   const { priority, runAt, delay, maxAttempts, meta } = options;
   const fields: string[] = [];
   if (priority !== undefined) {

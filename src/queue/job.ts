@@ -3,12 +3,14 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import { type RetryPolicy, type RetrySeries, retrySeries } from "../kernel/retry.ts";
 import { InvalidPayload, type TaskContext, type TaskHandler } from "../kernel/task.ts";
 
 const JOB_NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,199}$/;
 const TIMEOUT_DEFAULT: Duration = "5m";
 const ISSUES_SHOWN_MAX = 3;
+const OPTIONS = ["name", "input", "queue", "retry", "timeout", "run"];
 
 export interface JobOptions<Schema extends StandardSchemaV1> {
   /** The kind of its tasks: unique in the app, and stable, since waiting tasks carry it. */
@@ -50,6 +52,7 @@ export interface AnyJob extends Omit<Job, "run"> {
 export function defineJob<Schema extends StandardSchemaV1>(
   options: JobOptions<Schema>,
 ): Job<Schema> {
+  refuseUnknownOptions("defineJob", options, OPTIONS);
   const { name, input, queue = "normal", retry, timeout, run } = options;
   if (!JOB_NAME.test(name)) {
     throw new PawlError(

@@ -2,6 +2,7 @@
 
 import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import { type RetryPolicy, type RetrySeries, retrySeries } from "../kernel/retry.ts";
 
 const QUEUE_NAME = /^[a-z][a-z0-9_.-]{0,99}$/;
@@ -42,6 +43,7 @@ export function defineQueue(name: string, options: QueueOptions): QueueDefinitio
     );
   }
   const where = `queues.${name}`;
+  refuseUnknownOptions(where, options, ["retry", "timeout", "shards"]);
   const shards = options.shards ?? 1;
   if (!Number.isInteger(shards) || shards < 1 || shards > SHARDS_MAX) {
     throw new PawlError(

@@ -187,6 +187,13 @@ describe("payloads", () => {
       /\[type, id\]/,
     );
     await expect(pawl.work({ queues: ["hihg"] })).rejects.toMatchObject({ code: "unknown_queue" });
+    await expect(pawl.work({ concurency: 3 } as never)).rejects.toThrow(
+      /did you mean "concurrency"/,
+    );
+    await expect(pawl.enqueue(job, { to: "a" }, { dely: "1s" } as never)).rejects.toThrow(
+      /did you mean "delay"/,
+    );
+    await expect(connect(pawl.app, { url } as never)).rejects.toThrow(/connect: no option `url`/);
     await expect(pawl.work({ concurrency: 0 })).rejects.toThrow(/`concurrency`.*got 0/);
     expect(
       await pawl.store.rows("select 1 from pawl.task union all select 1 from pawl.event"),
