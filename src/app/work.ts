@@ -13,7 +13,7 @@ import { jobHandler } from "../queue/job.ts";
 import type { Store } from "../store/store.ts";
 import type { App } from "./define-app.ts";
 
-export const CONCURRENCY_DEFAULT = 20;
+const CONCURRENCY_DEFAULT = 20;
 const CONCURRENCY_MAX = 10_000;
 const TURNS_DEFAULT_MAX = 3;
 const TURNS_MAX = 16;

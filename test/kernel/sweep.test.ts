@@ -38,11 +38,11 @@ async function openTransaction(): Promise<pg.Client> {
 }
 
 /** Turns until the shards have nothing to claim and no sweep to do; what was claimed is settled at once. */
-async function drain(worker: number, from = 100): Promise<string[]> {
+async function drain(worker: number, from = 100, limit = 100): Promise<string[]> {
   const all: string[] = [];
   let claim = from;
   await until("nothing is left to claim and no sweep is due", async () => {
-    const rows = await sendTurn(store, { worker, claim: ++claim, limit: 100 });
+    const rows = await sendTurn(store, { worker, claim: ++claim, limit });
     const outcomes = rows.map((row) => done(row, claim));
     await sendTurn(store, { worker, outcomes, gone: [claim] });
     all.push(...ids(rows));
@@ -76,6 +76,21 @@ describe("the sweep", () => {
       });
     }
     expect(found.toSorted()).toEqual(lateIds.toSorted());
+  });
+
+  test("R98: a late transaction larger than a claim is found whole, a claim at a time", async () => {
+    const worker = await newWorker(store);
+    const late = await openTransaction();
+    const lateIds = await enqueueCount(executorOn(late), 10);
+    await enqueueCount(store, 2);
+    const passed = await sendTurn(store, { worker, claim: 1, limit: 100 });
+    await sendTurn(store, { worker, outcomes: passed.map((row) => done(row, 1)), gone: [1] });
+    await until("a sweep in vain has set the mark behind the late numbers", async () => {
+      await sendTurn(store, { worker, claim: 2, limit: 3 });
+      return (await store.rows("select 1 from pawl.shard where mark > swept")).length > 0;
+    });
+    await late.query("commit");
+    expect((await drain(worker, 100, 3)).toSorted()).toEqual(lateIds.toSorted());
   });
 
   test("a shard goes on being swept while an old transaction may still commit, and not after", async () => {

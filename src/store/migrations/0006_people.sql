@@ -1,6 +1,6 @@
 -- What people ask and do: statistics, tasks, dead letters. The CLI and every API read these functions.
 
--- Counts up to p_cap rows of one shard exactly; beyond that says that there are more.
+-- How many rows the planner expects of a query.
 create function pawl.estimated_rows(p_query text) returns bigint
 language plpgsql volatile as $$
 declare
