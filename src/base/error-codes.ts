@@ -52,6 +52,9 @@ export const ERROR_CODES = {
   // the kernel's own
   lease_lost: 1,
   worker_stopping: 1,
+  task_cancelled: 1,
+  not_stopped: 1,
+  named_lease_lost: 1,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

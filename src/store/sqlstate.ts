@@ -6,6 +6,7 @@ import { PawlError, toError } from "../base/errors.ts";
 /** Raised by Pawl's own SQL functions. */
 const OWN: Record<string, ErrorCode> = {
   PW001: "lease_lost",
+  PW002: "named_lease_lost",
   PW010: "invalid_option",
   PW011: "unknown_kind",
   PW012: "payload_too_large",

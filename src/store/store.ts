@@ -9,7 +9,7 @@ import { PawlError, shown } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/log.ts";
 import type { PreparedExecutor } from "./executor.ts";
 import { translateDatabaseError } from "./sqlstate.ts";
-import { type OwnTransaction, ownTransaction } from "./transaction.ts";
+import { ownTransaction, type Transaction } from "./transaction.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const POOL_MAX_DEFAULT = 10;
@@ -30,6 +30,8 @@ export interface StoreOptions {
   schema?: string;
   /** Connections at most; default 10. */
   max?: number;
+  /** How long to wait for a connection, a free one of the pool included; default 10 s, 0 for ever. */
+  connectTimeoutMs?: number;
   log?: Logger;
 }
 
@@ -39,8 +41,19 @@ export interface Store extends PreparedExecutor {
   /** The statement with the schema's real name in it. */
   readonly render: (text: string) => string;
   /** BEGIN, `work`, COMMIT; ROLLBACK when it throws. READ COMMITTED whatever the database's default is. */
-  transaction<T>(work: (tx: OwnTransaction) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** BEGIN. Whoever opened it must commit it or roll it back. */
+  begin(): Promise<OpenTransaction>;
   close(): Promise<void>;
+}
+
+export interface OpenTransaction {
+  readonly tx: Transaction;
+  /** @throws PawlError when it rolled back instead, or when nobody knows (`database_unreachable`) */
+  commit(): Promise<void>;
+  rollback(): Promise<void>;
+  /** Closes the connection at once, whatever it is doing: the server rolls back when it notices. */
+  abandon(): void;
 }
 
 export function openStore(options: StoreOptions): Store {
@@ -52,13 +65,15 @@ export function openStore(options: StoreOptions): Store {
       `expected \`schema\` to be a lower-case PostgreSQL name of at most 41 characters, got ${shown(schema)}`,
     );
   }
-  const pool = new pg.Pool({
+  const config: PoolConfig = {
     connectionString: url,
     max,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     keepAlive: true,
     application_name: "pawl",
-  });
+    onConnect: readCommitted,
+  };
+  const pool = new pg.Pool(config);
   // Idle clients say so when the server goes away; unheard, that would end the process.
   pool.on("error", (error) =>
     log.warn({ err: error.message }, "database: an idle connection was lost"),
@@ -81,8 +96,19 @@ export function openStore(options: StoreOptions): Store {
     rows,
     prepared: preparedStatements(pool, max, render, rows),
     transaction: (work) => inTransaction(pool, render, work),
+    begin: () => begin(pool, render),
     close: () => pool.end(),
   };
+}
+
+interface PoolConfig extends pg.PoolConfig {
+  /** pg-pool 3.14: awaited before a new connection is given out. */
+  onConnect: (client: pg.ClientBase) => Promise<void>;
+}
+
+/** Each of our statements must see what was committed before it, whatever the database's default is. */
+async function readCommitted(client: pg.ClientBase): Promise<void> {
+  await client.query("set default_transaction_isolation to 'read committed'");
 }
 
 /**
@@ -154,36 +180,69 @@ export function renderer(schema: string): (text: string) => string {
 async function inTransaction<T>(
   pool: pg.Pool,
   render: (text: string) => string,
-  work: (tx: OwnTransaction) => Promise<T>,
+  work: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
+  const open = await begin(pool, render);
+  let result: T;
+  try {
+    result = await work(open.tx);
+  } catch (error) {
+    await open.rollback();
+    throw error;
+  }
+  await open.commit();
+  return result;
+}
+
+async function begin(pool: pg.Pool, render: (text: string) => string): Promise<OpenTransaction> {
   let client: pg.PoolClient;
   try {
     client = await pool.connect();
   } catch (error) {
     throw translateDatabaseError(error);
   }
-  const tx = ownTransaction(client, render);
   let broken: Error | undefined;
+  let isReleased = false;
   // Nobody else hears a client that is lent out; unheard, the loss of its connection would end the process.
   const lost = (error: Error) => {
     broken = error;
   };
   client.on("error", lost);
-  try {
-    await tx.query("begin isolation level read committed");
-    const result = await work(tx);
-    await tx.commit();
-    return result;
-  } catch (error) {
-    await client.query("rollback").catch((fault: Error) => {
-      broken = fault;
-    });
-    throw error;
-  } finally {
-    tx.end();
+  const own = ownTransaction(client, render);
+  const release = (destroyed?: Error) => {
+    if (isReleased) return;
+    isReleased = true;
+    own.end();
     client.off("error", lost);
-    client.release(broken);
+    if (destroyed !== undefined) client.on("error", () => undefined); // its last words
+    client.release(destroyed ?? broken);
+  };
+  const rollback = async () => {
+    own.end();
+    if (isReleased) return;
+    await client.query("rollback").catch(lost);
+    release();
+  };
+  try {
+    await client.query("begin isolation level read committed");
+  } catch (error) {
+    release(error as Error);
+    throw translateDatabaseError(error);
   }
+  return {
+    tx: own.tx,
+    rollback,
+    abandon: () => release(new Error("transaction abandoned")),
+    commit: async () => {
+      try {
+        await own.commit();
+      } catch (error) {
+        await rollback();
+        throw translateDatabaseError(error);
+      }
+      release();
+    },
+  };
 }
 
 function checkUrl(url: string): void {

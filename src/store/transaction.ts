@@ -21,8 +21,11 @@ export interface Transaction extends ForeignTransaction {
   ): Promise<{ rows: Row[]; rowCount: number | null }>;
 }
 
-export interface OwnTransaction extends Transaction {
+export interface OwnTransaction {
+  readonly tx: Transaction;
+  /** @throws PawlError when it rolled back instead */
   commit(): Promise<void>;
+  /** From now on its use is an error. */
   end(): void;
 }
 
@@ -39,15 +42,16 @@ export function ownTransaction(
     if (ended) {
       throw new PawlError(
         "not_a_transaction",
-        "transaction: used after it ended; await everything inside the function given to `pawl.transaction`",
+        "transaction: used after it ended; await everything inside the function it was given to",
       );
     }
     const result = await client.query(render(text), values);
     return { rows: result.rows as Row[], rowCount: result.rowCount };
   };
-  const tx: OwnTransaction = {
-    query,
+  return {
+    tx: asOwn({ query }),
     commit: async () => {
+      ended = true;
       const { command } = await client.query("commit");
       if (command === "COMMIT") return;
       throw new PawlError(
@@ -59,6 +63,10 @@ export function ownTransaction(
       ended = true;
     },
   };
+}
+
+/** Marks a handle of ours: it need not be probed. */
+export function asOwn(tx: Transaction): Transaction {
   own.add(tx);
   return tx;
 }

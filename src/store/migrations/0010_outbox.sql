@@ -9,6 +9,7 @@ language sql volatile as $$
     52, 1), 53, 1), 'hex')::uuid
 $$;
 
+-- ordering: its deliveries in lanes of one aggregate, all in one lane, or in none.
 create table pawl.destination (
   id int generated always as identity primary key,
   name text not null unique,
@@ -16,6 +17,7 @@ create table pawl.destination (
   stream_id int not null references pawl.stream (id),
   type text not null,
   config jsonb not null,
+  ordering text not null default 'none' check (ordering in ('none', 'aggregate', 'all')),
   application text not null,
   revision int not null,
   defined_at timestamptz not null default pawl.now()
@@ -90,7 +92,7 @@ begin
   return v_id;
 end $$;
 
--- {"application", "revision", "destinations": [{"name", "queue", "type", "config"}], "routes": [{"pattern", "destination"}]}
+-- {"application", "revision", "destinations": [{"name", "queue", "type", "config", "ordering"}], "routes": [{"pattern", "destination"}]}
 -- Queues and streams are registered before. An application's routes are replaced as a whole.
 create function pawl.register_outbox_v1(p_definitions jsonb) returns void
 language plpgsql volatile as $$
@@ -103,15 +105,15 @@ begin
   if exists (select 1 from pawl.destination d where d.application = v_application and d.revision > v_revision) then
     return;
   end if;
-  insert into pawl.destination as d (name, queue_id, stream_id, type, config, application, revision)
-  select n.name, q.id, st.id, n.type, n.config, v_application, v_revision
-    from jsonb_to_recordset(p_definitions -> 'destinations') as n (name text, queue text, type text, config jsonb)
+  insert into pawl.destination as d (name, queue_id, stream_id, type, config, ordering, application, revision)
+  select n.name, q.id, st.id, n.type, n.config, coalesce(n.ordering, 'none'), v_application, v_revision
+    from jsonb_to_recordset(p_definitions -> 'destinations') as n (name text, queue text, type text, config jsonb, ordering text)
     join pawl.queue q on q.name = n.queue
     join pawl.stream st on st.queue_id = q.id and st.kind = 'delivery'
    order by n.name
   on conflict (name) do update
-     set type = excluded.type, config = excluded.config, application = excluded.application,
-         revision = excluded.revision, defined_at = pawl.now();
+     set type = excluded.type, config = excluded.config, ordering = excluded.ordering,
+         application = excluded.application, revision = excluded.revision, defined_at = pawl.now();
   delete from pawl.route r where r.application = v_application and not exists (
     select 1 from jsonb_to_recordset(p_definitions -> 'routes') as n (pattern text, destination text)
       join pawl.destination d on d.name = n.destination
@@ -125,6 +127,7 @@ end $$;
 
 -- Makes the deliveries of recorded events, in the order of their numbers, in the transaction that marks them routed.
 -- One router at a time; null when another is at it. An event that matches no route is unrouted, and shown.
+-- Deliveries in lanes take their ids in the order of the events, and are sorted before anybody sees them.
 create function pawl.route_v1(p_limit int) returns int
 language plpgsql volatile
 set jit = off as $$
@@ -135,9 +138,10 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('pawl.route', 0)) then return null; end if;
   perform pg_current_xact_id(); -- before the first seq
   with batch as materialized (
-    select e.id, e.number, e.name from pawl.event e where e.routed_at is null order by e.number limit p_limit
+    select e.id, e.number, e.name, e.aggregate_type, e.aggregate_id from pawl.event e where e.routed_at is null order by e.number limit p_limit
   ), matched as materialized (
-    select b.id as event_id, b.number, d.id as destination_id, d.stream_id
+    select b.id as event_id, b.number, d.id as destination_id, d.stream_id, d.queue_id,
+           case d.ordering when 'aggregate' then b.aggregate_type || ':' || b.aggregate_id when 'all' then 'all' end as lane
       from batch b cross join lateral (
         select distinct r.destination_id as id from pawl.route r where b.name like r.like_pattern) m
       join pawl.destination d on d.id = m.id
@@ -148,9 +152,10 @@ begin
     select m.*, s.shards, nextval('pawl.task_id_seq') as task_id, nextval('pawl.seq') as seq
       from matched m join shards s on s.stream_id = m.stream_id order by m.number, m.destination_id
   ), made as (
-    insert into pawl.task (id, shard_id, seq, state, run_at, created_at, payload, ref)
-    select n.task_id, n.shards[1 + n.seq % cardinality(n.shards)], n.seq, 'ready', pawl.now(), pawl.now(),
-           jsonb_build_object('event', n.event_id), 'event ' || n.event_id
+    insert into pawl.task (id, shard_id, queue_id, seq, state, run_at, created_at, payload, ref, lane)
+    select n.task_id, n.shards[1 + n.seq % cardinality(n.shards)], n.queue_id, n.seq,
+           case when n.lane is null then 'ready' else 'arrived' end, pawl.now(), pawl.now(),
+           jsonb_build_object('event', n.event_id), 'event ' || n.event_id, n.lane
       from numbered n order by n.seq
   ), linked as (
     insert into pawl.delivery (task_id, event_id, destination_id)
@@ -162,6 +167,7 @@ begin
     returning 1
   )
   select count(*) into v_count from marked;
+  perform pawl.sort_lanes_v1(p_limit, null, null);
   if v_count > 0 then perform pawl.wake_v1(); end if;
   return v_count;
 end $$;
@@ -175,6 +181,8 @@ language sql immutable as $$
     when 'dead' then 'dead'
     when 'ready' then case when p_attempt > 0 then 'failed' else 'pending' end
     when 'scheduled' then case when p_attempt > 0 then 'failed' else 'pending' end
+    when 'arrived' then 'pending'
+    when 'waiting' then 'pending'
     else 'cancelled' end
 $$;
 
