@@ -8,6 +8,8 @@ export interface Candidate {
   readonly solo: boolean;
   /** Something was ready; false: only its sweep was due. */
   readonly isReady: boolean;
+  /** Its queue has a limit: how much may start changes with what ends. */
+  readonly isLimited: boolean;
   /** Lower first. */
   readonly rank: number;
 }
@@ -18,17 +20,12 @@ export class Candidates {
   /** @param queueRank the place of a stream's queue in the order given to the worker */
   replace(rows: readonly LookRow[], queueRank: (stream: number) => number): void {
     const start = Math.random();
+    // workers start at different shards of the same rank, so that they rarely want the same one
+    const turns = rows.map((_, i) => (i / rows.length + start) % 1);
     this.#list = rows
-      .map((row, i) => ({
-        shard: row.shard_id,
-        stream: row.stream_id,
-        solo: row.solo,
-        isReady: row.is_ready,
-        rank: queueRank(row.stream_id) * 4 + row.priority,
-        // workers start at different shards of the same rank, so that they rarely want the same one
-        turn: (i / rows.length + start) % 1,
-      }))
-      .sort((a, b) => a.rank - b.rank || a.turn - b.turn);
+      .map((row, i) => ({ turn: turns[i] ?? 0, candidate: candidateOf(row, queueRank) }))
+      .sort((a, b) => a.candidate.rank - b.candidate.rank || a.turn - b.turn)
+      .map(({ candidate }) => candidate);
   }
 
   isEmpty(mayTakeSolo: boolean): boolean {
@@ -43,13 +40,29 @@ export class Candidates {
   hit(shard: number, isFull: boolean): void {
     const at = this.#list.findIndex((one) => one.shard === shard);
     const [one] = at < 0 ? [] : this.#list.splice(at, 1);
-    if (one === undefined || !isFull) return;
-    const behind = this.#list.findIndex((other) => other.rank > one.rank);
-    this.#list.splice(behind < 0 ? this.#list.length : behind, 0, one);
+    if (one !== undefined && isFull) this.add(one);
+  }
+
+  /** There may be something in it again. */
+  add(candidate: Candidate): void {
+    if (this.#list.some((one) => one.shard === candidate.shard)) return;
+    const behind = this.#list.findIndex((other) => other.rank > candidate.rank);
+    this.#list.splice(behind < 0 ? this.#list.length : behind, 0, candidate);
   }
 
   /** Nothing was found in these: empty by now, or locked by another worker. */
   missed(shards: readonly number[]): void {
     this.#list = this.#list.filter((one) => !shards.includes(one.shard));
   }
+}
+
+function candidateOf(row: LookRow, queueRank: (stream: number) => number): Candidate {
+  return {
+    shard: row.shard_id,
+    stream: row.stream_id,
+    solo: row.solo,
+    isReady: row.is_ready,
+    isLimited: row.is_limited,
+    rank: queueRank(row.stream_id) * 4 + row.priority,
+  };
 }

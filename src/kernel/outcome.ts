@@ -4,22 +4,33 @@ import { PawlError } from "../base/errors.ts";
 import { type ErrorJson, errorToJson } from "../base/json.ts";
 import type { ClaimedTask } from "./task.ts";
 import { InvalidPayload } from "./task.ts";
-import { Recoverable, RetryAfter, Unrecoverable } from "./thrown.ts";
+import { Recoverable, RetryAfter, Snooze, Unrecoverable } from "./thrown.ts";
 
-export type FailureKind = "retry" | "timeout" | "recoverable" | "unrecoverable" | "invalid";
+export type FailureKind =
+  | "retry"
+  | "timeout"
+  | "recoverable"
+  | "snooze"
+  | "unrecoverable"
+  | "invalid"
+  | "cancelled"
+  | "expired";
 
 export interface Done {
   readonly ok: true;
   readonly task: ClaimedTask;
   /** JSON text; null when the handler returned nothing. */
   readonly result: string | null;
+  /** Recorded already, by the handler's own transaction. */
+  readonly isSettled?: true;
 }
 
 export interface Failure {
   readonly ok: false;
   readonly task: ClaimedTask;
   readonly kind: FailureKind;
-  readonly error: ErrorJson;
+  /** null: nothing went wrong. */
+  readonly error: ErrorJson | null;
   readonly delayMs?: number;
   /** What the receiver asked for: a lower bound. */
   readonly delayMsMin?: number;
@@ -38,6 +49,9 @@ export function failure(task: ClaimedTask, thrown: unknown): Failure {
     const { delayMs } = thrown;
     return { ...base, kind: "recoverable", ...(delayMs !== undefined && { delayMs }) };
   }
+  if (thrown instanceof Snooze) {
+    return { ...base, error: null, kind: "snooze", delayMs: thrown.delayMs };
+  }
   if (thrown instanceof PawlError) return failureOfPawl(base, thrown);
   return { ...base, kind: "retry" };
 }
@@ -54,6 +68,11 @@ function failureOfPawl(
     kind: "retry",
     ...(typeof retryAfterMs === "number" && { delayMsMin: retryAfterMs }),
   };
+}
+
+/** It had expired when it was claimed, and was not started. */
+export function expired(task: ClaimedTask): Failure {
+  return { ok: false, task, kind: "expired", error: null };
 }
 
 /** The failures of a turn as its function reads them; null when there is none. */

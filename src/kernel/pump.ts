@@ -5,15 +5,13 @@
 
 import { backoffMs } from "../base/backoff.ts";
 import type { PawlError } from "../base/errors.ts";
-import type { Logger } from "../base/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Candidate } from "./candidates.ts";
 import { Claims } from "./claims.ts";
 import type { Outcome } from "./outcome.ts";
-import { type Running, runTask } from "./run.ts";
 import { Scout } from "./scout.ts";
+import { Slots, type SlotsOptions, type TaskRow } from "./slots.ts";
 import type { TurnRow } from "./sql.ts";
-import type { ClaimedTask, TaskHandler } from "./task.ts";
 import { settleAndClaim, TurnFailed } from "./turn.ts";
 
 /** How long an outcome or a free slot waits for others, while tasks still run. */
@@ -23,23 +21,21 @@ const SHARDS_PER_TURN_MAX = 8;
 /** A claim is not made smaller than this to leave slots to other turns: what a turn costs is mostly fixed. */
 export const CLAIM_MIN = 50;
 
-export interface PumpOptions {
+export interface PumpOptions extends Omit<SlotsOptions, "transactions"> {
   store: Store;
   workerId: number;
   concurrency: number;
   /** Turns under way at once, each on a connection of its own. */
   turns: number;
-  /** By stream id; may grow while the worker runs. */
-  handlers: ReadonlyMap<number, TaskHandler>;
+  /** The streams to look for: those that nothing on this host holds. */
+  streams: () => number[];
   queueRank: (stream: number) => number;
-  resultBytesMax: number;
-  log: Logger;
+  /** A pool of its own for handlers' transactions. */
+  transactionPool: Store;
   /** The lease is lost: `refused` outcomes will never be written. */
   lost: (error: PawlError, refused: number) => void;
   /** A turn's answer was lost: claims may be orphaned. */
   unknown: () => void;
-  /** Told of every outcome and every refusal. */
-  ended: (outcome: Outcome) => void;
   refused: (count: number) => void;
   becameIdle: () => void;
 }
@@ -48,14 +44,16 @@ export class Pump {
   readonly #options: PumpOptions;
   readonly #scout: Scout;
   readonly #claims = new Claims();
-  readonly #running = new Map<string, Running>();
+  readonly #slots: Slots;
   #outcomes: Outcome[] = [];
   #gone: number[] = [];
   #turns = 0;
+  /** Of these, turns that claim; and whether the last of them found less than it asked for. */
+  #claiming = 0;
+  #isShort = false;
   #reserved = 0;
   #sending = 0;
   #isAskingSolo = false;
-  #solo = 0;
   #claimedMax = Number.POSITIVE_INFINITY;
   #isClaiming = false;
   #isLost = false;
@@ -68,9 +66,14 @@ export class Pump {
 
   constructor(options: PumpOptions) {
     this.#options = options;
+    const { store, transactionPool: pool, workerId } = options;
+    this.#slots = new Slots({
+      ...options,
+      transactions: { store, pool, workerId },
+      ended: (outcome) => this.#ended(outcome),
+    });
     this.#scout = new Scout({
       ...options,
-      streams: () => [...options.handlers.keys()],
       found: () => this.#schedule(),
       foundNothing: () => {
         if (this.isWaiting) options.becameIdle();
@@ -89,7 +92,7 @@ export class Pump {
   }
 
   get running(): number {
-    return this.#running.size;
+    return this.#slots.count;
   }
 
   get isLost(): boolean {
@@ -98,7 +101,7 @@ export class Pump {
 
   /** What is refused if the lease is lost now: what runs, what waits to be sent, and what is being sent. */
   get unrecorded(): number {
-    return this.#running.size + this.#outcomes.length + this.#sending;
+    return this.#slots.count + this.#outcomes.length + this.#sending;
   }
 
   /** Has a free slot and found nothing for it: wants to be told of new work. */
@@ -134,10 +137,14 @@ export class Pump {
     await new Promise<void>((resolve) => this.#drained.push(resolve));
   }
 
+  /** Tells running tasks that somebody cancelled them. */
+  cancel(ids: readonly string[]): void {
+    this.#slots.cancel(ids);
+  }
+
   /** Aborts what runs. Its failures are no outcomes any more: the tasks are given back, uncounted. */
   abort(reason: PawlError): void {
-    for (const running of this.#running.values()) running.abort(reason);
-    this.#running.clear();
+    this.#slots.abort(reason);
     this.#afterChange();
   }
 
@@ -152,20 +159,23 @@ export class Pump {
 
   get #isDrained(): boolean {
     const nothingToSend = this.#outcomes.length === 0 && this.#gone.length === 0;
-    return this.#running.size === 0 && this.#turns === 0 && nothingToSend;
+    return this.#slots.count === 0 && this.#turns === 0 && nothingToSend;
   }
 
   get #free(): number {
     const { concurrency } = this.#options;
-    return Math.min(concurrency - this.#running.size, this.#claimedMax) - this.#reserved;
+    return Math.min(concurrency - this.#slots.count, this.#claimedMax) - this.#reserved;
   }
 
   get #mayTakeSolo(): boolean {
-    return this.#solo === 0 && !this.#isAskingSolo;
+    return !this.#slots.hasSolo && !this.#isAskingSolo;
   }
 
+  /** Where the last claim found less than it asked for, several at once would only share it. */
   #canClaim(): boolean {
-    return this.#isClaiming && this.#free > 0 && this.#scout.hasWork(this.#mayTakeSolo);
+    if (!this.#isClaiming || this.#free <= 0) return false;
+    if (this.#isShort && this.#claiming > 0) return false;
+    return this.#scout.hasWork(this.#mayTakeSolo);
   }
 
   /** Worth a turn now, or is there company to wait for? */
@@ -174,7 +184,7 @@ export class Pump {
     const waiting = this.#outcomes.length + this.#gone.length;
     const canClaim = this.#canClaim();
     if (waiting === 0 && !canClaim) return false;
-    if (this.#running.size === 0 || this.#isLingerOver) return true;
+    if (this.#slots.count === 0 || this.#isLingerOver) return true;
     const enough = Math.max(1, this.#options.concurrency / 8);
     return waiting >= enough || (canClaim && this.#free >= enough);
   }
@@ -211,6 +221,7 @@ export class Pump {
     const claim = this.#claims.ask();
     this.#isLingerOver = false;
     this.#turns += 1;
+    if (limit > 0) this.#claiming += 1;
     this.#reserved += limit;
     this.#sending += outcomes.length;
     const solo = limit > 0 && this.#mayTakeSolo;
@@ -234,6 +245,7 @@ export class Pump {
       else throw error;
     } finally {
       this.#turns -= 1;
+      if (limit > 0) this.#claiming -= 1;
       this.#reserved -= limit;
       this.#sending -= outcomes.length;
       if (solo) this.#isAskingSolo = false;
@@ -258,31 +270,21 @@ export class Pump {
     const refused = rows.length - tasks.length;
     if (refused > 0) this.#options.refused(refused);
     this.#claims.answered(request.claim, tasks.length);
-    const [first] = tasks;
-    if (first !== undefined) {
-      this.#claimedMax -= tasks.length;
-      this.#scout.claimed(first.shard_id, tasks.length === request.limit);
-      for (const row of tasks) this.#run(row, request.claim);
-    } else if (request.limit > 0) {
-      this.#scout.missed(tried);
+    if (request.limit > 0) {
+      this.#isShort = tasks.length < request.limit;
+      this.#scout.tried(tried, tasks, request.limit);
+    }
+    this.#claimedMax -= tasks.length;
+    for (const row of tasks) {
+      const from = this.#scout.describe(row.shard_id);
+      if (from !== undefined) this.#slots.run(row, request.claim, from);
     }
   }
 
-  #run(row: TaskRow, claim: number): void {
-    const shard = this.#scout.describe(row.shard_id);
-    const handler = shard === undefined ? undefined : this.#options.handlers.get(shard.stream);
-    if (shard === undefined || handler === undefined) return;
-    const { log, resultBytesMax } = this.#options;
-    const task = claimedTask(row, claim, shard);
-    if (task.solo) this.#solo += 1;
-    const ended = (running: Running, outcome: Outcome) => this.#ended(running, outcome);
-    this.#running.set(task.seq, runTask(task, handler, { log, resultBytesMax, ended }));
-  }
-
-  #ended({ task }: Running, outcome: Outcome): void {
-    if (task.solo) this.#solo -= 1;
-    if (!this.#running.delete(task.seq)) return; // aborted: the task is given back
-    this.#outcomes.push(outcome);
+  #ended(outcome: Outcome): void {
+    if (outcome.ok && outcome.isSettled) this.#gone.push(...this.#claims.recorded([outcome], []));
+    else this.#outcomes.push(outcome);
+    this.#scout.freed(outcome.task);
     this.#options.ended(outcome);
     this.#afterChange();
   }
@@ -321,27 +323,6 @@ export class Pump {
   }
 }
 
-type TaskRow = TurnRow & { shard_id: number };
-
 function isTask(row: TurnRow): row is TaskRow {
   return row.shard_id !== null;
-}
-
-function claimedTask(
-  row: TurnRow,
-  claim: number,
-  shard: { stream: number; solo: boolean },
-): ClaimedTask {
-  return {
-    id: row.id,
-    seq: row.seq,
-    attempt: row.attempt + 1,
-    claim,
-    streamId: shard.stream,
-    solo: shard.solo,
-    payload: row.payload,
-    meta: row.meta,
-    ref: row.ref,
-    createdAt: row.created_at,
-  };
 }

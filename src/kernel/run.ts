@@ -8,23 +8,32 @@ import { PawlError } from "../base/errors.ts";
 import { toJson } from "../base/json.ts";
 import type { Logger } from "../base/log.ts";
 import { parseTime } from "../store/store.ts";
-import { failure, type Outcome } from "./outcome.ts";
+import type { Transaction } from "../store/transaction.ts";
+import { expired, failure, type Outcome } from "./outcome.ts";
 import type { ClaimedTask, TaskContext, TaskHandler } from "./task.ts";
+import { TaskTransaction, type TaskTransactions } from "./task-transaction.ts";
+
+const PROGRESS_BYTES_MAX = 16_384;
 
 export interface Running {
   readonly task: ClaimedTask;
-  /** Aborts the handler's signal; the outcome still comes. */
+  /** Aborts the handler's signal; it may still end well. */
+  cancel(reason: PawlError): void;
+  /** The same, and its transaction comes to nothing. */
   abort(reason: PawlError): void;
 }
 
 export interface RunOptions {
   log: Logger;
   resultBytesMax: number;
+  transactions: TaskTransactions;
+  /** A handler said how far it is; `value` is JSON. */
+  progressed: (task: ClaimedTask, value: string) => void;
   ended: (running: Running, outcome: Outcome) => void;
 }
 
 export function runTask(task: ClaimedTask, handler: TaskHandler, options: RunOptions): Running {
-  const context = new Context(task, handler, options.log);
+  const context = new Context(task, handler, options);
   let timer: NodeJS.Timeout | undefined;
   let hasEnded = false;
   const end = (outcome: Outcome) => {
@@ -33,7 +42,15 @@ export function runTask(task: ClaimedTask, handler: TaskHandler, options: RunOpt
     clearTimeout(timer);
     options.ended(running, outcome);
   };
-  const running: Running = { task, abort: (reason) => context.abort(reason) };
+  const running: Running = {
+    task,
+    cancel: (reason) => context.cancel(reason),
+    abort: (reason) => context.abort(reason),
+  };
+  if (task.isExpired) {
+    setImmediate(() => end(expired(task)));
+    return running;
+  }
   timer = setTimeout(
     () => {
       const error = timeoutError(task, handler);
@@ -42,7 +59,8 @@ export function runTask(task: ClaimedTask, handler: TaskHandler, options: RunOpt
     },
     Math.min(handler.timeoutMs, TIMER_MS_MAX),
   );
-  void handle(task, handler, context, options).then(end);
+  const returned = () => clearTimeout(timer); // what is left is ours: the deadline is the handler's
+  void handle(task, handler, context, options, returned).then(end);
   return running;
 }
 
@@ -51,12 +69,23 @@ async function handle(
   handler: TaskHandler,
   context: Context,
   options: RunOptions,
+  returned: () => void,
 ): Promise<Outcome> {
   try {
-    const result = await handler.run(task.payload, context);
-    return { ok: true, task, result: resultJson(result, task, handler, options) };
+    const value = await handler.run(task.payload, context);
+    const result = resultJson(value, task, handler, options);
+    if (!context.isTransactional) {
+      context.close();
+      return { ok: true, task, result };
+    }
+    returned();
+    await context.commit(result);
+    return { ok: true, task, result, isSettled: true };
   } catch (thrown) {
-    return failure(task, thrown);
+    await context.rollback();
+    return context.isCancelled
+      ? { ...failure(task, thrown), kind: "cancelled" }
+      : failure(task, thrown);
   }
 }
 
@@ -90,18 +119,20 @@ function timeoutError(task: ClaimedTask, handler: TaskHandler): PawlError {
   );
 }
 
-/** Made for every attempt, so the signal and the logger are made only when a handler asks for them. */
+/** Made for every attempt, so the signal, the logger and the transaction are made only when a handler asks for them. */
 class Context implements TaskContext {
   readonly #task: ClaimedTask;
   readonly #handler: TaskHandler;
-  readonly #log: Logger;
+  readonly #options: RunOptions;
   #controller: AbortController | undefined;
   #aborted: PawlError | undefined;
+  #transaction: TaskTransaction | undefined;
+  #isOver = false;
 
-  constructor(task: ClaimedTask, handler: TaskHandler, log: Logger) {
+  constructor(task: ClaimedTask, handler: TaskHandler, options: RunOptions) {
     this.#task = task;
     this.#handler = handler;
-    this.#log = log;
+    this.#options = options;
   }
 
   get taskId(): string {
@@ -136,12 +167,48 @@ class Context implements TaskContext {
   get log(): Logger {
     const bound = { task: this.#task.id, kind: this.#handler.kind, attempt: this.#task.attempt };
     const at = (level: keyof Logger) => (data: object, message: string) =>
-      this.#log[level]({ ...bound, ...data }, message);
+      this.#options.log[level]({ ...bound, ...data }, message);
     return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
   }
 
-  abort(reason: PawlError): void {
+  get tx(): Transaction {
+    this.#transaction ??= new TaskTransaction(this.#task, this.#options.transactions);
+    if (this.#isOver) this.#transaction.abandon();
+    return this.#transaction.tx;
+  }
+
+  /** Bound: handlers take the context apart. */
+  get progress(): (value: unknown) => void {
+    return (value) => {
+      const what = `progress of task ${this.#task.id} (${this.#handler.kind})`;
+      this.#options.progressed(this.#task, toJson(value, { what, bytesMax: PROGRESS_BYTES_MAX }));
+    };
+  }
+
+  get isTransactional(): boolean {
+    return this.#transaction?.isUsed === true;
+  }
+  get isCancelled(): boolean {
+    return this.#aborted?.code === "task_cancelled";
+  }
+  async commit(result: string | null): Promise<void> {
+    await this.#transaction?.commit(result);
+  }
+  async rollback(): Promise<void> {
+    this.#isOver = true;
+    await this.#transaction?.rollback();
+  }
+  /** No transaction can begin any more, and none that is open comes to anything. */
+  close(): void {
+    this.#isOver = true;
+    this.#transaction?.abandon();
+  }
+  cancel(reason: PawlError): void {
     this.#aborted ??= reason;
     this.#controller?.abort(reason);
+  }
+  abort(reason: PawlError): void {
+    this.cancel(reason);
+    this.close();
   }
 }

@@ -9,8 +9,11 @@ import { type Loop, loop } from "../base/loop.ts";
 import type { Store } from "../store/store.ts";
 import { type Candidate, Candidates } from "./candidates.ts";
 import { addShard, look } from "./sql.ts";
+import type { ClaimedTask } from "./task.ts";
 
 const BUSY_LOOK_MS = 50;
+/** Others took what was found: looking at once would find theirs again. */
+const FRUITLESS_LOOK_MS = { baseMs: 5, maxMs: 40 };
 /** The first polls after going idle are close: a transaction that saw no idle worker may commit a moment later. */
 const IDLE_LOOK_MS = { baseMs: 20, maxMs: 1_000 };
 /** Turns in a row that found every wanted shard locked, before the stream gets a shard more. */
@@ -18,7 +21,7 @@ const MISSES_PER_SHARD_ADDED = 50;
 
 export interface ScoutOptions {
   store: Store;
-  /** The ids of the streams that can be run now. */
+  /** The ids of the streams that may be run now, as far as this process knows. */
   streams: () => number[];
   queueRank: (stream: number) => number;
   log: Logger;
@@ -29,11 +32,14 @@ export interface ScoutOptions {
 export class Scout {
   readonly #options: ScoutOptions;
   readonly #candidates = new Candidates();
-  readonly #shards = new Map<number, { stream: number; solo: boolean }>();
+  readonly #shards = new Map<number, Candidate>();
   readonly #loop: Loop;
   #emptyLooks = 0;
   #misses = 0;
   #isLooking = false;
+  /** Turns in a row that claimed nothing. */
+  #fruitless = 0;
+  #again: NodeJS.Timeout | undefined;
 
   constructor(options: ScoutOptions) {
     this.#options = options;
@@ -49,6 +55,7 @@ export class Scout {
   }
 
   stop(): Promise<void> {
+    clearTimeout(this.#again);
     return this.#loop.stop();
   }
 
@@ -60,7 +67,12 @@ export class Scout {
 
   /** What was found is used up: look now, without taking this as a sign of work. */
   lookAgain(): void {
-    if (this.#emptyLooks === 0 && !this.#isLooking) this.#loop.wake();
+    if (this.#emptyLooks > 0 || this.#isLooking) return;
+    if (this.#fruitless === 0) this.#loop.wake();
+    else {
+      const pauseMs = backoffMs(this.#fruitless, FRUITLESS_LOOK_MS);
+      this.#again ??= setTimeout(() => this.#loop.wake(), pauseMs);
+    }
   }
 
   /** The last look found nothing. */
@@ -76,18 +88,35 @@ export class Scout {
     return this.#candidates.first(count, mayTakeSolo);
   }
 
-  describe(shard: number): { stream: number; solo: boolean } | undefined {
+  describe(shard: number): Candidate | undefined {
     return this.#shards.get(shard);
   }
 
-  claimed(shard: number, isFull: boolean): void {
-    this.#misses = 0;
-    this.#candidates.hit(shard, isFull);
+  /** A task ended. Where its queue has a limit, or it has a lane, the turn that records it may start another. */
+  freed({ shardId, isLaned }: ClaimedTask): void {
+    const known = this.#shards.get(shardId);
+    if (known !== undefined && (known.isLimited || isLaned)) this.#candidates.add(known);
   }
 
-  /** Nothing was claimed from these: empty by now, or locked by another turn. */
-  missed(candidates: readonly Candidate[]): void {
-    this.#candidates.missed(candidates.map((one) => one.shard));
+  /** What a turn found in these shards: a full claim ends in the last of them that may hold more. */
+  tried(
+    candidates: readonly Candidate[],
+    claimed: readonly { shard_id: number }[],
+    limit: number,
+  ): void {
+    const last = claimed.at(-1)?.shard_id;
+    const from = new Set(claimed.map((row) => row.shard_id));
+    this.#fruitless = from.size > 0 ? 0 : this.#fruitless + 1;
+    const isFull = claimed.length === limit;
+    for (const shard of from) this.#candidates.hit(shard, isFull && shard === last);
+    if (isFull) return;
+    this.#candidates.missed(candidates.map((one) => one.shard).filter((shard) => !from.has(shard)));
+    if (from.size === 0) this.#missed(candidates);
+    else this.#misses = 0;
+  }
+
+  /** Nothing was claimed at all: empty by now, or locked by another turn. */
+  #missed(candidates: readonly Candidate[]): void {
     const locked = candidates.find((one) => one.isReady && !one.solo);
     if (locked === undefined) return; // only sweeps were due
     this.#misses += 1;
@@ -99,19 +128,21 @@ export class Scout {
   async #lookOnce(): Promise<number> {
     const { store, streams, queueRank, found, foundNothing } = this.#options;
     this.#isLooking = true;
-    const rows = await look(store, streams()).finally(() => {
+    clearTimeout(this.#again);
+    this.#again = undefined;
+    const { shards, waitMs } = await look(store, streams()).finally(() => {
       this.#isLooking = false;
     });
-    for (const row of rows)
-      this.#shards.set(row.shard_id, { stream: row.stream_id, solo: row.solo });
-    this.#candidates.replace(rows, queueRank);
-    if (rows.length > 0) {
+    this.#candidates.replace(shards, queueRank);
+    for (const one of this.#candidates.first(shards.length, true)) this.#shards.set(one.shard, one);
+    const limitMs = waitMs ?? Number.POSITIVE_INFINITY;
+    if (shards.length > 0) {
       this.#emptyLooks = 0;
       found();
-      return BUSY_LOOK_MS;
+      return Math.min(BUSY_LOOK_MS, limitMs);
     }
     this.#emptyLooks += 1;
     foundNothing();
-    return backoffMs(this.#emptyLooks, IDLE_LOOK_MS);
+    return Math.min(backoffMs(this.#emptyLooks, IDLE_LOOK_MS), limitMs);
   }
 }

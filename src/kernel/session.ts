@@ -8,7 +8,8 @@ import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
 import { translateDatabaseError } from "../store/sqlstate.ts";
 import type { Store } from "../store/store.ts";
-import type { Outcome } from "./outcome.ts";
+import type { FailureKind, Outcome } from "./outcome.ts";
+import { Progress } from "./progress.ts";
 import { Pump, type PumpOptions } from "./pump.ts";
 import {
   endWorker,
@@ -27,12 +28,26 @@ const IDLE_FLAG_MS = 1_000;
 /** How long a stopping worker waits for the database in each of its last steps. */
 const LAST_WORD_MS = 5_000;
 
+const RETRIED: ReadonlySet<FailureKind> = new Set(["retry", "timeout", "recoverable"]);
+const DEAD: ReadonlySet<FailureKind> = new Set(["unrecoverable", "invalid"]);
+
 export interface SessionOptions
   extends Pick<
     PumpOptions,
-    "store" | "concurrency" | "turns" | "handlers" | "queueRank" | "resultBytesMax" | "log"
+    | "store"
+    | "concurrency"
+    | "turns"
+    | "handlers"
+    | "queueRank"
+    | "resultBytesMax"
+    | "transactionPool"
+    | "log"
   > {
   info: WorkerInfo;
+  /** Scopes that are held on this host now. */
+  offHere: () => readonly string[];
+  /** The streams that can be run, without those of these scopes. */
+  openStreams: (offHere: readonly string[]) => number[];
   /** The lease is lost; the session has ended. */
   lost: (error: PawlError, refused: number) => void;
   stopRequested: () => void;
@@ -47,16 +62,19 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #heartbeats: Loop;
   readonly #idleFlag: Loop;
+  readonly #progress: Progress;
   #tally = new Map<number, TallyRow>();
   #refused = 0;
   #isFlaggedIdle = false;
   #wasIdle = false;
+  #told: { streams: string; offHere: string };
 
   static async start(options: SessionOptions): Promise<Session> {
     const workerId = await startWorker(options.store, options.info);
     const session = new Session(workerId, options);
     session.#heartbeats.start();
     session.#idleFlag.start();
+    session.#progress.start();
     session.pump.start();
     return session;
   }
@@ -66,11 +84,17 @@ export class Session {
     this.#options = options;
     this.#store = options.store;
     this.#log = options.log;
+    this.#progress = new Progress(options.store, workerId, (error) =>
+      this.#log.warn({ err: (error as Error).message }, "writing progress failed"),
+    );
+    this.#told = toldBy(options.info.streams, options.info.off_here);
     this.pump = new Pump({
       ...options,
       workerId,
+      streams: () => options.openStreams(options.offHere()),
       lost: (error, refused) => this.#lost(error, refused),
       unknown: () => this.#heartbeats.wake(),
+      progressed: (task, value) => this.#progress.say(task, value),
       ended: (outcome) => this.#ended(outcome),
       refused: (count) => this.#countRefused(count),
       becameIdle: () => {
@@ -105,7 +129,7 @@ export class Session {
     await Promise.race([this.pump.drained(), graceOver]);
     clearTimeout(timer);
     await within(LAST_WORD_MS, this.pump.drained());
-    await this.#heartbeats.stop();
+    await Promise.all([this.#heartbeats.stop(), this.#progress.stop()]);
     return within(LAST_WORD_MS, this.#sayGoodbye());
   }
 
@@ -126,7 +150,12 @@ export class Session {
   /** Ends without a word to the database: the lease is lost, or the process must go. */
   async abandon(reason: PawlError): Promise<void> {
     this.pump.abandon(reason);
-    await Promise.all([this.#heartbeats.stop(), this.#idleFlag.stop()]);
+    await Promise.all([this.#heartbeats.stop(), this.#idleFlag.stop(), this.#progress.stop()]);
+  }
+
+  /** Tells the database at once what this worker can run and what is held here, and hears what was cancelled. */
+  beat(): void {
+    this.#heartbeats.wake();
   }
 
   async #beat(): Promise<number> {
@@ -134,17 +163,24 @@ export class Session {
     const refused = this.#refused;
     this.#tally = new Map();
     this.#refused = 0;
+    const streams = this.#options.openStreams([]);
+    const offHere = this.#options.offHere();
+    const told = toldBy(streams, offHere);
     const answer = await heartbeat(this.#store, {
       worker: this.workerId,
       ...this.pump.known(),
       running: this.pump.running,
       refused,
       tally: [...tally.values()],
+      streams: told.streams === this.#told.streams ? null : streams,
+      offHere: told.offHere === this.#told.offHere ? null : offHere,
     }).catch((error: unknown) => {
       this.#refused += refused; // to be told with the next one
       for (const row of tally.values()) this.#count(row.stream_id, row);
       throw error;
     });
+    this.#told = told;
+    if (answer.cancelled !== null) this.pump.cancel(answer.cancelled);
     if (answer.orphans > 0) {
       this.#log.warn(
         { worker: this.workerId, tasks: answer.orphans },
@@ -174,15 +210,15 @@ export class Session {
   #lost(error: PawlError, refused: number): void {
     void this.#heartbeats.stop();
     void this.#idleFlag.stop();
+    void this.#progress.stop();
     this.#options.lost(error, refused + this.#refused);
   }
 
   #ended(outcome: Outcome): void {
-    const isDead = !outcome.ok && (outcome.kind === "unrecoverable" || outcome.kind === "invalid");
     this.#count(outcome.task.streamId, {
       done: outcome.ok ? 1 : 0,
-      retried: outcome.ok || isDead ? 0 : 1,
-      dead: isDead ? 1 : 0,
+      retried: !outcome.ok && RETRIED.has(outcome.kind) ? 1 : 0,
+      dead: !outcome.ok && DEAD.has(outcome.kind) ? 1 : 0,
     });
     this.#options.ended(outcome);
   }
@@ -212,6 +248,13 @@ export class Session {
     }
     return IDLE_FLAG_MS;
   }
+}
+
+function toldBy(
+  streams: readonly number[],
+  offHere: readonly string[],
+): { streams: string; offHere: string } {
+  return { streams: streams.join(), offHere: offHere.join() };
 }
 
 async function within<T>(timeoutMs: number, promise: Promise<T>): Promise<T | 0> {

@@ -3,6 +3,7 @@
 import type { Executor, PreparedExecutor } from "../store/executor.ts";
 import { failuresJson, type Outcome } from "./outcome.ts";
 import type { RetrySeries } from "./retry.ts";
+import type { ClaimedTask } from "./task.ts";
 
 export interface TurnRequest {
   worker: number;
@@ -25,6 +26,8 @@ export interface TurnRow {
   ref: string | null;
   /** As PostgreSQL writes it: parsed only when a handler asks. */
   created_at: string;
+  is_expired: boolean;
+  is_laned: boolean;
 }
 
 const TURN = "select * from pawl.turn_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
@@ -55,10 +58,29 @@ export interface LookRow {
   solo: boolean;
   /** Something is ready; false: only its sweep is due. */
   is_ready: boolean;
+  /** Its queue has a limit. */
+  is_limited: boolean;
 }
 
-export function look(executor: PreparedExecutor, streams: readonly number[]): Promise<LookRow[]> {
-  return executor.prepared("select * from pawl.look_v1($1)", [array(streams)]);
+export interface LookAnswer {
+  shards: LookRow[];
+  /** When a limit that is reached now may let more through. */
+  waitMs: number | null;
+}
+
+type LookAnswerRow =
+  | (LookRow & { wait_ms: null })
+  | ({ [Column in keyof LookRow]: null } & { wait_ms: number });
+
+export async function look(
+  executor: PreparedExecutor,
+  streams: readonly number[],
+): Promise<LookAnswer> {
+  const rows = await executor.prepared<LookAnswerRow>("select * from pawl.look_v1($1)", [
+    array(streams),
+  ]);
+  const shards = rows.filter((row): row is LookRow & { wait_ms: null } => row.shard_id !== null);
+  return { shards, waitMs: rows.find((row) => row.wait_ms !== null)?.wait_ms ?? null };
 }
 
 export interface StreamRow {
@@ -75,11 +97,23 @@ export function streams(executor: Executor): Promise<StreamRow[]> {
   );
 }
 
+export interface QueueRow {
+  name: string;
+  retry: RetrySeries | null;
+  timeout_ms: number | null;
+  shards: number;
+  concurrency?: number | null;
+  rate?: { limit: number; per_ms: number; burst: number } | null;
+  on_dead?: "block" | "skip";
+  /** By outcome, e.g. `done_ms`; null: the defaults. */
+  keep?: Record<string, number> | null;
+}
+
 export interface Definitions {
   application: string;
   revision: number;
   payload_bytes_max: number;
-  queues: { name: string; retry: RetrySeries | null; timeout_ms: number | null; shards: number }[];
+  queues: QueueRow[];
   streams: {
     queue: string;
     kind: string;
@@ -101,6 +135,9 @@ export interface WorkerInfo {
   queues: readonly string[];
   concurrency: number;
   refused: number;
+  streams: readonly number[];
+  /** Scopes that a file or a variable on this host holds. */
+  off_here: readonly string[];
 }
 
 export async function startWorker(executor: Executor, info: WorkerInfo): Promise<number> {
@@ -124,14 +161,21 @@ export interface Heartbeat {
   running: number;
   refused: number;
   tally: readonly TallyRow[];
+  /** null: as told before. */
+  streams: readonly number[] | null;
+  offHere: readonly string[] | null;
 }
 
-export async function heartbeat(
-  executor: Executor,
-  beat: Heartbeat,
-): Promise<{ stop_requested: boolean; orphans: number }> {
-  const [row] = await executor.rows<{ stop_requested: boolean; orphans: number }>(
-    "select * from pawl.heartbeat_v1($1, $2, $3, $4, $5, $6)",
+export interface HeartbeatAnswer {
+  stop_requested: boolean;
+  orphans: number;
+  /** Ids of tasks that it runs and that are to be cancelled. */
+  cancelled: string[] | null;
+}
+
+export async function heartbeat(executor: Executor, beat: Heartbeat): Promise<HeartbeatAnswer> {
+  const [row] = await executor.rows<HeartbeatAnswer>(
+    "select * from pawl.heartbeat_v1($1, $2, $3, $4, $5, $6, $7, $8)",
     [
       beat.worker,
       array(beat.known),
@@ -139,13 +183,36 @@ export async function heartbeat(
       beat.running,
       beat.refused,
       JSON.stringify(beat.tally),
+      beat.streams,
+      beat.offHere,
     ],
   );
-  return row ?? { stop_requested: false, orphans: 0 };
+  return row ?? { stop_requested: false, orphans: 0, cancelled: null };
 }
 
 export async function setIdle(executor: Executor, worker: number, isIdle: boolean): Promise<void> {
   await executor.rows("select pawl.set_idle_v1($1, $2)", [worker, isIdle]);
+}
+
+export interface ProgressRow {
+  id: string;
+  seq: string;
+  /** JSON text. */
+  value: string;
+}
+
+/** Of tasks that are no longer the worker's nothing is written. */
+export async function writeProgress(
+  executor: Executor,
+  worker: number,
+  rows: readonly ProgressRow[],
+): Promise<void> {
+  await executor.rows("select pawl.progress_v1($1, $2, $3, $4)", [
+    worker,
+    rows.map((row) => row.id),
+    rows.map((row) => row.seq),
+    rows.map((row) => row.value),
+  ]);
 }
 
 /** @returns how many tasks were given back */
@@ -171,6 +238,85 @@ export async function promote(
   return row ?? { promoted: 0, next_ms: null };
 }
 
+export interface Sorted {
+  /** Arrivals that got their place; null when somebody else sorts. */
+  sorted: number | null;
+  /** Where the next pass goes on; null: from the beginning. */
+  after_queue: number | null;
+  after_lane: string | null;
+}
+
+export async function sortLanes(
+  executor: Executor,
+  limit: number,
+  after?: Sorted,
+): Promise<Sorted> {
+  const [row] = await executor.rows<Sorted>("select * from pawl.sort_lanes_v1($1, $2, $3)", [
+    limit,
+    after?.after_queue ?? null,
+    after?.after_lane ?? null,
+  ]);
+  return row ?? { sorted: null, after_queue: null, after_lane: null };
+}
+
+/** @returns how many shards have come into use */
+export async function useShards(executor: Executor): Promise<number> {
+  const [row] = await executor.rows<{ used: number }>("select pawl.use_shards_v1() as used");
+  return row?.used ?? 0;
+}
+
+/** @returns how many tasks expired */
+export async function expire(executor: Executor, limit: number): Promise<number> {
+  const [row] = await executor.rows<{ expired: number }>("select pawl.expire_v1($1) as expired", [
+    limit,
+  ]);
+  return row?.expired ?? 0;
+}
+
+export interface Settlement {
+  is_settled: boolean;
+  xid: string;
+}
+
+/** The last statement of a handler's transaction. */
+export async function settleInTransaction(
+  executor: Executor,
+  worker: number,
+  { id, seq, claim }: ClaimedTask,
+  result: string | null,
+): Promise<Settlement | undefined> {
+  const [row] = await executor.rows<Settlement>(
+    "select * from pawl.settle_in_transaction_v1($1, $2, $3, $4, $5)",
+    [worker, id, seq, claim, result],
+  );
+  return row;
+}
+
+/** What became of a handler's transaction whose COMMIT had no answer. */
+export async function settled(
+  executor: Executor,
+  worker: number,
+  { id, seq }: ClaimedTask,
+  xid: string,
+): Promise<"open" | "committed" | "rolled_back"> {
+  const [row] = await executor.rows<{ fate: "open" | "committed" | "rolled_back" }>(
+    "select pawl.settled_v1($1, $2, $3, $4) as fate",
+    [worker, id, seq, xid],
+  );
+  return row?.fate ?? "open";
+}
+
+export async function signOfLife(executor: Executor): Promise<void> {
+  await executor.rows("select 1");
+}
+
+/** A transaction whose client says nothing for the length of a lease ends. */
+export async function silenceLimit(executor: Executor): Promise<void> {
+  await executor.rows(
+    "select set_config('idle_in_transaction_session_timeout', (extract(epoch from pawl.lease_length()) * 1000)::int::text, true)",
+  );
+}
+
 export async function makePartitions(executor: Executor, days: number): Promise<number> {
   const [row] = await executor.rows<{ made: number }>(
     "select pawl.make_partitions_v1($1) as made",
@@ -190,7 +336,20 @@ export async function stopWorkers(executor: Executor): Promise<number> {
 
 export interface EnqueueRow {
   id: string;
-  outcome: "created";
+  outcome: "created" | "duplicate";
+}
+
+/** `tasks` is the JSON text of an array. `xid` as with `enqueueMany`. */
+export function enqueueEach(
+  executor: Executor,
+  tasks: string,
+  xid: string | null,
+): Promise<EnqueueRow[]> {
+  return executor.rows(
+    `select * from pawl.enqueue(
+       case when $2::text is null or pg_current_xact_id_if_assigned()::text = $2 then $1::jsonb else '[]' end)`,
+    [tasks, xid],
+  );
 }
 
 /**

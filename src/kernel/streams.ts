@@ -19,6 +19,7 @@ export class Streams {
   readonly handlers: Map<number, TaskHandler> = new Map();
   readonly #options: StreamsOptions;
   readonly #ranks = new Map<number, number>();
+  readonly #queues = new Map<number, string>();
   readonly #byQueue: Map<string, TaskHandler>;
   readonly #byKind: Map<string, TaskHandler>;
 
@@ -38,6 +39,14 @@ export class Streams {
     return this.handlers.size > before;
   }
 
+  /** Those whose queue is not among the held scopes. */
+  open(offHere: readonly string[]): number[] {
+    if (offHere.includes("all")) return [];
+    if (offHere.length === 0) return [...this.handlers.keys()];
+    const isOff = (stream: number) => offHere.includes(`queue:${this.#queues.get(stream)}`);
+    return [...this.handlers.keys()].filter((stream) => !isOff(stream));
+  }
+
   rank(stream: number): number {
     return this.#ranks.get(stream) ?? this.#options.queues.length;
   }
@@ -50,6 +59,7 @@ export class Streams {
     if (handler === undefined || (place < 0 && otherQueues !== true)) return;
     this.handlers.set(row.id, handler);
     this.#ranks.set(row.id, place < 0 ? queues.length : place);
+    this.#queues.set(row.id, row.queue);
   }
 }
 

@@ -1,6 +1,7 @@
 /** A task as its handler sees it, and the handlers that parts give to the kernel. */
 
 import type { Logger } from "../base/log.ts";
+import type { Transaction } from "../store/transaction.ts";
 
 /** Ids are bigint in the database: strings here, numbers only to people. */
 export type TaskId = string;
@@ -18,6 +19,11 @@ export interface ClaimedTask {
   readonly ref: string | null;
   /** As PostgreSQL writes it. */
   readonly createdAt: string;
+  readonly shardId: number;
+  /** Its time was over when it was claimed: it is not to be started. */
+  readonly isExpired: boolean;
+  /** In a lane: when it ends, the next one becomes ready. */
+  readonly isLaned: boolean;
 }
 
 export interface TaskContext {
@@ -31,8 +37,19 @@ export interface TaskContext {
   readonly createdAt: Date;
   readonly meta: Record<string, unknown>;
   readonly ref: string | null;
-  /** Aborts at the deadline, when the worker stops, and when its lease is lost. */
+  /** Aborts at the deadline, when the task is cancelled, when the worker stops, and when its lease is lost. */
   readonly signal: AbortSignal;
+  /**
+   * The task's own transaction, begun by its first statement: what is written through it commits together with the
+   * task's outcome, and rolls back if the handler throws. READ COMMITTED. No statement may run when the handler ends.
+   */
+  readonly tx: Transaction;
+  /**
+   * Says how far the work is, for people: any JSON of at most 16 KiB, such as `{ done: 3, total: 10 }`. Written at most
+   * once a second, the last one; kept until the next attempt or the task's end.
+   * @throws PawlError `payload_not_json`, `payload_too_large`
+   */
+  readonly progress: (value: unknown) => void;
   readonly log: Logger;
 }
 

@@ -29,3 +29,14 @@ export class Recoverable extends Error {
       options.delay === undefined ? undefined : durationMs(options.delay, "Recoverable.delay");
   }
 }
+
+/** Not now: run again after this time. No failure, and the attempt does not count. */
+export class Snooze extends Error {
+  override name = "Snooze";
+  readonly delayMs: number;
+
+  constructor(delay: Duration, message = "snoozed") {
+    super(message);
+    this.delayMs = durationMs(delay, "Snooze.delay");
+  }
+}

@@ -76,7 +76,7 @@ async function settleHalf(
 function storableForm(outcome: Outcome, fault: PawlError): Outcome {
   if (outcome.ok)
     return { ...outcome, result: JSON.stringify({ $notStored: errorToJson(fault).message }) };
-  const { name } = outcome.error;
+  const name = outcome.error?.name ?? "Error";
   return {
     ...outcome,
     error: { name, message: `the error could not be stored: ${errorToJson(fault).message}` },

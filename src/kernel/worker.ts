@@ -8,10 +8,12 @@ import { backoffMs } from "../base/backoff.ts";
 import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import type { LocalSwitches } from "../control/local-switches.ts";
 import { type Listener, listen } from "../store/notify.ts";
 import type { Store } from "../store/store.ts";
 import { type Keeper, keeper } from "./keeper.ts";
 import type { Outcome } from "./outcome.ts";
+import { pruner } from "./pruner.ts";
 import { Session } from "./session.ts";
 import { Streams, type StreamsOptions } from "./streams.ts";
 
@@ -19,6 +21,8 @@ const RETRY_START_MS = { baseMs: 200, maxMs: 5_000 };
 
 /** How soon a stream that is new in the catalogue is seen. */
 const STREAMS_MS = 5_000;
+/** How soon a switch on this host is seen. */
+const LOCAL_SWITCHES_MS = 1_000;
 
 export interface WorkerOptions extends StreamsOptions {
   store: Store;
@@ -31,6 +35,9 @@ export interface WorkerOptions extends StreamsOptions {
   /** Ends the worker after so many tasks. */
   limit?: number;
   resultBytesMax: number;
+  /** A pool of its own for handlers' transactions: its size bounds how many are open. */
+  transactionPool: Store;
+  localSwitches: LocalSwitches;
   log: Logger;
   /** Further loops that a part needs in every worker, such as the router. */
   loops?: (kernel: { isIdle: () => boolean; wake: () => void }) => Loop[];
@@ -40,8 +47,11 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #keeper: Keeper;
   readonly #loops: Loop[];
+  /** Those that a wake-up concerns. */
+  readonly #hastened: Loop[];
   readonly #streams: Streams;
   #session: Session | undefined;
+  #offHere: readonly string[] = [];
   #listener: Listener | undefined;
   #isStopping = false;
   #stopped: Promise<number> | undefined;
@@ -69,12 +79,21 @@ export class Worker {
       failed: (error) =>
         options.log.warn({ err: (error as Error).message }, "reading the streams failed"),
     });
-    this.#loops = [streamsLoop, ...(options.loops?.(kernel) ?? [])];
+    const switchesLoop = loop({
+      runOnce: () => this.#readLocalSwitches(),
+      failed: (error) =>
+        options.log.warn({ err: (error as Error).message }, "reading the switch files failed"),
+    });
+    const owner = `${options.application} ${hostname()} ${process.pid}`;
+    const retention = pruner({ store: options.store, owner, log: options.log });
+    this.#hastened = [streamsLoop, ...(options.loops?.(kernel) ?? [])];
+    this.#loops = [switchesLoop, retention, ...this.#hastened];
   }
 
   /** @throws PawlError when the first registration fails; later ones are tried again for ever */
   async start(): Promise<void> {
     const { store, log } = this.#options;
+    this.#offHere = await this.#options.localSwitches.read();
     this.#session = await this.#register();
     this.#keeper.start();
     for (const one of this.#loops) one.start();
@@ -103,7 +122,7 @@ export class Worker {
   wake(): void {
     this.#session?.pump.wake();
     this.#keeper.wake();
-    for (const one of this.#loops) one.wake();
+    for (const one of this.#hastened) one.wake();
   }
 
   /** Finishes what runs within `graceMs`, gives the rest back uncounted, and returns how many tasks that were. */
@@ -133,6 +152,9 @@ export class Worker {
       handlers: this.#streams.handlers,
       queueRank: (stream) => this.#streams.rank(stream),
       resultBytesMax: this.#options.resultBytesMax,
+      transactionPool: this.#options.transactionPool,
+      offHere: () => this.#offHere,
+      openStreams: (offHere) => this.#streams.open(offHere),
       log,
       info: {
         host: hostname(),
@@ -142,6 +164,8 @@ export class Worker {
         queues,
         concurrency,
         refused: this.#refused,
+        streams: this.#streams.open([]),
+        off_here: this.#offHere,
       },
       lost: (error, refused) => this.#lost(error, refused),
       stopRequested: () => this.#stopWanted?.(),
@@ -155,7 +179,20 @@ export class Worker {
 
   #heard(payload: string): void {
     if (payload === "stop") this.#stopWanted?.();
+    else if (payload === "cancel") this.#session?.beat();
     else this.wake();
+  }
+
+  async #readLocalSwitches(): Promise<number> {
+    const before = this.#offHere.join();
+    this.#offHere = await this.#options.localSwitches.read();
+    const now = this.#offHere.join();
+    if (now !== before) {
+      this.#options.log.info({ off: this.#offHere }, "switches on this host changed");
+      this.#session?.beat();
+      this.#session?.pump.wake();
+    }
+    return LOCAL_SWITCHES_MS;
   }
 
   #ended(outcome: Outcome): void {

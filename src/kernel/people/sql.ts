@@ -2,11 +2,16 @@
 
 import type { ErrorJson } from "../../base/json.ts";
 import type { Executor } from "../../store/executor.ts";
+import type { Act } from "./audit/sql.ts";
 
 export interface QueueStats {
   queue: string;
   ready: number;
   scheduled: number;
+  /** In lanes, behind their heads. */
+  waiting: number;
+  /** Lanes that wait for a dead letter. */
+  blocked: number;
   running: number;
   dead: number;
   /** Some count is beyond 10,000 and the planner's estimate. */
@@ -25,6 +30,8 @@ export async function stats(executor: Executor): Promise<QueueStats[]> {
     queue: String(row.queue),
     ready: Number(row.ready),
     scheduled: Number(row.scheduled),
+    waiting: Number(row.waiting),
+    blocked: Number(row.blocked),
     running: Number(row.running),
     dead: Number(row.dead),
     isEstimate: row.is_estimate === true,
@@ -40,6 +47,7 @@ export async function stats(executor: Executor): Promise<QueueStats[]> {
 export type TaskState =
   | "ready"
   | "scheduled"
+  | "waiting"
   | "running"
   | "dead"
   | "done"
@@ -90,12 +98,24 @@ export interface TaskDetail extends TaskRow {
   result: unknown;
   /** Why it is dead. */
   reason: string | null;
+  lane: string | null;
+  key: string | null;
+  /** Not started after this time. */
+  expires_at: Date | null;
+  cancel_requested_at: Date | null;
+  /** What its handler has said about it last. */
+  progress: unknown;
 }
 
 /** The task wherever it is: live, dead or in history. */
 export async function findTask(executor: Executor, id: string): Promise<TaskDetail | undefined> {
-  const [row] = await executor.rows<TaskDetail>("select * from pawl.find_task_v1($1)", [id]);
-  return row;
+  const [row] = await executor.rows<Omit<TaskDetail, "state"> & { state: TaskState | "arrived" }>(
+    "select * from pawl.find_task_v1($1)",
+    [id],
+  );
+  if (row === undefined) return undefined;
+  // what has just arrived in a lane waits there for its place
+  return { ...row, state: row.state === "arrived" ? "waiting" : row.state };
 }
 
 export interface AttemptRow {
@@ -116,53 +136,54 @@ export function attemptsOf(executor: Executor, id: string): Promise<AttemptRow[]
   );
 }
 
-export interface DeadRow {
+export interface TaskChange<Outcome> {
   id: string;
-  queue: string;
-  kind: string;
-  priority: number;
-  attempt: number;
-  reason: "attempts" | "unrecoverable" | "crashed" | "until" | "invalid";
-  created_at: Date;
-  died_at: Date;
-  worker_id: number | null;
-  payload: unknown;
-  error: ErrorJson | null;
+  outcome: Outcome;
 }
 
-export interface DeadFilter {
-  ids?: readonly string[] | undefined;
-  queue?: string | undefined;
-  kind?: string | undefined;
-  /** Part of the error's message. */
-  error?: string | undefined;
-  limit: number;
-}
-
-/** Latest death first. */
-export function dead(
+/**
+ * What waits ends at once (`cancelled`); what runs is asked to (`requested`): its signal aborts, and it is cancelled
+ * unless it still ends well. Answers those that lived.
+ */
+export function cancelTasks(
   executor: Executor,
-  { ids, queue, kind, error, limit }: DeadFilter,
-): Promise<DeadRow[]> {
-  return executor.rows("select * from pawl.dead_v1($1, $2, $3, $4, $5)", [
-    ids ?? null,
-    queue ?? null,
-    kind ?? null,
-    error ?? null,
-    limit,
-  ]);
+  ids: readonly string[],
+  { by, why }: Act,
+): Promise<TaskChange<"cancelled" | "requested">[]> {
+  return executor.rows("select * from pawl.cancel_v1($1, $2, $3)", [ids, by, why ?? null]);
 }
 
-/** Back to their queues with the same id and a fresh budget; answers the ids that were dead. */
-export async function retryDead(executor: Executor, ids: readonly string[]): Promise<string[]> {
-  const rows = await executor.rows<{ id: string }>("select id from pawl.retry_dead_v1($1)", [ids]);
-  return rows.map((row) => row.id);
+export interface Move extends Act {
+  /** Not before this time; or `inMs` from now, by the database's clock. */
+  runAt?: Date | undefined;
+  inMs?: number | undefined;
+  priority?: number | undefined;
 }
 
-/** To history as `removed`; answers the ids that were dead. */
-export async function removeDead(executor: Executor, ids: readonly string[]): Promise<string[]> {
-  const rows = await executor.rows<{ id: string }>("select id from pawl.remove_dead_v1($1)", [ids]);
-  return rows.map((row) => row.id);
+/** Moves in time or priority. Answers those that lived; `running` is too late. */
+export function moveTasks(
+  executor: Executor,
+  ids: readonly string[],
+  { runAt, inMs, priority, by, why }: Move,
+): Promise<TaskChange<"changed" | "running">[]> {
+  return executor.rows(
+    `select * from pawl.change_tasks_v1($1, coalesce($2::timestamptz, pawl.now() + $3::float8 * interval '1 ms'), $4, $5, $6)`,
+    [ids, runAt ?? null, inMs ?? null, priority ?? null, by, why ?? null],
+  );
+}
+
+export interface WhyRow {
+  reason: string;
+  since: Date | null;
+  until: Date | null;
+  detail: unknown;
+  /** The database's clock. */
+  now: Date;
+}
+
+/** A row for each reason why the task is where it is, the decisive first; none when there is no such task. */
+export function whyRows(executor: Executor, id: string): Promise<WhyRow[]> {
+  return executor.rows("select w.*, pawl.now() as now from pawl.why_task_v1($1) w", [id]);
 }
 
 export interface KindRow {
@@ -172,7 +193,7 @@ export interface KindRow {
   application: string | null;
   /** null: named only by an enqueue through SQL; its tasks wait for a worker that knows it. */
   defined_at: Date | null;
-  /** Live workers that take from its queue. */
+  /** Live workers that know it. */
   workers: number;
 }
 
@@ -180,8 +201,7 @@ export function kinds(executor: Executor): Promise<KindRow[]> {
   return executor.rows(
     `select st.kind, q.name as queue, st.version, st.application, st.defined_at,
             (select count(*)::int from pawl.worker w
-              where w.ended_at is null and w.lease_until > pawl.now()
-                and q.name = any (w.queues) and st.application = w.application) as workers
+              where w.ended_at is null and w.lease_until > pawl.now() and st.id = any (w.streams)) as workers
        from pawl.stream st join pawl.queue q on q.id = st.queue_id order by q.id, st.kind, st.version`,
   );
 }
@@ -213,44 +233,4 @@ export function workers(executor: Executor): Promise<WorkerRow[]> {
 export async function queueNames(executor: Executor): Promise<string[]> {
   const rows = await executor.rows<{ name: string }>("select name from pawl.queue order by id");
   return rows.map((row) => row.name);
-}
-
-export type DeadSelection = Pick<DeadFilter, "queue" | "kind" | "error">;
-
-/** $1 to $3 as `selected` gives them. */
-const SELECTED_DEAD = `pawl.dead d join pawl.stream st on st.id = d.stream_id join pawl.queue q on q.id = st.queue_id
-    where ($1::text is null or q.name = $1) and ($2::text is null or st.kind = $2)
-      and ($3::text is null or strpos(d.error ->> 'message', $3) > 0)`;
-
-function selected({ queue, kind, error }: DeadSelection): unknown[] {
-  return [queue ?? null, kind ?? null, error ?? null];
-}
-
-/** `last` is the greatest of their ids. */
-export async function countDead(
-  executor: Executor,
-  selection: DeadSelection,
-): Promise<{ count: number; last: string }> {
-  const [row] = await executor.rows<{ count: number; last: string }>(
-    `select count(*)::int as count, coalesce(max(d.id), 0) as last from ${SELECTED_DEAD}`,
-    selected(selection),
-  );
-  return row ?? { count: 0, last: "0" };
-}
-
-/** By id, beyond `after` and up to `last`, so that what dies again in the meantime is not met again. */
-export async function deadIds(
-  executor: Executor,
-  {
-    after,
-    last,
-    limit,
-    ...selection
-  }: DeadSelection & { after: string; last: string; limit: number },
-): Promise<string[]> {
-  const rows = await executor.rows<{ id: string }>(
-    `select d.id from ${SELECTED_DEAD} and d.id > $4 and d.id <= $5 order by d.id limit $6`,
-    [...selected(selection), after, last, limit],
-  );
-  return rows.map((row) => row.id);
 }

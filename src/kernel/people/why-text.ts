@@ -1,0 +1,164 @@
+/** The reasons why a task is where it is as one sentence, with the command that would free it. */
+
+import { showDuration } from "../../base/duration.ts";
+import type { DeadFacts, EndedFacts, ReadyFacts, RunningFacts, WhyReason } from "./why-reason.ts";
+
+const QUOTE_CHARS_MAX = 120;
+
+interface About {
+  id: string;
+  /** The database's clock. */
+  now: Date;
+}
+
+export function whyText(reasons: readonly WhyReason[], about: About): string {
+  const holds = reasons.filter(isHold);
+  // who is held waits for no slot: beside it only a worker that lacks is worth a word
+  const told = holds.length === 0 ? reasons : reasons.filter(({ reason }) => reason !== "queued");
+  const text = told.map((one) => phrase(one, about)).join("; ");
+  if (holds.length > 0) return `ready, held: ${text}`;
+  const ready = reasons.find(isReady);
+  return ready === undefined ? text : `ready for ${passed(ready.since, about)}: ${text}`;
+}
+
+function isReady({ reason }: WhyReason): boolean {
+  return reason === "no_worker" || reason === "off_here" || reason === "queued";
+}
+
+function isHold({ reason }: WhyReason): boolean {
+  return reason === "off" || reason === "concurrency" || reason === "rate";
+}
+
+function phrase(one: WhyReason, about: About): string {
+  switch (one.reason) {
+    case "running":
+      return runningText(one.detail, { ...about, since: one.since });
+    case "scheduled":
+      return scheduledText(one, about);
+    case "arrived":
+      return arrivedText(one, about);
+    case "lane": {
+      const { lane, head, before } = one.detail;
+      const behind = head === null ? "whose head has just ended" : `behind task ${head}`;
+      return `waits in lane ${lane} for ${passed(one.since, about)}, ${behind} (${many(before)} before it)`;
+    }
+    case "off": {
+      const { scope, by, why } = one.detail;
+      const end = one.until === null ? "" : ` until ${time(one.until)}`;
+      return `${scope} has been off for ${passed(one.since, about)} by ${by}${quoted(why)}${end}; \`pawl on ${scope}\``;
+    }
+    case "concurrency":
+      return `its queue runs ${one.detail.running} of at most ${one.detail.limit} at once; the end of one frees a place`;
+    case "rate": {
+      const { limit, per_ms } = one.detail;
+      return `its queue starts at most ${limit} in ${showDuration(per_ms)}; the next may start in ${ahead(one.until, about)}`;
+    }
+    case "no_worker":
+      return `no live worker knows kind ${one.detail.kind} in queue ${one.detail.queue}; start \`pawl work\` with an app that defines it`;
+    case "off_here":
+      return offHereText(one.detail);
+    case "queued":
+      return queuedText(one.detail);
+    case "dead":
+      return deadText(one.detail, { ...about, since: one.since });
+    case "ended":
+      return endedText(one.detail, { ...about, since: one.since });
+    default:
+      return one satisfies never;
+  }
+}
+
+type Since = About & { since: Date | null };
+
+function runningText(facts: RunningFacts, { since, ...about }: Since): string {
+  const { worker, host, pid, attempt, lease_until, is_lease_over, cancel_requested_at } = facts;
+  const where = `running for ${passed(since, about)} on worker ${worker} (${host}, pid ${pid}), attempt ${attempt}`;
+  if (is_lease_over) {
+    const over = passed(new Date(lease_until), about);
+    return `${where}; that worker's lease ran out ${over} ago, and any live worker rescues it: if none is, start \`pawl work\``;
+  }
+  if (cancel_requested_at !== null) {
+    const asked = passed(new Date(cancel_requested_at), about);
+    return `${where}; it was asked to end ${asked} ago, and does when its handler heeds the signal, or at its timeout`;
+  }
+  return `${where}; it ends by itself or at its timeout, or \`pawl tasks cancel ${about.id}\``;
+}
+
+function scheduledText(
+  { detail, until }: Extract<WhyReason, { reason: "scheduled" }>,
+  about: About,
+): string {
+  const { attempt, error, is_late } = detail;
+  const after = error === null ? "" : ` after an error${quoted(error)}`;
+  const which = attempt > 0 || error !== null ? `, attempt ${attempt + 1}${after}` : "";
+  if (is_late) {
+    return `scheduled${which}, and due for ${passed(until, about)}: no live worker makes it ready; start \`pawl work\``;
+  }
+  const due = until === null ? "" : ` for ${time(until)} (in ${ahead(until, about)})`;
+  return `scheduled${due}${which}; \`pawl tasks retry ${about.id}\` starts it now`;
+}
+
+function arrivedText(
+  { detail, since }: Extract<WhyReason, { reason: "arrived" }>,
+  about: About,
+): string {
+  const { lane, workers } = detail;
+  const where = `arrived in lane ${lane} ${passed(since, about)} ago and has no place there yet`;
+  return workers === 0
+    ? `${where}: no live worker gives it one; start \`pawl work\``
+    : `${where}: a worker gives it one within a second, unless a transaction holds a row of that lane`;
+}
+
+function offHereText({ kind, queue, hosts }: ReadyFacts): string {
+  const where = (hosts ?? []).join(", ");
+  return `a file or PAWL_OFF holds queue ${queue} on ${where}, and no worker elsewhere knows kind ${kind}; take it away there, or start \`pawl work\` on another host`;
+}
+
+function queuedText(facts: ReadyFacts): string {
+  const { kind, before, workers } = facts;
+  const who = workers === 1 ? "1 live worker knows" : `${workers} live workers know`;
+  return `${many(before)} before it; ${who} kind ${kind}, ${slotsText(facts)}`;
+}
+
+function slotsText({ slots, running, is_solo }: ReadyFacts): string {
+  if (running >= slots) {
+    return `all ${slots} slots are taken; wait, start more workers, or raise --concurrency`;
+  }
+  const alone = is_solo ? ", alone, since it was lost with its worker before" : "";
+  return `${slots - running} of ${slots} slots are free, it starts in a moment${alone}`;
+}
+
+function deadText(facts: DeadFacts, { since, ...about }: Since): string {
+  const { reason, attempt, error, lane, is_blocking } = facts;
+  const blocks = is_blocking ? `, and lane ${lane} waits for it` : "";
+  return `dead letter for ${passed(since, about)} (${reason}, attempt ${attempt})${quoted(error)}${blocks}; \`pawl dead retry ${about.id}\`, or \`pawl dead remove ${about.id}\``;
+}
+
+function endedText({ outcome, attempt, error }: EndedFacts, { since, ...about }: Since): string {
+  const which = attempt > 0 ? ` with attempt ${attempt}` : " without an attempt";
+  return `ended as ${outcome} ${passed(since, about)} ago${which}${quoted(error)}`;
+}
+
+function passed(since: Date | null, { now }: About): string {
+  return showDuration(Math.max(now.getTime() - (since ?? now).getTime(), 0));
+}
+
+function ahead(until: Date | null, { now }: About): string {
+  return showDuration(Math.max((until ?? now).getTime() - now.getTime(), 0));
+}
+
+/** Counting stops there. */
+function many(count: number): string {
+  return count > 10_000 ? "more than 10000" : String(count);
+}
+
+function time(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+function quoted(text: string | null): string {
+  if (text === null) return "";
+  const line = text.split("\n", 1)[0] ?? "";
+  const cut = Array.from(line);
+  return ` ("${cut.length > QUOTE_CHARS_MAX ? `${cut.slice(0, QUOTE_CHARS_MAX).join("")}…` : line}")`;
+}
