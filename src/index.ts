@@ -1,17 +1,21 @@
 /** The public API of Pawl. */
 
-export { type ConnectOptions, connect, type InTransaction, type Pawl } from "./app/connect.ts";
+export { type ConnectOptions, connect, type Pawl } from "./app/connect.ts";
 export { type App, type AppOptions, defineApp } from "./app/define-app.ts";
+export type { ActOptions, OffOptions, Operate, RescheduleOptions } from "./app/operate.ts";
 export type { RunningWorker, WorkOptions } from "./app/work.ts";
+export type { InTransaction } from "./app/write.ts";
 export type { Duration } from "./base/duration.ts";
 export type { ErrorCode } from "./base/error-codes.ts";
 export { PawlError } from "./base/errors.ts";
 export { jsonLogger, type Logger, type LogLevel } from "./base/log.ts";
 export { env, type SecretRef } from "./base/secret.ts";
 export type { QueueStats, TaskDetail, TaskState } from "./kernel/people/sql.ts";
+export type { Why } from "./kernel/people/why.ts";
+export type { WhyReason } from "./kernel/people/why-reason.ts";
 export { type RetryPolicy, type RetrySeries, retryDelayMs, retrySeries } from "./kernel/retry.ts";
 export type { TaskContext, TaskId } from "./kernel/task.ts";
-export { Recoverable, RetryAfter, Unrecoverable } from "./kernel/thrown.ts";
+export { Recoverable, RetryAfter, Snooze, Unrecoverable } from "./kernel/thrown.ts";
 export {
   type Delivery,
   type DeliveryContext,
@@ -27,5 +31,5 @@ export { on, type Route } from "./outbox/routes.ts";
 export type { EventRow, EventStatus } from "./outbox/sql.ts";
 export type { Enqueued, EnqueueOptions } from "./queue/enqueue.ts";
 export { type AnyJob, defineJob, type Job, type JobInput, type JobOptions } from "./queue/job.ts";
-export type { QueueOptions } from "./queue/queue-options.ts";
+export type { QueueOptions, RateLimit } from "./queue/queue-options.ts";
 export type { ForeignTransaction, Transaction } from "./store/transaction.ts";

@@ -5,25 +5,21 @@ import { jsonLogger, LOG_LEVELS, type Logger, type LogLevel } from "../base/log.
 import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import * as people from "../kernel/people/sql.ts";
-import { type EnqueueRow, enqueueMany as enqueueTasks, stopWorkers } from "../kernel/sql.ts";
-import { eventInsert, type RecordOptions } from "../outbox/record.ts";
-import { type EventRow, events, insertEvent } from "../outbox/sql.ts";
-import { type Enqueued, type EnqueueOptions, payloadsJson, sharedJson } from "../queue/enqueue.ts";
+import { stopWorkers } from "../kernel/sql.ts";
+import type { RecordOptions } from "../outbox/record.ts";
+import { type EventRow, events } from "../outbox/sql.ts";
+import type { Enqueued, EnqueueOptions } from "../queue/enqueue.ts";
 import type { AnyJob, JobInput } from "../queue/job.ts";
 import { closeHttpSender } from "../requests/sender.ts";
-import type { Executor } from "../store/executor.ts";
 import type { Store } from "../store/store.ts";
-import {
-  type ForeignTransaction,
-  inForeignTransaction,
-  type Transaction,
-} from "../store/transaction.ts";
+import type { Transaction } from "../store/transaction.ts";
 import { type Database, openDatabase } from "./database.ts";
 import { type App, isApp } from "./define-app.ts";
+import { type Operate, operate } from "./operate.ts";
 import { registerApp } from "./register.ts";
 import { type RunningWorker, startWork, type WorkOptions } from "./work.ts";
+import { type InTransaction, writeEvent, writeTasks } from "./write.ts";
 
-const ENQUEUE_BATCH = 1_000;
 /** Besides the turns: looks, heartbeats, the keeper, events of deliveries, and the app's own transactions. */
 const CONNECTIONS_DEFAULT = 10;
 const CONNECTIONS_MAX = 1_000;
@@ -40,12 +36,7 @@ export interface ConnectOptions {
   log?: Logger;
 }
 
-export interface InTransaction {
-  /** Your open transaction: of pawl.transaction, or any client with `query(text, params)` that sent BEGIN. */
-  tx?: ForeignTransaction;
-}
-
-export interface Pawl {
+export interface Pawl extends Operate {
   readonly app: App;
   readonly store: Store;
   /** BEGIN, your function, COMMIT; ROLLBACK when it throws. READ COMMITTED. */
@@ -122,6 +113,7 @@ function client(app: App, database: Database, log: Logger): Pawl {
   const { store } = database;
   const workers = new Set<RunningWorker>();
   const pawl: Pawl = {
+    ...operate(store, app.name),
     app,
     store,
     transaction: (work) => store.transaction(work),
@@ -131,8 +123,8 @@ function client(app: App, database: Database, log: Logger): Pawl {
         throw new PawlError("database_error", "enqueue: the database answered no row");
       return enqueued;
     },
-    enqueueMany: (job, inputs, options = {}) => enqueueMany(app, store, job, inputs, options),
-    record: (name, event, options = {}) => record(app, store, name, event, options),
+    enqueueMany: (job, inputs, options = {}) => writeTasks(app, store, job, inputs, options),
+    record: (name, event, options = {}) => writeEvent(app, store, name, event, options),
     work: async (options = {}) => {
       const worker = await startWork(store, app, options, log);
       workers.add(worker);
@@ -149,59 +141,4 @@ function client(app: App, database: Database, log: Logger): Pawl {
     },
   };
   return pawl;
-}
-
-async function enqueueMany(
-  app: App,
-  store: Store,
-  job: AnyJob,
-  inputs: readonly unknown[],
-  { tx, ...options }: EnqueueOptions & InTransaction,
-): Promise<Enqueued[]> {
-  if (!app.jobs.includes(job)) {
-    const names = app.jobs.map((one) => one.name);
-    throw new PawlError(
-      "unknown_kind",
-      `enqueue: job "${job?.name}" is not in the app's \`jobs\`; add it there, or ${didYouMean(String(job?.name), names)}`,
-    );
-  }
-  if (inputs.length === 0) return [];
-  const task = sharedJson(job, options, app.maxPayloadBytes);
-  const batches: string[] = [];
-  for (let start = 0; start < inputs.length; start += ENQUEUE_BATCH) {
-    const batch = inputs.slice(start, start + ENQUEUE_BATCH);
-    batches.push(await payloadsJson(job, batch, app.maxPayloadBytes));
-  }
-  const write = async (
-    executor: Executor,
-    xid: string | null,
-  ): Promise<EnqueueRow[] | undefined> => {
-    const rows: EnqueueRow[] = [];
-    for (const payloads of batches) {
-      const answered = await enqueueTasks(executor, { task, payloads }, xid);
-      if (answered.length === 0) return undefined;
-      rows.push(...answered);
-    }
-    return rows;
-  };
-  if (tx !== undefined) return inForeignTransaction(tx, store.render, write);
-  if (batches.length === 1) return (await write(store, null)) ?? [];
-  return store.transaction((own) => inForeignTransaction(own, store.render, write));
-}
-
-async function record(
-  app: App,
-  store: Store,
-  name: string,
-  event: RecordOptions,
-  { tx }: InTransaction,
-): Promise<{ id: string }> {
-  const insert = eventInsert(name, event, app.maxPayloadBytes);
-  const write = async (executor: Executor, xid: string | null) =>
-    (await insertEvent(executor, insert, xid))[0];
-  if (tx !== undefined) return inForeignTransaction(tx, store.render, write);
-  const written = await write(store, null);
-  if (written === undefined)
-    throw new PawlError("database_error", `record "${name}": the database answered no row`);
-  return written;
 }

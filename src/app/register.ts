@@ -1,34 +1,32 @@
 /** Writes what the app's code defines into the catalogue, so that SQL, the router and every worker see it. */
 
-import { register } from "../kernel/sql.ts";
+import { type QueueRow, register } from "../kernel/sql.ts";
 import { DELIVERY_KIND } from "../outbox/routes.ts";
 import { registerOutbox } from "../outbox/sql.ts";
+import type { QueueBehaviour } from "../queue/queue-options.ts";
 import type { Executor } from "../store/executor.ts";
 import type { App } from "./define-app.ts";
 
 export async function registerApp(executor: Executor, app: App): Promise<void> {
   const owner = { application: app.name, revision: app.revision };
-  const destinations = app.destinations.map(({ name, queue, retry, definition }) => ({
-    name,
-    queue,
-    retry,
-    definition,
-  }));
+  const { destinations } = app;
   await register(executor, {
     ...owner,
     payload_bytes_max: app.maxPayloadBytes,
     queues: [
-      ...app.queues.map(({ name, retry, timeoutMs, shards }) => ({
-        name,
-        retry,
-        timeout_ms: timeoutMs,
-        shards,
+      ...app.queues.map((one) => ({
+        name: one.name,
+        retry: one.retry,
+        timeout_ms: one.timeoutMs,
+        shards: one.shards,
+        ...behaviourRow(one),
       })),
-      ...destinations.map(({ queue, retry, definition }) => ({
+      ...destinations.map(({ queue, retry, behaviour, definition }) => ({
         name: queue,
         retry,
         timeout_ms: definition.timeoutMs,
         shards: 1,
+        ...behaviourRow(behaviour),
       })),
     ],
     streams: [
@@ -50,14 +48,32 @@ export async function registerApp(executor: Executor, app: App): Promise<void> {
   });
   await registerOutbox(executor, {
     ...owner,
-    destinations: destinations.map(({ name, queue, definition: { type, config } }) => ({
+    destinations: destinations.map(({ name, queue, order, definition: { type, config } }) => ({
       name,
       queue,
       type,
       config,
+      ordering: order,
     })),
     routes: app.routes.flatMap(({ pattern, destinations: targets }) =>
       targets.map((destination) => ({ pattern, destination })),
     ),
   });
+}
+
+function behaviourRow({
+  concurrency,
+  rate,
+  onDead,
+  keepMs,
+}: QueueBehaviour): Pick<QueueRow, "concurrency" | "rate" | "on_dead" | "keep"> {
+  return {
+    concurrency,
+    rate: rate === null ? null : { limit: rate.limit, per_ms: rate.perMs, burst: rate.burst },
+    on_dead: onDead,
+    keep:
+      keepMs === null
+        ? null
+        : Object.fromEntries(Object.entries(keepMs).map(([key, ms]) => [`${key}_ms`, ms])),
+  };
 }

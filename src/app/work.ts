@@ -5,19 +5,22 @@ import { PawlError, shown } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { localSwitches } from "../control/local-switches.ts";
 import { CLAIM_MIN } from "../kernel/pump.ts";
 import { Worker } from "../kernel/worker.ts";
 import { deliveryHandlers } from "../outbox/deliver.ts";
 import { router } from "../outbox/router.ts";
 import { jobHandler } from "../queue/job.ts";
-import type { Store } from "../store/store.ts";
+import { openStore, type Store } from "../store/store.ts";
 import type { App } from "./define-app.ts";
 
 const CONCURRENCY_DEFAULT = 20;
 const CONCURRENCY_MAX = 10_000;
 const TURNS_DEFAULT_MAX = 3;
 const TURNS_MAX = 16;
-const OPTIONS = ["queues", "concurrency", "turns", "limit", "grace"];
+const TRANSACTIONS_DEFAULT_MAX = 10;
+const TRANSACTIONS_MAX = 1_000;
+const OPTIONS = ["queues", "concurrency", "turns", "transactions", "limit", "grace"];
 const GRACE_DEFAULT: Duration = "25s";
 
 export interface WorkOptions {
@@ -27,6 +30,8 @@ export interface WorkOptions {
   concurrency?: number;
   /** Turns under way at once, each on a connection of its own, 1 to 16; default one for each 50 slots, at most 3. */
   turns?: number;
+  /** Handlers with `context.tx` open at once, each on a connection of its own; default `concurrency`, at most 10. */
+  transactions?: number;
   /** Stops after so many tasks. */
   limit?: number;
   /** How long a stop waits for what runs before it gives it back; default 25 s. */
@@ -62,8 +67,22 @@ export async function startWork(
   for (const { queue, definition } of app.destinations)
     if (queues.includes(queue)) definition.check?.();
   const timeouts = new Map(app.queues.map((queue) => [queue.name, queue.timeoutMs]));
+  const transactions = whole(
+    "transactions",
+    options.transactions ?? Math.min(concurrency, TRANSACTIONS_DEFAULT_MAX),
+    TRANSACTIONS_MAX,
+  );
+  const transactionPool = openStore({
+    url: store.url,
+    schema: store.schema,
+    max: transactions,
+    connectTimeoutMs: 0, // a handler's own timeout is the bound
+    log,
+  });
   const worker = new Worker({
     store,
+    transactionPool,
+    localSwitches: localSwitches(),
     application: app.name,
     revision: app.revision,
     handlers: [
@@ -81,6 +100,7 @@ export async function startWork(
     log,
     loops: (kernel) => [router({ executor: store, log, ...kernel })],
   });
+  let closed: Promise<void> | undefined;
   await worker.start();
   return {
     stopWanted: worker.stopWanted,
@@ -91,9 +111,14 @@ export async function startWork(
       return worker.running;
     },
     wake: () => worker.wake(),
-    stop: async (grace) => ({
-      givenBack: await worker.stop(grace === undefined ? graceMs : durationMs(grace, "grace")),
-    }),
+    stop: async (grace) => {
+      const givenBack = await worker.stop(
+        grace === undefined ? graceMs : durationMs(grace, "grace"),
+      );
+      closed ??= transactionPool.close();
+      await closed;
+      return { givenBack };
+    },
   };
 }
 

@@ -57,14 +57,16 @@ function show(): Command {
     const id = eventId(call.args[0] ?? "");
     return withStore(call, async (store) => {
       const [event] = await events(store, { id, limit: 1 });
-      if (event === undefined) {
-        throw new PawlError("event_not_found", `event ${id}: not there; see \`pawl events list\``, {
-          data: { id },
-        });
-      }
+      if (event === undefined) throw noEvent(id);
       const deliveries = await deliveriesOf(store, id);
       return { json: { event, deliveries }, text: eventText(event, deliveries) };
     });
+  });
+}
+
+export function noEvent(id: string): PawlError {
+  return new PawlError("event_not_found", `event ${id}: not there; see \`pawl events list\``, {
+    data: { id },
   });
 }
 

@@ -2,6 +2,8 @@
 
 import { PawlError, toError } from "../base/errors.ts";
 
+const LINE_MS = 10_000;
+
 export interface Answer {
   /** The result for programs: one JSON document. */
   json: unknown;
@@ -41,6 +43,18 @@ export function progress(text: string): void {
 
 export function endProgress(): void {
   progress("");
+}
+
+/** The same, and where nobody watches a line at first and then every 10 s. */
+export function progressLines(): (text: string) => void {
+  let writtenAt = Number.NEGATIVE_INFINITY;
+  return (text) => {
+    if (process.stderr.isTTY) progress(printable(text));
+    else if (performance.now() - writtenAt >= LINE_MS) {
+      writtenAt = performance.now();
+      process.stderr.write(`pawl: ${printable(text)}\n`);
+    }
+  };
 }
 
 /** A reader that goes away early (`| head`) is no error. */

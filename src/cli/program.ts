@@ -3,15 +3,20 @@
 import { Command } from "commander";
 import { EXIT } from "../base/error-codes.ts";
 import { VERSION } from "../base/version.ts";
+import { auditCommand } from "./audit.ts";
 import { dbCommand } from "./db.ts";
 import { deadCommand } from "./dead.ts";
 import { deliveriesCommand } from "./deliveries.ts";
 import { eventsCommand } from "./events.ts";
 import { migrateCommand } from "./migrate.ts";
+import { offCommand, onCommand } from "./off.ts";
+import { pruneCommand } from "./prune.ts";
+import { queuesCommand } from "./queues.ts";
 import { statsCommand } from "./stats.ts";
 import { stopWorkersCommand } from "./stop-workers.ts";
 import { tasksCommand } from "./tasks.ts";
 import { usageError } from "./usage.ts";
+import { whyCommand } from "./why.ts";
 import { workCommand } from "./work.ts";
 
 const AFTER_HELP = `
@@ -26,6 +31,8 @@ Environment:
   DATABASE_URL      the PostgreSQL to use; without it, the embedded one in .pawl/
   PAWL_CONFIG       the config file, as --config
   PAWL_DIR          the folder of the embedded PostgreSQL, default .pawl
+  PAWL_OFF          for workers: what may not start on this host, "all" or "queue:low,queue:high"
+  PAWL_LOCKS_DIR    for workers: the folder of files that do the same, default locks
   PAWL_LOG_LEVEL    debug, info, warn, error or silent; -v and -vv go before it`;
 
 export function program(): Command {
@@ -42,10 +49,16 @@ export function program(): Command {
     workCommand(),
     stopWorkersCommand(),
     statsCommand(),
+    whyCommand(),
+    offCommand(),
+    onCommand(),
+    queuesCommand(),
     tasksCommand(),
     deadCommand(),
     eventsCommand(),
     deliveriesCommand(),
+    auditCommand(),
+    pruneCommand(),
     dbCommand(),
   ];
   for (const command of commands) root.addCommand(command);

@@ -15,7 +15,7 @@ type Outbox = Awaited<ReturnType<typeof outboxStats>>;
 export function statsCommand(): Command {
   const made = command(
     "stats",
-    "Show what waits, runs and is dead per queue, and the outbox; ~ marks estimates",
+    "Show what is ready, waits in lanes, runs and is dead per queue, and the outbox; ~ marks estimates",
     [
       ["pawl stats", "a table; rates are of the last five minutes"],
       ["pawl stats --json | jq '.queues[] | select(.dead > 0)'", "the queues with dead letters"],
@@ -34,8 +34,14 @@ function textOf(queues: readonly QueueStats[], outbox: Outbox): string {
     { head: "QUEUE", value: (row) => row.queue },
     { head: "READY", value: (row) => marked(row.ready, isEstimate(row)), align: "right" },
     { head: "SCHEDULED", value: (row) => marked(row.scheduled, isEstimate(row)), align: "right" },
+    { head: "WAITING", value: (row) => marked(row.waiting, isEstimate(row)), align: "right" },
     { head: "RUNNING", value: (row) => row.running, align: "right" },
     { head: "DEAD", value: (row) => marked(row.dead, row.dead > COUNTED_MAX), align: "right" },
+    {
+      head: "BLOCKED",
+      value: (row) => marked(row.blocked, row.blocked > COUNTED_MAX),
+      align: "right",
+    },
     { head: "OLDEST", value: (row) => age(row.oldestReadyMs), align: "right" },
     { head: "DONE/MIN", value: (row) => row.perMinute.done, align: "right" },
     { head: "RETRIED/MIN", value: (row) => row.perMinute.retried, align: "right" },
@@ -49,8 +55,8 @@ function textOf(queues: readonly QueueStats[], outbox: Outbox): string {
 }
 
 /** `isEstimate` is also set when only the dead are many. */
-function isEstimate({ ready, scheduled, running, ...row }: QueueStats): boolean {
-  return row.isEstimate && ready + scheduled + running > COUNTED_MAX;
+function isEstimate({ ready, scheduled, waiting, running, ...row }: QueueStats): boolean {
+  return row.isEstimate && ready + scheduled + waiting + running > COUNTED_MAX;
 }
 
 function marked(count: number, isAbout: boolean): string {

@@ -2,9 +2,11 @@
 
 import { setTimeout as wait } from "node:timers/promises";
 import type { Command } from "commander";
+import { type Act, recordAct } from "../kernel/people/audit/sql.ts";
 import { workers } from "../kernel/people/sql.ts";
 import { stopWorkers } from "../kernel/sql.ts";
 import type { Store } from "../store/store.ts";
+import { actOf, withAct } from "./act.ts";
 import { command, does, withStore } from "./command.ts";
 import { endProgress, progress } from "./output.ts";
 
@@ -19,10 +21,12 @@ export function stopWorkersCommand(): Command {
       ["pawl stop-workers --wait", "until those have ended, or their leases have run out"],
     ],
   ).option("--wait", "wait until the workers that are live now have ended");
-  return does<{ wait?: boolean }>(made, (call, options) =>
+  return does<Act & { wait?: boolean }>(withAct(made), (call, options) =>
     withStore(call, async (store) => {
       const live = (await workers(store)).map((worker) => worker.id);
       const asked = await stopWorkers(store);
+      const detail = { asked };
+      await recordAct(store, { ...actOf(options), action: "stop", target: "workers", detail });
       if (options.wait === true) await untilEnded(store, new Set(live));
       const done = options.wait === true ? `${live.length} ended` : `${asked} asked to stop`;
       return {

@@ -4,12 +4,14 @@ import type { ErrorJson } from "../base/json.ts";
 import type { AttemptRow, TaskDetail } from "../kernel/people/sql.ts";
 import { fields, iso, sections, table } from "./table.ts";
 
-export function taskText(task: TaskDetail, attempts: readonly AttemptRow[]): string {
+/** `why`: the line of `pawl why`. */
+export function taskText(task: TaskDetail, attempts: readonly AttemptRow[], why?: string): string {
   return sections({
     "": fields({
       id: task.id,
       state: task.state,
       reason: task.reason,
+      why,
       kind: task.kind,
       queue: task.queue,
       priority: task.priority,
@@ -19,8 +21,13 @@ export function taskText(task: TaskDetail, attempts: readonly AttemptRow[]): str
       started: iso(task.started_at),
       ended: iso(task.ended_at),
       worker: task.worker_id,
+      lane: task.lane,
+      key: task.key,
+      expires: iso(task.expires_at),
+      "cancel requested": iso(task.cancel_requested_at),
       about: task.ref,
     }),
+    progress: task.progress === null ? undefined : pretty(task.progress),
     payload: pretty(task.payload),
     meta: task.meta === null ? undefined : pretty(task.meta),
     result: task.result === null ? undefined : pretty(task.result),

@@ -1,8 +1,7 @@
-/** `pawl tasks`: look at tasks, and at which message goes to which handler and queue. */
+/** `pawl tasks`: look at tasks, change those that live, and see which message goes to which handler and queue. */
 
 import type { Command } from "commander";
 import type { App } from "../app/define-app.ts";
-import { PawlError } from "../base/errors.ts";
 import {
   attemptsOf,
   findTask,
@@ -12,11 +11,14 @@ import {
   type TaskState,
   tasks,
 } from "../kernel/people/sql.ts";
+import { whyTask } from "../kernel/people/why.ts";
 import { DELIVERY_KIND } from "../outbox/routes.ts";
 import type { Store } from "../store/store.ts";
 import { command, does, withStore } from "./command.ts";
 import { iso, table } from "./table.ts";
+import { isLive, noTask } from "./task-state.ts";
 import { taskText } from "./task-text.ts";
+import { cancel, reschedule, retry } from "./tasks-change.ts";
 import { oneOf, requireKnown, taskId, wholeNumber } from "./values.ts";
 
 const LIMIT_DEFAULT = 50;
@@ -24,6 +26,7 @@ const LIMIT_MAX = 10_000;
 const STATES: readonly TaskState[] = [
   "ready",
   "scheduled",
+  "waiting",
   "running",
   "dead",
   "done",
@@ -33,10 +36,13 @@ const STATES: readonly TaskState[] = [
 ];
 
 export function tasksCommand(): Command {
-  return command("tasks", "Look at tasks")
+  return command("tasks", "Look at tasks, cancel, retry and reschedule them")
     .addCommand(list())
     .addCommand(show())
-    .addCommand(kindsCommand());
+    .addCommand(kindsCommand())
+    .addCommand(cancel())
+    .addCommand(retry())
+    .addCommand(reschedule());
 }
 
 interface ListOptions {
@@ -95,17 +101,10 @@ function show(): Command {
       const task = await findTask(store, id);
       if (task === undefined) throw noTask(id);
       const attempts = await attemptsOf(store, id);
-      return { json: { task, attempts }, text: taskText(task, attempts) };
+      const why = isLive(task) ? (await whyTask(store, id))?.line : undefined;
+      return { json: { task, attempts, why: why ?? null }, text: taskText(task, attempts, why) };
     });
   });
-}
-
-export function noTask(id: string): PawlError {
-  return new PawlError(
-    "task_not_found",
-    `task ${id}: not there, neither live, dead nor finished; see \`pawl tasks list\``,
-    { data: { id } },
-  );
 }
 
 type HandledKind = KindRow & { handler: string | null };

@@ -6,13 +6,15 @@ import { didYouMean } from "../base/suggest.ts";
 
 const BIGINT_MAX = 9_223_372_036_854_775_807n;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
+const YEARS_10_MS = 10 * 365 * 86_400_000;
 const EVENT_PATTERN = /^[A-Za-z0-9_.:*-]{1,200}$/;
 
-export function wholeNumber(flag: string, max: number): (text: string) => number {
+export function wholeNumber(flag: string, max: number, min = 1): (text: string) => number {
   return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : 0;
-    if (value >= 1 && value <= max) return value;
-    throw refused(flag, `an integer from 1 to ${max}`, text);
+    const value = /^\d+$/.test(text) ? Number(text) : -1;
+    if (value >= min && value <= max) return value;
+    throw refused(flag, `an integer from ${min} to ${max}`, text);
   };
 }
 
@@ -33,6 +35,38 @@ function readDuration(text: string): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** When something ends or starts: a time, or a duration from now by the database's clock. */
+export type End = { until: Date } | { forMs: number };
+
+export function timeOrDuration(flag: string): (text: string) => End {
+  return (text) => {
+    const forMs = readDuration(text);
+    if (forMs !== undefined && forMs > 0 && forMs <= YEARS_10_MS) return { forMs };
+    const until = readTime(text);
+    if (until !== undefined) return { until };
+    throw refused(
+      flag,
+      "a time such as 2030-01-31T12:00:00Z, or a duration such as 90 (seconds), 30m or 2d",
+      text,
+    );
+  };
+}
+
+export function isoTime(flag: string): (text: string) => Date {
+  return (text) => {
+    const time = readTime(text);
+    if (time !== undefined) return time;
+    throw refused(flag, "a time with its zone, such as 2030-01-31T12:00:00Z", text);
+  };
+}
+
+/** Without a zone it would mean something else on each machine. */
+function readTime(text: string): Date | undefined {
+  if (!ISO_TIME.test(text)) return undefined;
+  const time = new Date(text);
+  return Number.isNaN(time.getTime()) ? undefined : time;
 }
 
 /** `a,b,c`, each once. */
@@ -100,6 +134,13 @@ export function likePattern(text: string): string {
 export function taskId(text: string): string {
   if (/^\d{1,19}$/.test(text) && BigInt(text) <= BIGINT_MAX) return BigInt(text).toString();
   throw refused("the id", "a number such as 42", text);
+}
+
+/** What `pawl why` is asked about. */
+export function taskOrEventId(text: string): { task: string } | { event: string } {
+  if (UUID.test(text)) return { event: eventId(text) };
+  if (/^\d+$/.test(text)) return { task: taskId(text) };
+  throw refused("the id", "a number such as 42, or the UUID of an event", text);
 }
 
 export function eventId(text: string): string {

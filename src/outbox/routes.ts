@@ -3,10 +3,12 @@
 import { PawlError, shown } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type RetrySeries, retrySeries } from "../kernel/retry.ts";
-import type { DestinationDefinition } from "./destinations/types.ts";
+import { type QueueBehaviour, queueBehaviour } from "../queue/queue-options.ts";
+import type { DeliveryOrder, DestinationDefinition } from "./destinations/types.ts";
 
 const PATTERN = /^[A-Za-z0-9_.:*-]{1,200}$/;
 const DESTINATION_NAME = /^[a-z][a-z0-9_.-]{0,79}$/;
+const ORDERS: readonly DeliveryOrder[] = ["none", "aggregate", "all"];
 export const DELIVERY_KIND = "delivery";
 
 export interface Route {
@@ -34,6 +36,8 @@ export interface NamedDestination {
   readonly name: string;
   readonly queue: string;
   readonly retry: RetrySeries | null;
+  readonly order: DeliveryOrder;
+  readonly behaviour: QueueBehaviour;
   readonly definition: DestinationDefinition;
 }
 
@@ -54,11 +58,19 @@ export function namedDestination(
       `destinations.${name}: expected a destination such as webhook({ url, secret }), got ${shown(definition)}`,
     );
   }
-  const { retry } = definition;
+  const { retry, order = "none", queue = {} } = definition;
+  if (!ORDERS.includes(order)) {
+    throw new PawlError(
+      "invalid_option",
+      `expected \`destinations.${name}.order\` to be one of ${ORDERS.join(", ")}, got ${shown(order)}`,
+    );
+  }
   return {
     name,
     queue: queueOfDestination(name),
     retry: retry === undefined ? null : retrySeries(retry, `destinations.${name}.retry`),
+    order,
+    behaviour: queueBehaviour(`destinations.${name}`, queue),
     definition,
   };
 }

@@ -131,6 +131,28 @@ export function deliveriesOf(
   return executor.rows("select * from pawl.deliveries_of($1)", [event]);
 }
 
+export interface EventPlace {
+  /** Events that are routed first; exact up to 10,000. */
+  before: number;
+  /** Live ones: any of them routes. */
+  workers: number;
+  /** The database's clock. */
+  now: Date;
+}
+
+/** Where an event that is not routed yet stands. */
+export async function eventPlace(executor: Executor, id: string): Promise<EventPlace | undefined> {
+  const [row] = await executor.rows<EventPlace>(
+    `select (select count(*)::int from (
+              select 1 from pawl.event o where o.routed_at is null and o.number < e.number limit 10001) b) as before,
+            (select count(*)::int from pawl.worker w where w.ended_at is null and w.lease_until > pawl.now()) as workers,
+            pawl.now() as now
+       from pawl.event e where e.id = $1`,
+    [id],
+  );
+  return row;
+}
+
 export async function outboxStats(
   executor: Executor,
 ): Promise<{ to_route: number; unrouted: number; oldest_to_route_ms: number | null }> {
@@ -164,7 +186,8 @@ export async function findDelivery(
 }
 
 /**
- * Whether anything is to be routed, ready, running or due within `withinMs`, of these queues and kinds (pairs).
+ * Whether anything is to be routed, ready, running, newly in a lane or due within `withinMs`, of these queues and kinds (pairs).
+ * What a switch holds is no work now.
  * One statement, so one snapshot: an event cannot become a task between two looks.
  */
 export async function hasWork(
@@ -174,11 +197,13 @@ export async function hasWork(
   const [row] = await executor.rows<{ has_work: boolean }>(
     `with shard as materialized (
        select h.id from pawl.shard h join pawl.stream st on st.id = h.stream_id join pawl.queue q on q.id = st.queue_id
-        where (q.name, st.kind) in (select * from unnest($1::text[], $2::text[])))
+        where (q.name, st.kind) in (select * from unnest($1::text[], $2::text[]))
+          and not exists (select 1 from pawl.holds_v1(array[st.id])))
      select exists (select 1 from pawl.event e where e.routed_at is null)
          or exists (select 1 from shard h join pawl.task t on t.shard_id = h.id and t.state = 'ready')
          or exists (select 1 from pawl.task t join shard h on h.id = t.shard_id
-                     where t.state = 'scheduled' and t.run_at <= pawl.now() + $3::float8 * interval '1 ms') as has_work`,
+                     where t.state = 'scheduled' and t.run_at <= pawl.now() + $3::float8 * interval '1 ms')
+         or exists (select 1 from pawl.task t join shard h on h.id = t.shard_id where t.state = 'arrived') as has_work`,
     [queues, kinds, withinMs],
   );
   return row?.has_work ?? false;

@@ -9,7 +9,20 @@ import { type AnyJob, validateInput } from "./job.ts";
 
 const ATTEMPTS_MAX = 32_000;
 const PRIORITY_MAX = 3;
-const OPTIONS = ["priority", "runAt", "delay", "maxAttempts", "meta", "tx"];
+const LANE_CHARS_MAX = 200;
+const KEY_CHARS_MAX = 500;
+const OPTIONS = [
+  "priority",
+  "runAt",
+  "delay",
+  "expiresAt",
+  "expiresIn",
+  "key",
+  "lane",
+  "maxAttempts",
+  "meta",
+  "tx",
+];
 
 export interface EnqueueOptions {
   /** 0 (first) to 3 (last); default 1. Within its queue. */
@@ -18,6 +31,14 @@ export interface EnqueueOptions {
   runAt?: Date;
   /** Not before this much from now (the database's clock). Not together with `runAt`. */
   delay?: Duration;
+  /** Not started after this time: it ends as `expired` instead. */
+  expiresAt?: Date;
+  /** The same, so much from now; instead of the job's. */
+  expiresIn?: Duration;
+  /** Instead of what the job's `key` gives. */
+  key?: string;
+  /** Instead of what the job's `lane` gives. */
+  lane?: string;
   /** Tries in all, instead of the policy's number. */
   maxAttempts?: number;
   /** Kept beside the payload and given to the handler: trace, correlation, tenant … */
@@ -26,7 +47,8 @@ export interface EnqueueOptions {
 
 export interface Enqueued {
   id: TaskId;
-  outcome: "created";
+  /** `duplicate`: a live task has the key; `id` is that task's. */
+  outcome: "created" | "duplicate";
 }
 
 /** What the tasks of one call share, as JSON text. */
@@ -39,12 +61,12 @@ export function sharedJson(job: AnyJob, options: EnqueueOptions, bytesMax: numbe
   return `{${fields.join(",")}}`;
 }
 
-/** The inputs, checked, as a JSON array. */
-export async function payloadsJson(
+/** The inputs, checked, each as JSON. */
+export async function payloadTexts(
   job: AnyJob,
   inputs: readonly unknown[],
   bytesMax: number,
-): Promise<string> {
+): Promise<string[]> {
   const what = `payload of job "${job.name}"`;
   const payloads: string[] = [];
   for (const input of inputs) {
@@ -52,12 +74,47 @@ export async function payloadsJson(
     if (checking !== undefined) await checking;
     payloads.push(toJson(input, { what, bytesMax }));
   }
-  return `[${payloads.join(",")}]`;
+  return payloads;
+}
+
+/** True when each task may have a key or a lane of its own: then they are written one by one. */
+export function isKeyed(job: AnyJob, { key, lane }: EnqueueOptions): boolean {
+  return job.key !== null || job.lane !== null || key !== undefined || lane !== undefined;
+}
+
+/** The same as whole tasks, each with its key and lane, as a JSON array. `payloads` are the JSON of `inputs`. */
+export function tasksJson(
+  job: AnyJob,
+  inputs: readonly unknown[],
+  payloads: readonly string[],
+  { shared, options }: { shared: string; options: EnqueueOptions },
+): string {
+  const tasks = inputs.map((input, i) => {
+    const key = options.key ?? job.key?.(input as never);
+    const lane = options.lane ?? job.lane?.(input as never);
+    const fields = [
+      shared.slice(1, -1),
+      `"payload":${payloads[i]}`,
+      ...(key === undefined ? [] : [`"key":${nameJson(job, "key", key, KEY_CHARS_MAX)}`]),
+      ...(lane === undefined ? [] : [`"lane":${nameJson(job, "lane", lane, LANE_CHARS_MAX)}`]),
+    ];
+    return `{${fields.join(",")}}`;
+  });
+  return `[${tasks.join(",")}]`;
+}
+
+function nameJson(job: AnyJob, name: string, value: unknown, charsMax: number): string {
+  if (typeof value === "string" && value !== "" && value.length <= charsMax)
+    return JSON.stringify(value);
+  throw new PawlError(
+    "invalid_option",
+    `job "${job.name}": expected \`${name}\` to be a text of 1 to ${charsMax} characters, got ${shown(value)}`,
+  );
 }
 
 function optionFields(job: AnyJob, options: EnqueueOptions, bytesMax: number): string[] {
   refuseUnknownOptions(`enqueue "${job.name}"`, options, OPTIONS);
-  const { priority, runAt, delay, maxAttempts, meta } = options;
+  const { priority, maxAttempts, meta } = options;
   const fields: string[] = [];
   if (priority !== undefined) {
     fields.push(`"priority":${whole(job, "priority", priority, 0, PRIORITY_MAX)}`);
@@ -68,22 +125,38 @@ function optionFields(job: AnyJob, options: EnqueueOptions, bytesMax: number): s
   if (meta !== undefined) {
     fields.push(`"meta":${toJson(meta, { what: `meta of job "${job.name}"`, bytesMax })}`);
   }
-  if (runAt !== undefined && delay !== undefined) {
-    throw new PawlError(
-      "invalid_option",
-      `job "${job.name}": both \`runAt\` and \`delay\` are given; give one`,
-    );
-  }
-  if (runAt !== undefined) fields.push(`"run_at":"${timestamp(job, runAt)}"`);
+  return [...fields, ...timeFields(job, options)];
+}
+
+function timeFields(job: AnyJob, { runAt, delay, expiresAt, expiresIn }: EnqueueOptions): string[] {
+  refuseBoth(job, { runAt, delay });
+  refuseBoth(job, { expiresAt, expiresIn });
+  const fields: string[] = [];
+  if (runAt !== undefined) fields.push(`"run_at":"${timestamp(job, "runAt", runAt)}"`);
   if (delay !== undefined) fields.push(`"delay_ms":${durationMs(delay, "delay")}`);
+  if (expiresAt !== undefined) {
+    fields.push(`"expires_at":"${timestamp(job, "expiresAt", expiresAt)}"`);
+    return fields;
+  }
+  const ttlMs = expiresIn === undefined ? job.expiresInMs : durationMs(expiresIn, "expiresIn");
+  if (ttlMs !== null) fields.push(`"ttl_ms":${ttlMs}`);
   return fields;
 }
 
-function timestamp(job: AnyJob, runAt: unknown): string {
-  if (runAt instanceof Date && Number.isFinite(runAt.getTime())) return runAt.toISOString();
+function refuseBoth(job: AnyJob, options: Record<string, unknown>): void {
+  const given = Object.keys(options).filter((name) => options[name] !== undefined);
+  if (given.length < 2) return;
   throw new PawlError(
     "invalid_option",
-    `job "${job.name}": expected \`runAt\` to be a valid Date, got ${shown(runAt)}`,
+    `job "${job.name}": both \`${given[0]}\` and \`${given[1]}\` are given; give one`,
+  );
+}
+
+function timestamp(job: AnyJob, name: string, value: unknown): string {
+  if (value instanceof Date && Number.isFinite(value.getTime())) return value.toISOString();
+  throw new PawlError(
+    "invalid_option",
+    `job "${job.name}": expected \`${name}\` to be a valid Date, got ${shown(value)}`,
   );
 }
 

@@ -10,7 +10,7 @@ import { InvalidPayload, type TaskContext, type TaskHandler } from "../kernel/ta
 const JOB_NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,199}$/;
 const TIMEOUT_DEFAULT: Duration = "5m";
 const ISSUES_SHOWN_MAX = 3;
-const OPTIONS = ["name", "input", "queue", "retry", "timeout", "run"];
+const OPTIONS = ["name", "input", "queue", "retry", "timeout", "key", "lane", "expiresIn", "run"];
 
 export interface JobOptions<Schema extends StandardSchemaV1> {
   /** The kind of its tasks: unique in the app, and stable, since waiting tasks carry it. */
@@ -23,6 +23,12 @@ export interface JobOptions<Schema extends StandardSchemaV1> {
   retry?: RetryPolicy;
   /** Instead of the queue's; 5 minutes if neither says. */
   timeout?: Duration;
+  /** Unique in its queue and kind while the task lives: enqueueing another answers `duplicate` with the first one's id. */
+  key?: (input: StandardSchemaV1.InferInput<Schema>) => string | undefined;
+  /** Tasks of one queue with the same lane run one at a time, in the order in which they were enqueued. */
+  lane?: (input: StandardSchemaV1.InferInput<Schema>) => string | undefined;
+  /** Not started later than this after it was enqueued; it ends as `expired` instead. */
+  expiresIn?: Duration;
   /**
    * May run more than once for one task (a worker may die after the work and before its record), so make the effect
    * idempotent by `context.idempotencyKey`. What it returns is kept with the task as its result.
@@ -37,6 +43,9 @@ export interface Job<Schema extends StandardSchemaV1 = StandardSchemaV1> {
   readonly input: Schema;
   readonly retry: RetrySeries | null;
   readonly timeoutMs: number | null;
+  readonly key: ((input: StandardSchemaV1.InferInput<Schema>) => string | undefined) | null;
+  readonly lane: ((input: StandardSchemaV1.InferInput<Schema>) => string | undefined) | null;
+  readonly expiresInMs: number | null;
   readonly run: (input: StandardSchemaV1.InferOutput<Schema>, context: TaskContext) => unknown;
 }
 
@@ -44,7 +53,9 @@ export interface Job<Schema extends StandardSchemaV1 = StandardSchemaV1> {
 export type JobInput<J extends AnyJob> = StandardSchemaV1.InferInput<J["input"]>;
 
 /** Any job: `run` is only ever called with what its own schema gave out. */
-export interface AnyJob extends Omit<Job, "run"> {
+export interface AnyJob extends Omit<Job, "run" | "key" | "lane"> {
+  readonly key: ((input: never) => string | undefined) | null;
+  readonly lane: ((input: never) => string | undefined) | null;
   readonly run: (input: never, context: TaskContext) => unknown;
 }
 
@@ -53,7 +64,7 @@ export function defineJob<Schema extends StandardSchemaV1>(
   options: JobOptions<Schema>,
 ): Job<Schema> {
   refuseUnknownOptions("defineJob", options, OPTIONS);
-  const { name, input, queue = "normal", retry, timeout, run } = options;
+  const { name, input, queue = "normal", retry, timeout, key, lane, expiresIn, run } = options;
   if (!JOB_NAME.test(name)) {
     throw new PawlError(
       "invalid_option",
@@ -78,8 +89,20 @@ export function defineJob<Schema extends StandardSchemaV1>(
     input,
     retry: retry === undefined ? null : retrySeries(retry, `job "${name}".retry`),
     timeoutMs: timeout === undefined ? null : durationMs(timeout, `job "${name}".timeout`),
+    key: optionalFunction(name, "key", key),
+    lane: optionalFunction(name, "lane", lane),
+    expiresInMs: expiresIn === undefined ? null : durationMs(expiresIn, `job "${name}".expiresIn`),
     run,
   });
+}
+
+function optionalFunction<F>(job: string, name: string, value: F | undefined): F | null {
+  if (value === undefined) return null;
+  if (typeof value === "function") return value;
+  throw new PawlError(
+    "invalid_option",
+    `job "${job}": expected \`${name}\` to be a function of the input, got ${shown(value)}`,
+  );
 }
 
 /**

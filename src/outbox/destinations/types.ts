@@ -2,6 +2,7 @@
 
 import type { Logger } from "../../base/log.ts";
 import type { RetryPolicy } from "../../kernel/retry.ts";
+import type { QueueBehaviourOptions } from "../../queue/queue-options.ts";
 
 export interface OutboxEvent {
   /** The same at every try and at every destination: receivers drop duplicates by it. */
@@ -38,11 +39,17 @@ export interface DeliverySuccess {
   response?: string;
 }
 
+export type DeliveryOrder = "none" | "aggregate" | "all";
+
 export interface DestinationDefinition {
   readonly type: string;
   /** As the catalogue shows it: never a secret. */
   readonly config: Record<string, unknown>;
   readonly retry?: RetryPolicy;
+  /** Deliveries about the same aggregate one after the other, or all of them; default `none`. */
+  readonly order?: DeliveryOrder;
+  /** Limits of the destination's queue. */
+  readonly queue?: QueueBehaviourOptions;
   readonly timeoutMs: number;
   /** Throws when something that deliveries will need is missing here, such as a secret's variable. */
   check?(): void;

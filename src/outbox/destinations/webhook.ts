@@ -8,12 +8,19 @@ import { PawlError } from "../../base/errors.ts";
 import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
 import { VERSION } from "../../base/version.ts";
 import type { RetryPolicy } from "../../kernel/retry.ts";
+import type { QueueBehaviourOptions, RateLimit } from "../../queue/queue-options.ts";
 import { excerpt } from "../../requests/excerpt.ts";
 import { maskUrl } from "../../requests/mask-url.ts";
 import { parseRetryAfter } from "../../requests/retry-after.ts";
 import { type HttpAnswer, sendHttp } from "../../requests/sender.ts";
 import { decodeWebhookSecret, signStandardWebhook } from "../../requests/standard-webhooks.ts";
-import type { Delivery, DeliverySuccess, DestinationDefinition, OutboxEvent } from "./types.ts";
+import type {
+  Delivery,
+  DeliveryOrder,
+  DeliverySuccess,
+  DestinationDefinition,
+  OutboxEvent,
+} from "./types.ts";
 import {
   customHeaders,
   readHeaders,
@@ -41,6 +48,14 @@ export interface WebhookOptions {
   timeout?: Duration;
   /** Over the default: 10 attempts, 60 s × 2^(n−1), at most 12 h, jitter 0.1. */
   retry?: RetryPolicy;
+  /** `aggregate`: deliveries about the same aggregate one after the other; `all`: all of them. Default `none`. */
+  order?: DeliveryOrder;
+  /** What an ordered destination does behind a dead delivery: `block` (default) until a person acts, or `skip` it. */
+  onDead?: "block" | "skip";
+  /** Deliveries at once, over all workers; default no limit. */
+  concurrency?: number;
+  /** Deliveries started in a time, over all workers; default no limit. */
+  rate?: RateLimit;
   /** Where the body of an answer is cut; default 64 KiB, at most 1 MiB. */
   maxResponseBytes?: number;
 }
@@ -61,6 +76,8 @@ export function webhook(options: WebhookOptions): DestinationDefinition {
     type: "webhook",
     config: publicConfig(url, secret, headers),
     retry: webhookRetry(options.retry),
+    ...(options.order !== undefined && { order: options.order }),
+    queue: queueOptions(options),
     timeoutMs,
     check: () => {
       decodeWebhookSecret(readSecret(secret, SECRET), SECRET);
@@ -84,6 +101,14 @@ export function webhook(options: WebhookOptions): DestinationDefinition {
       });
       return judge(answer, url);
     },
+  };
+}
+
+function queueOptions({ onDead, concurrency, rate }: WebhookOptions): QueueBehaviourOptions {
+  return {
+    ...(onDead !== undefined && { onDead }),
+    ...(concurrency !== undefined && { concurrency }),
+    ...(rate !== undefined && { rate }),
   };
 }
 
