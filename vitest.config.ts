@@ -6,7 +6,8 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 4,
+    // Three fleets of worker processes at once stay below the 100 connections of a default server.
+    maxWorkers: 3,
     passWithNoTests: false,
     reporters: ["default", "./test/support/requirements-reporter.ts"],
   },

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
-import { changeAll } from "../../src/cli/dead-change.ts";
+import { changeAll } from "../../src/cli/dead-batches.ts";
 import { connect } from "../../src/index.ts";
-import { countDead } from "../../src/kernel/people/sql.ts";
+import { countDead } from "../../src/kernel/people/dead/sql.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { pawlJson } from "./cli.ts";
 import app from "./fixture/pawl.config.ts";
@@ -26,7 +26,7 @@ test("R59: thousands of dead letters go back in batches, each once, even where t
   const batches: number[] = [];
   const staysDead = async (ids: readonly string[]) => {
     batches.push(ids.length);
-    return [...ids];
+    return ids.map((id) => ({ id, outcome: "retried" as const }));
   };
   const changed = await changeAll(client.store, {
     selection,
@@ -34,11 +34,11 @@ test("R59: thousands of dead letters go back in batches, each once, even where t
     apply: staysDead,
     verb: "retry",
   });
-  expect(changed).toBe(COUNT);
+  expect(changed.ids).toHaveLength(COUNT);
   expect(batches).toEqual([1_000, 1_000, 300]);
 
   const { json } = await pawlJson(["dead", "retry", "--all", "--kind", "broken"], { url });
-  expect(json).toEqual({ action: "retry", dryRun: false, count: COUNT });
+  expect(json).toEqual({ action: "retry", dryRun: false, count: COUNT, duplicates: [] });
   expect((await countDead(client.store, {})).count).toBe(0);
   await client.close();
 });

@@ -1,7 +1,8 @@
 import { beforeAll, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, type EventRow, type Pawl, type TaskDetail } from "../../src/index.ts";
-import type { DeadRow, QueueStats, TaskRow } from "../../src/kernel/people/sql.ts";
+import type { DeadRow } from "../../src/kernel/people/dead/sql.ts";
+import type { QueueStats, TaskRow } from "../../src/kernel/people/sql.ts";
 import type { DeliveryRow } from "../../src/outbox/sql.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";
@@ -39,18 +40,26 @@ beforeAll(async () => {
 
 const text = (args: string[]) => pawl(args, seeded);
 
-test("R58: stats shows ready, scheduled, running, dead, the oldest and rates per queue, as text and as JSON", async () => {
+test("R58: stats shows ready, scheduled, waiting, running, dead, the oldest and rates per queue, as text and as JSON", async () => {
   const [shown, { json }] = await Promise.all([
     text(["stats"]),
     pawlJson<{ queues: QueueStats[]; outbox: object }>(["stats"], seeded),
   ]);
   expect(shown).toMatchObject({ code: 0, stderr: "" });
-  expect(shown.stdout).toMatch(/^QUEUE +READY +SCHEDULED +RUNNING +DEAD +OLDEST +DONE\/MIN/);
-  expect(shown.stdout).toMatch(/^high +0 +0 +0 +3 +- /m);
-  expect(shown.stdout).toMatch(/^low +1 +0 +0 +0 +\d+(ms|\.?\d*s) /m);
+  expect(shown.stdout).toMatch(
+    /^QUEUE +READY +SCHEDULED +WAITING +RUNNING +DEAD +BLOCKED +OLDEST +DONE\/MIN/,
+  );
+  expect(shown.stdout).toMatch(/^high +0 +0 +0 +0 +3 +0 +- /m);
+  expect(shown.stdout).toMatch(/^low +1 +0 +0 +0 +0 +0 +\d+(ms|\.?\d*s) /m);
   expect(shown.stdout).toMatch(/outbox: 0 to route, 0 unrouted/);
   const byName = new Map(json.queues.map((row) => [row.queue, row]));
-  expect(byName.get("normal")).toMatchObject({ scheduled: 1, ready: 0, isEstimate: false });
+  expect(byName.get("normal")).toMatchObject({
+    scheduled: 1,
+    ready: 0,
+    waiting: 0,
+    blocked: 0,
+    isEstimate: false,
+  });
   expect(byName.get("normal")?.perMinute.done).toBeGreaterThan(0);
   expect(byName.get("low")?.oldestReadyMs).toBeGreaterThanOrEqual(0);
   expect(json.outbox).toMatchObject({ to_route: 0, unrouted: 0 });

@@ -12,7 +12,8 @@ import {
   type RunningWorker,
   Unrecoverable,
 } from "../../src/index.ts";
-import { attemptsOf, removeDead, retryDead, type TaskDetail } from "../../src/kernel/people/sql.ts";
+import { removeDead, retryDead } from "../../src/kernel/people/dead/sql.ts";
+import { attemptsOf, type TaskDetail } from "../../src/kernel/people/sql.ts";
 import type { TaskContext } from "../../src/kernel/task.ts";
 import { freshDatabase } from "../support/database.ts";
 import { enqueueSql } from "../support/kernel.ts";
@@ -25,6 +26,7 @@ const starts = new Map<string, Date[]>();
 let pawl: Pawl;
 let worker: RunningWorker;
 
+const ADA = { by: "ada" };
 const act = defineJob({
   name: "act",
   input: z.object({ script: z.string() }),
@@ -116,7 +118,7 @@ describe("how an attempt ends", () => {
 
   test("R55: a dead letter that is retried and fails again is dead again, with all its history; removed, it is in history", async () => {
     const { id } = await run("again", fails);
-    expect(await retryDead(pawl.store, [id])).toEqual([id]);
+    expect(await retryDead(pawl.store, [id], ADA)).toEqual([{ id, outcome: "retried" }]);
     const again = await ended(id);
     expect(again).toMatchObject({ id, state: "dead", reason: "attempts", attempt: 3 });
     const history = await attemptsOf(pawl.store, id);
@@ -128,13 +130,15 @@ describe("how an attempt ends", () => {
       [2, "retry"],
     ]);
     scripts.set("again", () => "well");
-    await retryDead(pawl.store, [id]);
+    await retryDead(pawl.store, [id], ADA);
     expect(await ended(id)).toMatchObject({ state: "done", result: "well", attempt: 1 });
 
     const other = await run("removed", fails);
-    expect(await removeDead(pawl.store, [other.id])).toEqual([other.id]);
-    expect(await removeDead(pawl.store, [other.id])).toEqual([]);
-    expect(await retryDead(pawl.store, [other.id])).toEqual([]);
+    expect(await removeDead(pawl.store, [other.id], ADA)).toEqual([
+      { id: other.id, outcome: "removed" },
+    ]);
+    expect(await removeDead(pawl.store, [other.id], ADA)).toEqual([]);
+    expect(await retryDead(pawl.store, [other.id], ADA)).toEqual([]);
     expect(await pawl.task(other.id)).toMatchObject({
       state: "removed",
       payload: { script: "removed" },

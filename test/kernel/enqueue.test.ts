@@ -94,7 +94,7 @@ describe("pawl.enqueue", () => {
          from pawl.stream st join pawl.shard s on s.stream_id = st.id left join pawl.task t on t.shard_id = s.id
         where st.kind = 'brand-new'`,
     );
-    expect(made).toEqual({ streams: 1, shards: 1, tasks: 2 });
+    expect(made).toEqual({ streams: 1, shards: 4, tasks: 2 });
   });
 });
 

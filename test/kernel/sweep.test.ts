@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { TurnRow } from "../../src/kernel/sql.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
@@ -37,26 +37,41 @@ async function openTransaction(): Promise<pg.Client> {
   return client;
 }
 
+/** Transactions of other tests on the server may follow each other. */
+const PATIENCE_MS = 100_000;
+vi.setConfig({ testTimeout: 120_000 });
+
+/** A write transaction anywhere on the server holds a sweep back, so a test may wait longer than a lease. */
+async function patientWorker(): Promise<number> {
+  const worker = await newWorker(store);
+  await store.rows("update pawl.worker set lease_until = pawl.now() + interval '1 hour'");
+  return worker;
+}
+
 /** Turns until the shards have nothing to claim and no sweep to do; what was claimed is settled at once. */
 async function drain(worker: number, from = 100, limit = 100): Promise<string[]> {
   const all: string[] = [];
   let claim = from;
-  await until("nothing is left to claim and no sweep is due", async () => {
-    const rows = await sendTurn(store, { worker, claim: ++claim, limit });
-    const outcomes = rows.map((row) => done(row, claim));
-    await sendTurn(store, { worker, outcomes, gone: [claim] });
-    all.push(...ids(rows));
-    const [due] = await store.rows<{ n: number }>(
-      "select count(*)::int as n from pawl.shard where cursor > swept",
-    );
-    return rows.length === 0 && due?.n === 0;
-  });
+  await until(
+    "nothing is left to claim and no sweep is due",
+    async () => {
+      const rows = await sendTurn(store, { worker, claim: ++claim, limit });
+      const outcomes = rows.map((row) => done(row, claim));
+      await sendTurn(store, { worker, outcomes, gone: [claim] });
+      all.push(...ids(rows));
+      const [due] = await store.rows<{ n: number }>(
+        "select count(*)::int as n from pawl.shard where cursor > swept",
+      );
+      return rows.length === 0 && due?.n === 0;
+    },
+    PATIENCE_MS,
+  );
   return all;
 }
 
 describe("the sweep", () => {
   test("R98: a task whose transaction commits after its successors were claimed is not lost", async () => {
-    const worker = await newWorker(store);
+    const worker = await patientWorker();
     const late = await Promise.all([openTransaction(), openTransaction(), openTransaction()]);
     const lateIds: string[] = [];
     for (const client of late) {
@@ -69,32 +84,40 @@ describe("the sweep", () => {
     for (const client of late.toReversed()) {
       await client.query("commit"); // the last number first
       const wanted = found.length + 3;
-      await until("the sweep finds the late tasks", async () => {
-        claim += 1;
-        found.push(...ids(await sendTurn(store, { worker, claim, limit: 100 })));
-        return found.length === wanted;
-      });
+      await until(
+        "the sweep finds the late tasks",
+        async () => {
+          claim += 1;
+          found.push(...ids(await sendTurn(store, { worker, claim, limit: 100 })));
+          return found.length === wanted;
+        },
+        PATIENCE_MS,
+      );
     }
     expect(found.toSorted()).toEqual(lateIds.toSorted());
   });
 
   test("R98: a late transaction larger than a claim is found whole, a claim at a time", async () => {
-    const worker = await newWorker(store);
+    const worker = await patientWorker();
     const late = await openTransaction();
     const lateIds = await enqueueCount(executorOn(late), 10);
     await enqueueCount(store, 2);
     const passed = await sendTurn(store, { worker, claim: 1, limit: 100 });
     await sendTurn(store, { worker, outcomes: passed.map((row) => done(row, 1)), gone: [1] });
-    await until("a sweep in vain has set the mark behind the late numbers", async () => {
-      await sendTurn(store, { worker, claim: 2, limit: 3 });
-      return (await store.rows("select 1 from pawl.shard where mark > swept")).length > 0;
-    });
+    await until(
+      "a sweep in vain has set the mark behind the late numbers",
+      async () => {
+        await sendTurn(store, { worker, claim: 2, limit: 3 });
+        return (await store.rows("select 1 from pawl.shard where mark > swept")).length > 0;
+      },
+      PATIENCE_MS,
+    );
     await late.query("commit");
     expect((await drain(worker, 100, 3)).toSorted()).toEqual(lateIds.toSorted());
   });
 
   test("a shard goes on being swept while an old transaction may still commit, and not after", async () => {
-    const worker = await newWorker(store);
+    const worker = await patientWorker();
     const late = await openTransaction();
     const [lateId] = await enqueueCount(executorOn(late), 1);
     await enqueueCount(store, 3);
@@ -113,7 +136,7 @@ describe("the sweep", () => {
   });
 
   test("numbers of rolled-back transactions hold nothing back", async () => {
-    const worker = await newWorker(store);
+    const worker = await patientWorker();
     const gone = await openTransaction();
     await enqueueCount(executorOn(gone), 50);
     const all = await enqueueCount(store, 3);
@@ -124,7 +147,7 @@ describe("the sweep", () => {
   });
 
   test("an idle shard is not swept: its row stays as it is", async () => {
-    const worker = await newWorker(store);
+    const worker = await patientWorker();
     await enqueueCount(store, 3);
     await drain(worker);
     const before = await store.rows("select xmin::text, * from pawl.shard");
@@ -150,10 +173,10 @@ describe("the sweep", () => {
   });
 
   test("running tasks behind the cursor are never swept up a second time", async () => {
-    const worker = await newWorker(store);
+    const worker = await patientWorker();
     await enqueueCount(store, 30);
     await sendTurn(store, { worker, claim: 1, limit: 30 });
-    const other = await newWorker(store);
+    const other = await patientWorker();
     let claim = 0;
     await until("the sweep has caught up", async () => {
       claim += 1;

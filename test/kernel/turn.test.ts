@@ -17,6 +17,7 @@ import {
   newWorker,
   sendTurn,
 } from "../support/kernel.ts";
+import { until } from "../support/until.ts";
 
 let url: string;
 let store: Store;
@@ -132,9 +133,19 @@ describe("the fence", () => {
   test("R100: an expired worker never revives: its heartbeat is refused as well", async () => {
     const worker = await newWorker(store);
     await endLease(store, worker);
-    const beat = { worker, known: [], next: 1, running: 0, refused: 0, tally: [] };
+    const beat = {
+      worker,
+      known: [],
+      next: 1,
+      running: 0,
+      refused: 0,
+      tally: [],
+      streams: null,
+      offHere: null,
+    };
     await expect(heartbeat(store, beat)).rejects.toMatchObject({ code: "lease_lost" });
-    await rescue(store);
+    // the refused heartbeat's transaction may still be ending: then a rescue passes by the worker
+    await until("the worker is rescued", async () => (await rescue(store)).length > 0);
     await store.rows("update pawl.worker set lease_until = pawl.now() + interval '1 hour'");
     await expect(heartbeat(store, beat)).rejects.toMatchObject({ code: "lease_lost" });
   });
@@ -145,7 +156,16 @@ describe("the fence", () => {
     const [row] = await sendTurn(store, { worker, claim: 1, limit: 1 });
     if (row === undefined) throw new Error("nothing claimed");
     // the answer of the claim was lost: the heartbeat gives the task back, with a new number
-    const beat = { worker, known: [], next: 2, running: 0, refused: 0, tally: [] };
+    const beat = {
+      worker,
+      known: [],
+      next: 2,
+      running: 0,
+      refused: 0,
+      tally: [],
+      streams: null,
+      offHere: null,
+    };
     expect(await heartbeat(store, beat)).toMatchObject({ orphans: 1 });
     for (const outcome of [done(row, 1), failed(row, 1)]) {
       const answer = await sendTurn(store, { worker, outcomes: [outcome] });
@@ -237,7 +257,16 @@ describe("what goes back", () => {
     await enqueueCount(store, 3);
     const worker = await newWorker(store);
     for (const claim of [1, 2, 5]) await sendTurn(store, { worker, claim, limit: 1 });
-    const beat = { worker, known: [2], next: 5, running: 1, refused: 0, tally: [] };
+    const beat = {
+      worker,
+      known: [2],
+      next: 5,
+      running: 1,
+      refused: 0,
+      tally: [],
+      streams: null,
+      offHere: null,
+    };
     expect(await heartbeat(store, beat)).toMatchObject({ orphans: 1 });
     const left = await store.rows("select no::int from pawl.claim order by no");
     expect(left).toEqual([{ no: 2 }, { no: 5 }]);

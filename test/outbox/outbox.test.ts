@@ -13,7 +13,7 @@ import {
   Unrecoverable,
   webhook,
 } from "../../src/index.ts";
-import { retryDead } from "../../src/kernel/people/sql.ts";
+import { retryDead } from "../../src/kernel/people/dead/sql.ts";
 import { deliveries, deliveriesOf, events, outboxStats } from "../../src/outbox/sql.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { until } from "../support/until.ts";
@@ -201,7 +201,9 @@ describe("delivering", () => {
     await until("the slow one is published", async () => (await pawl.event(id))?.status === "dead");
     const dead = (await deliveriesOf(pawl.store, id)).find((one) => one.status === "dead");
     expect(dead?.error?.message).toBe("closed for good");
-    expect(await retryDead(pawl.store, [dead?.id ?? ""])).toEqual([dead?.id]);
+    expect(await retryDead(pawl.store, [dead?.id ?? ""], { by: "ada" })).toEqual([
+      { id: dead?.id, outcome: "retried" },
+    ]);
     await until("it is dead again", async () =>
       (await deliveriesOf(pawl.store, id)).some((one) => one.status === "dead"),
     );

@@ -66,6 +66,8 @@ export function newWorker(executor: Executor): Promise<number> {
     queues: ["q"],
     concurrency: 10,
     refused: 0,
+    streams: [],
+    off_here: [],
   });
 }
 
@@ -75,7 +77,7 @@ export async function allStreams(executor: Executor): Promise<number[]> {
 
 /** The shards that a worker would be shown now. */
 export async function wantedShards(executor: PreparedExecutor): Promise<number[]> {
-  return (await look(executor, await allStreams(executor))).map((row) => row.shard_id);
+  return (await look(executor, await allStreams(executor))).shards.map((row) => row.shard_id);
 }
 
 export interface TurnOptions {
@@ -118,6 +120,9 @@ export function claimed(row: TurnRow, claim: number): ClaimedTask {
     solo: false,
     attempt: row.attempt + 1,
     createdAt: row.created_at,
+    shardId: row.shard_id ?? 0,
+    isExpired: row.is_expired,
+    isLaned: row.is_laned,
   };
 }
 

@@ -34,6 +34,8 @@ export function workerOn(store: Store, handler: TaskHandler, concurrency: number
     queues: ["q"],
     concurrency,
     turns: 3,
+    transactionPool: store,
+    localSwitches: { read: async () => [] },
     resultBytesMax: 1_000,
     log: silentLogger,
   });

@@ -5,8 +5,8 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
-import { silentLogger } from "../../src/base/log.ts";
-import { type App, connect, defineApp, defineJob, type Pawl } from "../../src/index.ts";
+import { type App, defineApp, defineJob, type Pawl } from "../../src/index.ts";
+import { asWorker } from "./as-worker.ts";
 
 const RETRY = { attempts: 30, delays: ["10ms"], jitter: 0 };
 let pawl: Pawl | undefined;
@@ -55,11 +55,6 @@ export const poisonJob = defineJob({
 
 export const faultApp: App = defineApp({ jobs: [shortJob, holdJob, poisonJob] });
 
-async function main(databaseUrl: string): Promise<void> {
-  pawl = await connect(faultApp, { databaseUrl, log: silentLogger, connections: 6 });
-  await pawl.work({ concurrency: Number(process.env.PAWL_TEST_CONCURRENCY ?? 8) });
-  process.once("SIGTERM", () => void pawl?.close());
-}
-
-const url = process.env.PAWL_TEST_WORKER_URL;
-if (url !== undefined) await main(url);
+await asWorker(faultApp, (connected) => {
+  pawl = connected;
+});

@@ -1,0 +1,232 @@
+import { expect, test } from "vitest";
+import type { ForeignTransaction, Pawl } from "../../src/index.ts";
+import { dead, removeDead, retryDead } from "../../src/kernel/people/dead/sql.ts";
+import { cancelTasks, moveTasks } from "../../src/kernel/people/sql.ts";
+import { rawClient } from "../support/database.ts";
+import { type Fleet, fleet } from "../support/fleet.ts";
+import { count } from "../support/kernel.ts";
+import {
+  type LaneTask,
+  laneApp,
+  lenientJob,
+  STEP_TABLE,
+  strictJob,
+} from "../support/lane-child.ts";
+import { inversions, overlaps, readClaims, readEnds, readSteps } from "../support/lane-history.ts";
+import { type Random, random } from "../support/random.ts";
+import { until } from "../support/until.ts";
+
+const TASKS = 2_000;
+const WORKERS = 8;
+const CONCURRENCY = 4;
+const KILLS = 10;
+const PRODUCERS = 4;
+const LANES = [
+  ...Array.from({ length: 14 }, (_, n) => `strict-${n}`),
+  ...Array.from({ length: 6 }, (_, n) => `lenient-${n}`),
+];
+const PATIENCE_MS = 120_000;
+const OPERATOR = { by: "ada", why: "chaos" };
+
+/** What a lane is about is a row: who records for it locks it, and so comes after whoever had locked it before. */
+const SET_UP = [
+  STEP_TABLE,
+  "create table aggregate (lane text primary key)",
+  `insert into aggregate values ${LANES.map((lane) => `('${lane}')`).join()}`,
+];
+
+interface Run {
+  readonly workers: Fleet;
+  readonly pawl: Pawl;
+  readonly committed: string[];
+  /** When the lease of a killed process ended. */
+  readonly leaseEnds: Map<number, number>;
+  isOver: boolean;
+}
+
+function laneTask(lane: string, { next, whole }: Random): LaneTask {
+  return {
+    lane,
+    ms: next() < 0.04 ? whole(100, 300) : whole(0, 6),
+    fails: next() < 0.15 ? whole(1, 2) : 0,
+    dies: next() < 0.03,
+  };
+}
+
+async function enqueueOne(
+  pawl: Pawl,
+  tx: ForeignTransaction,
+  lane: string,
+  chance: Random,
+): Promise<string> {
+  const { next, whole } = chance;
+  const job = lane.startsWith("strict") ? strictJob : lenientJob;
+  const delay = next() < 0.05 ? "30ms" : 0;
+  const expiresIn = next() < 0.05 ? "300ms" : "1h";
+  const options = { tx, priority: whole(0, 3), delay, expiresIn };
+  return (await pawl.enqueue(job, laneTask(lane, chance), options)).id;
+}
+
+/** Business transactions: each holds one to three aggregates and records tasks for them. One in ten rolls back. */
+async function produce({ pawl, committed }: Run, chance: Random): Promise<void> {
+  const { next, whole } = chance;
+  const client = await rawClient(pawl.store.url);
+  while (committed.length < TASKS) {
+    const lanes = Array.from({ length: whole(1, 3) }, () => LANES[whole(0, LANES.length - 1)]);
+    await client.query("begin");
+    await client.query(
+      "select lane from aggregate where lane = any ($1) order by lane for update",
+      [lanes],
+    );
+    const ids: string[] = [];
+    for (let n = whole(1, 8); n > 0; n -= 1)
+      ids.push(await enqueueOne(pawl, client, lanes[whole(0, lanes.length - 1)] ?? "", chance));
+    const isCommitted = next() >= 0.1;
+    await client.query(isCommitted ? "commit" : "rollback");
+    if (isCommitted) committed.push(...ids);
+  }
+}
+
+async function idsOf(pawl: Pawl, query: string, values: unknown[] = []): Promise<string[]> {
+  return (await pawl.store.rows<{ id: string }>(query, values)).map((row) => row.id);
+}
+
+/** Cancels or moves tasks that wait, or cancels one that runs. */
+async function disturb({ pawl }: Run, { next, whole }: Random): Promise<void> {
+  const luck = next();
+  const ids = await idsOf(
+    pawl,
+    luck < 0.4
+      ? "select t.id from pawl.claim c join pawl.task t on t.seq = any (c.seqs) order by t.id limit 1 offset $1"
+      : "select id from pawl.task where state <> 'blocked' order by id limit 2 offset $1",
+    [whole(0, 5)],
+  );
+  if (ids.length === 0) return;
+  if (luck < 0.7) await cancelTasks(pawl.store, ids, OPERATOR);
+  else await moveTasks(pawl.store, ids, { priority: whole(0, 3), inMs: whole(0, 20), ...OPERATOR });
+}
+
+/** Looks at dead letters: what blocks a lane is retried or removed, some of the others are retried. */
+async function clearDead({ pawl }: Run, { next }: Random): Promise<void> {
+  for (const { id, is_blocking } of await dead(pawl.store, { limit: 20 })) {
+    const luck = next();
+    if (luck < (is_blocking ? 0.5 : 0.002)) await retryDead(pawl.store, [id], OPERATOR);
+    else if (is_blocking) await removeDead(pawl.store, [id], OPERATOR);
+  }
+}
+
+/** How many tries have begun. */
+async function tries(pawl: Pawl): Promise<number> {
+  const [row] = await pawl.store.rows<{ n: number }>(
+    "select last_value::int as n from step_no_seq",
+  );
+  return row?.n ?? 0;
+}
+
+/** Each time that some more have begun: an operator's act, until the run is over. */
+async function operate(run: Run, chance: Random): Promise<void> {
+  let seen = 0;
+  while (!run.isOver) {
+    seen = await until(
+      "some more have begun, or a lane is blocked",
+      async () => {
+        const begun = await tries(run.pawl);
+        const stuck = await count(run.pawl.store, "task where state = 'blocked'");
+        return (run.isOver || stuck > 0 || begun >= seen + 8) && begun;
+      },
+      PATIENCE_MS,
+    );
+    await disturb(run, chance);
+    await clearDead(run, chance);
+  }
+}
+
+async function clock(pawl: Pawl): Promise<number> {
+  const [row] = await pawl.store.rows<{ us: number }>(
+    "select (extract(epoch from clock_timestamp()) * 1000000)::float8 as us",
+  );
+  return row?.us ?? 0;
+}
+
+/** Kills a process that runs something, ends its lease at once, and starts another. */
+async function killOne(run: Run, { whole }: Random): Promise<void> {
+  const { workers, pawl } = run;
+  const pid = await until("a worker runs tasks", async () => {
+    const rows = await pawl.store.rows<{ pid: number }>(
+      `select distinct w.pid from pawl.worker w join pawl.claim c on c.worker_id = w.id
+        where w.ended_at is null order by w.pid`,
+    );
+    const busy = rows.map((row) => row.pid).filter((one) => workers.live.includes(one));
+    return busy[whole(0, Math.max(busy.length - 1, 0))];
+  });
+  await workers.kill(pid);
+  run.leaseEnds.set(pid, await clock(pawl));
+  await workers.bury(pid);
+}
+
+/** Spread over the run, with enough left that each kill meets running tasks. */
+async function kills(run: Run, chance: Random): Promise<void> {
+  const respawned: Promise<number>[] = [];
+  for (let kill = 1; kill <= KILLS; kill += 1) {
+    const due = (TASKS * 0.7 * kill) / KILLS;
+    await until("some more have begun", async () => (await tries(run.pawl)) >= due, PATIENCE_MS);
+    await killOne(run, chance);
+    respawned.push(run.workers.start(CONCURRENCY));
+  }
+  await Promise.all(respawned);
+}
+
+async function work(run: Run, seed: number): Promise<void> {
+  try {
+    const producing = Array.from({ length: PRODUCERS }, (_, i) =>
+      produce(run, random(seed + 10 + i)),
+    );
+    await Promise.all([...producing, kills(run, random(seed + 2))]);
+    const isDone = async () => (await count(run.pawl.store, "task")) === 0;
+    await until("nothing is left to do", isDone, PATIENCE_MS);
+  } finally {
+    run.isOver = true;
+  }
+}
+
+test("R106: 20 lanes in 8 processes with failures, kills, cancels, moves, expiries and dead heads: nothing overtakes, nothing is lost, nothing stays stuck", async () => {
+  const chance = random();
+  const workers = await fleet({ app: laneApp, child: "lane-child.ts", setUp: SET_UP });
+  const { pawl } = workers;
+  const run: Run = { workers, pawl, committed: [], leaseEnds: new Map(), isOver: false };
+  try {
+    await Promise.all(Array.from({ length: WORKERS }, () => workers.start(CONCURRENCY)));
+    await Promise.all([operate(run, random(chance.seed + 1)), work(run, chance.seed)]);
+    await report(run, chance.seed);
+  } finally {
+    run.isOver = true;
+    await workers.stop();
+  }
+}, 180_000);
+
+async function report(run: Run, seed: number): Promise<void> {
+  const { pawl, committed } = run;
+  const steps = await readSteps(pawl.store);
+  const ends = await readEnds(pawl.store);
+  const tally = await pawl.store.rows<{ what: string; n: number }>(
+    `select what, count(*)::int as n from (
+       select outcome as what from pawl.finished union all select 'dead' from pawl.dead
+       union all select 'attempt: ' || outcome from pawl.attempt
+       union all select 'act: ' || action from pawl.audit) w group by what order by what`,
+  );
+  const tried = `${steps.length} tries, ${steps.filter((step) => step.ended === null).length} killed`;
+  console.log(
+    `seed ${seed}: ${committed.length} committed, ${tried}; ${tally.map(({ what, n }) => `${what} ${n}`).join(", ")}`,
+  );
+  expect(overlaps(steps, run.leaseEnds)).toEqual([]);
+  expect(inversions(steps, ends)).toEqual([]);
+  expect(inversions(await readClaims(pawl.store), ends)).toEqual([]);
+  expect(ends.map((end) => end.id)).toEqual(committed.toSorted((a, b) => Number(a) - Number(b)));
+  const seen = tally.map((one) => one.what);
+  expect(seen).toEqual(expect.arrayContaining(["cancelled", "expired", "removed", "dead"])); // what is dead, its lane passed by
+  expect(seen).toEqual(
+    expect.arrayContaining(["attempt: dead", "attempt: lost", "attempt: retry"]),
+  );
+  expect(await count(pawl.store, "dead where lane like 'strict%'")).toBe(0);
+  expect(await count(pawl.store, "claim")).toBe(0);
+}

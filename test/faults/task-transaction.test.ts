@@ -1,0 +1,87 @@
+import { expect, test } from "vitest";
+import {
+  EFFECT_TABLE,
+  effectApp,
+  effectJob,
+  KILL_POINTS,
+  type KillPoint,
+} from "../support/effect-child.ts";
+import { type Fleet, fleet } from "../support/fleet.ts";
+import { count } from "../support/kernel.ts";
+import { type Random, random } from "../support/random.ts";
+import { until } from "../support/until.ts";
+
+const TASKS = Number(process.env.PAWL_FAULT_TASKS ?? 10_000);
+const KILLS = Number(process.env.PAWL_FAULT_KILLS ?? 100);
+const WORKERS = 4;
+const CONCURRENCY = 5;
+const PATIENCE_MS = 120_000;
+
+type Death = KillPoint | "at random";
+
+/** Each named point as often as the others, and as often as all of them at a moment that nobody chose. */
+function deaths(): Death[] {
+  return Array.from({ length: KILLS }, (_, i) =>
+    i % 2 === 0 ? "at random" : (KILL_POINTS[((i - 1) / 2) % KILL_POINTS.length] ?? "at random"),
+  );
+}
+
+/** Starts a process and sees it die after a few tasks. */
+async function killedAfterSome(workers: Fleet, death: Death, { whole }: Random): Promise<void> {
+  const effects = whole(1, 40);
+  const env = death === "at random" ? {} : { PAWL_TEST_KILL: `${death}:${effects}` };
+  const pid = await workers.start(CONCURRENCY, env);
+  if (death === "at random") {
+    await until(
+      "it has run a few tasks, and runs more",
+      async () => {
+        const rows = await workers.pawl.store.rows(
+          `select from effect e where e.pid = $1 and exists (select 1 from pawl.claim c
+             join pawl.worker w on w.id = c.worker_id and w.pid = e.pid) offset $2 limit 1`,
+          [pid, effects - 1],
+        );
+        return rows.length > 0;
+      },
+      PATIENCE_MS,
+    );
+    await workers.kill(pid);
+  }
+  await workers.ended(pid);
+  await workers.bury(pid);
+}
+
+test("R98: 10,000 tasks whose effect is in their own transaction, 100 workers killed in the middle, before, at and after COMMIT: each effect once, none missing", async () => {
+  const chance = random();
+  const workers = await fleet({
+    app: effectApp,
+    child: "effect-child.ts",
+    setUp: EFFECT_TABLE,
+  });
+  const { store } = workers.pawl;
+  try {
+    const all = await workers.pawl.enqueueMany(
+      effectJob,
+      Array.from({ length: TASKS }, () => ({})),
+    );
+    const queue = deaths();
+    const slot = async () => {
+      for (let death = queue.pop(); death !== undefined; death = queue.pop())
+        await killedAfterSome(workers, death, chance);
+      await workers.start(CONCURRENCY);
+    };
+    await Promise.all(Array.from({ length: WORKERS }, slot));
+    const isDone = async () => (await count(store, "task")) === 0;
+    await until("nothing is left to do", isDone, PATIENCE_MS);
+    const [lost] = await store.rows<{ n: number }>(
+      "select count(*)::int as n from pawl.attempt where outcome = 'lost'",
+    );
+    console.log(`seed ${chance.seed}: ${KILLS} kills, ${lost?.n} attempts lost with them`);
+    const effects = await store.rows<{ task: string }>("select task from effect order by task");
+    expect(effects.map((row) => row.task)).toEqual(all.map((one) => one.id));
+    expect(await count(store, "finished")).toBe(TASKS);
+    expect(await count(store, "claim")).toBe(0);
+    expect(lost?.n).toBeGreaterThanOrEqual(KILLS / 2);
+  } finally {
+    await workers.stop();
+  }
+}, 180_000);

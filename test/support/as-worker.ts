@@ -1,0 +1,27 @@
+/** Makes a file that defines an app the program of a worker process, when a fleet started it as one. */
+
+import { Socket } from "node:net";
+import { silentLogger } from "../../src/base/log.ts";
+import { type App, connect, type Pawl } from "../../src/index.ts";
+
+/** Few connections: several fleets share a server. In the test's own process, which imports the same file for its jobs, it does nothing. */
+export async function asWorker(
+  app: App,
+  connected: (pawl: Pawl) => void,
+  connections = 2,
+): Promise<void> {
+  const databaseUrl = process.env.PAWL_TEST_WORKER_URL;
+  if (databaseUrl === undefined) return;
+  const pawl = await connect(app, { databaseUrl, log: silentLogger, connections });
+  connected(pawl);
+  endWithParent();
+  await pawl.work({ concurrency: Number(process.env.PAWL_TEST_CONCURRENCY ?? 8) });
+  process.once("SIGTERM", () => void pawl.close());
+}
+
+/** A test run that was killed must not leave its workers behind: their standard input ends with it. */
+function endWithParent(): void {
+  process.stdin.once("close", () => process.exit(1));
+  process.stdin.resume();
+  if (process.stdin instanceof Socket) process.stdin.unref();
+}
