@@ -25,14 +25,14 @@ export function subjectNode() {
 }
 
 /** Starts `subjects/<module>.mjs`; resolves when it has connected and made its schema. */
-export async function startSubject(module, settings) {
+export async function startSubject(module, settings, { callMsMax = CALL_MS_MAX } = {}) {
   const serve = join(import.meta.dirname, "subjects/serve.mjs");
   const child = fork(serve, [module, JSON.stringify(settings)], {
     execPath: subjectNode(),
     execArgv: [],
     stdio: ["ignore", process.stderr, process.stderr, "ipc"],
   });
-  const answer = (call) => answerOf(child, `${module}: ${call}`);
+  const answer = (call) => answerOf(child, `${module}: ${call}`, callMsMax);
   await answer("open");
   return {
     call: (call, argument) => {
@@ -49,8 +49,8 @@ export async function startSubject(module, settings) {
   };
 }
 
-async function answerOf(child, what) {
-  const signal = AbortSignal.timeout(CALL_MS_MAX);
+async function answerOf(child, what, callMsMax) {
+  const signal = AbortSignal.timeout(callMsMax);
   const gone = new AbortController();
   try {
     const message = await Promise.race([
@@ -64,7 +64,7 @@ async function answerOf(child, what) {
   } catch (error) {
     if (error.name !== "AbortError") throw error;
     child.kill("SIGKILL");
-    throw new Error(`${what}: no answer within ${CALL_MS_MAX} ms`, { cause: error });
+    throw new Error(`${what}: no answer within ${callMsMax} ms`, { cause: error });
   } finally {
     gone.abort();
   }

@@ -2,16 +2,19 @@
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { subjectNode } from "./child.mjs";
+import { crowd } from "./crowd.mjs";
+import { lanes } from "./lanes.mjs";
+import { latency } from "./latency.mjs";
 import { pinned } from "./pinned.mjs";
 import { queue } from "./queue.mjs";
 import { table } from "./report.mjs";
 import { openServer } from "./server.mjs";
 
-const BENCHMARKS = { queue, pinned };
+const BENCHMARKS = { queue, pinned, lanes, latency, crowd };
 const QUEUE_TASKS = 100_000;
 const ROUNDS_MIN = 3;
 const INTERRUPTED = 130;
-const USAGE = `usage: npm run bench -- <${Object.keys(BENCHMARKS).join("|")}> [--json] [--tasks N] [--rounds N] [--turns N]`;
+const USAGE = `usage: npm run bench -- <${Object.keys(BENCHMARKS).join("|")}> [--json] [--tasks N] [--rounds N] [--turns N] [--slots N] [--shards N] [--processes N] [--only PATTERN] [--scale N]`;
 
 /** Answers the exit code. */
 export async function main(argv) {
@@ -44,6 +47,11 @@ function optionsOf(argv) {
         tasks: { type: "string" },
         rounds: { type: "string" },
         turns: { type: "string" },
+        slots: { type: "string" },
+        shards: { type: "string" },
+        processes: { type: "string" },
+        only: { type: "string" },
+        scale: { type: "string", default: "1" },
       },
     });
     const [name, ...others] = positionals;
@@ -54,6 +62,11 @@ function optionsOf(argv) {
       json: values.json,
       tasks: whole("tasks", values.tasks) ?? (name === "queue" ? QUEUE_TASKS : undefined),
       rounds: whole("rounds", values.rounds) ?? ROUNDS_MIN,
+      slots: whole("slots", values.slots),
+      shards: whole("shards", values.shards),
+      processes: whole("processes", values.processes),
+      only: new RegExp(values.only ?? ""),
+      scale: share("scale", values.scale),
       turns: values.turns === undefined ? {} : { turns: whole("turns", values.turns) },
     };
   } catch (error) {
@@ -67,6 +80,14 @@ function whole(name, text) {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 1) return value;
   throw new Error(`expected \`--${name}\` to be an integer from 1, got ${JSON.stringify(text)}`);
+}
+
+function share(name, text) {
+  const value = Number(text);
+  if (value > 0 && value <= 1) return value;
+  throw new Error(
+    `expected \`--${name}\` to be above 0 and at most 1, got ${JSON.stringify(text)}`,
+  );
 }
 
 function load() {

@@ -8,6 +8,12 @@ export function median(values) {
   return isOdd ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** The smallest value that is not below `share` of all; 1 is the largest. NaN of nothing. */
+export function percentile(values, share) {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(Math.ceil(sorted.length * share) - 1, 0)] ?? Number.NaN;
+}
+
 export function perSecond(tasks, ms) {
   return (tasks / ms) * 1_000;
 }
@@ -25,6 +31,11 @@ export function row({ name, unit, pawl, peers = {}, ...extra }) {
     ratio: isCompared ? ratio(pawl, best) : null,
     ...extra,
   };
+}
+
+/** A row of ours alone. */
+export function measured({ name, unit, value, digits = 2 }) {
+  return { name, unit, pawl: Number(value.toFixed(digits)), peers: {}, ratio: null };
 }
 
 export function ratio(value, to) {
