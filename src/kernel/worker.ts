@@ -55,6 +55,9 @@ export class Worker {
   #listener: Listener | undefined;
   #isStopping = false;
   #stopped: Promise<number> | undefined;
+  /** Of a new session, after a lease was lost. */
+  #registering: Promise<void> | undefined;
+  #registerTimer: NodeJS.Timeout | undefined;
   #refused = 0;
   #stopWanted: (() => void) | undefined;
   /** Resolves when a person asked the fleet to stop, or the limit is reached. */
@@ -134,6 +137,8 @@ export class Worker {
 
   async #stop(graceMs: number): Promise<number> {
     this.#session?.pump.stopClaiming(); // now: the loops below may be in the middle of a round
+    clearTimeout(this.#registerTimer);
+    await this.#registering; // what it began must end too, or its loops would outlive the worker
     await Promise.all([
       this.#listener?.stop(),
       this.#keeper.stop(),
@@ -207,21 +212,23 @@ export class Worker {
       { worker: this.#session?.workerId, err: error.message, refused },
       "lease lost: registering anew",
     );
-    if (!this.#isStopping) void this.#registerAgain(1);
+    if (!this.#isStopping) this.#registering = this.#registerAgain(1);
   }
 
   async #registerAgain(tries: number): Promise<void> {
     try {
-      const session = await this.#register();
-      this.#session = session;
-      if (this.#isStopping) await session.stop(0, stopping());
+      this.#session = await this.#register();
+      if (this.#isStopping) this.#session.pump.stopClaiming();
     } catch (error) {
       this.#options.log.warn(
         { err: (error as Error).message },
         "registering failed, it is tried again",
       );
       if (this.#isStopping) return;
-      setTimeout(() => void this.#registerAgain(tries + 1), backoffMs(tries, RETRY_START_MS));
+      const again = () => {
+        this.#registering = this.#registerAgain(tries + 1);
+      };
+      this.#registerTimer = setTimeout(again, backoffMs(tries, RETRY_START_MS));
     }
   }
 }

@@ -61,6 +61,31 @@ describe("a worker that stops", () => {
     await pawl.close();
   });
 
+  test("R100: one that registers anew after a lost lease ends that registration too", async () => {
+    const pawl = await open({ jobs: [gated().job] });
+    const { store } = pawl;
+    const worker = await pawl.work({ concurrency: 1 });
+    const blocker = await rawClient(store.url);
+    await blocker.query(`select pg_advisory_lock(1);
+      create function held() returns trigger language plpgsql as
+        'begin perform pg_advisory_xact_lock(1); return new; end';
+      create trigger held before insert on pawl.worker for each row execute function held();
+      update pawl.worker set lease_until = pawl.now() - interval '1 minute'`);
+    await until("it registers anew", async () => {
+      const { rows } = await blocker.query(
+        "select from pg_locks where locktype = 'advisory' and objid = 1 and not granted",
+      );
+      return rows.length > 0;
+    });
+    const stopped = worker.stop();
+    expect(await Promise.race([stopped, tick("not yet")])).toBe("not yet");
+    await blocker.query("select pg_advisory_unlock(1)");
+    await stopped;
+    expect(await store.rows("select id from pawl.worker where ended_at is null")).toEqual([]);
+    expect(await count(store, "worker")).toBe(2);
+    await pawl.close();
+  });
+
   test("R57: after the grace it gives back what still runs, uncounted, and its signal aborts", async () => {
     const { job, waiting, aborted, letGo } = gated();
     const pawl = await open({ jobs: [job] });
