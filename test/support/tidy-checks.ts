@@ -14,6 +14,7 @@ export interface TextFile {
 /** Lowest first: a folder of src may import itself and the folders before it; files directly in src stand above all. */
 export const LAYERS = [
   "base",
+  "webhooks",
   "store",
   "control",
   "kernel",
