@@ -22,6 +22,8 @@ const UNPARSED_TIMES = {
       ? (text: string) => text
       : pg.types.getTypeParser(oid, format as "text"),
 };
+const DEADLOCK = "40P01";
+const DEADLOCK_TRIES_MAX = 5;
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,40}$/;
 
 export interface StoreOptions {
@@ -81,9 +83,8 @@ export function openStore(options: StoreOptions): Store {
   const render = renderer(schema);
   const rows = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
     try {
-      const result = await onLiveConnection(max, () =>
-        pool.query(render(text), values as unknown[]),
-      );
+      const query = () => pool.query(render(text), values as unknown[]);
+      const result = await outOfDeadlock(() => onLiveConnection(max, query));
       return result.rows as Row[];
     } catch (error) {
       throw translateDatabaseError(error);
@@ -159,6 +160,17 @@ async function onLiveConnection<T>(connections: number, query: () => Promise<T>)
       return await query();
     } catch (error) {
       if ((error as { code?: unknown }).code !== "EPIPE" || tries > connections) throw error;
+    }
+  }
+}
+
+/** A statement alone is a transaction: as the victim of a deadlock it has done nothing, and the others have gone on. */
+async function outOfDeadlock<T>(query: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await query();
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== DEADLOCK || tries >= DEADLOCK_TRIES_MAX) throw error;
     }
   }
 }

@@ -23,6 +23,23 @@ describe("the pool", () => {
     expect(await store.rows("select to_regclass('public.half') as half")).toEqual([{ half: null }]);
   });
 
+  test("R98: a statement of its own that is the victim of a deadlock is made again", async () => {
+    const store = await freshStore({ max: 1 });
+    const other = await rawClient(store.url);
+    await other.query(`create function public.both() returns int language plpgsql as
+      'begin perform pg_advisory_xact_lock(1); perform pg_advisory_xact_lock(2); return 7; end'`);
+    await other.query("set deadlock_timeout to '10min'"); // so that it is not the victim
+    await other.query("begin; select pg_advisory_xact_lock(2)");
+    const both = store.rows("select public.both()");
+    await until("the statement waits for the second lock", async () => {
+      const waiting = "select from pg_locks where locktype = 'advisory' and not granted";
+      return (await other.query(waiting)).rowCount === 1;
+    });
+    await other.query("select pg_advisory_xact_lock(1)");
+    await other.query("commit");
+    expect(await both).toEqual([{ both: 7 }]);
+  });
+
   test("survives the end of all its connections, idle and busy ones", async () => {
     const { url } = await freshDatabase();
     const warned: string[] = [];

@@ -56,6 +56,7 @@ export async function fleet(options: FleetOptions = {}): Promise<Fleet> {
     until(
       `process ${pid} has registered its worker`,
       async () => {
+        if (isOver) throw new Error("the fleet was stopped");
         const [row] = await pawl.store.rows<{ id: number }>(
           "select id from pawl.worker where pid = $1 order by id desc limit 1",
           [pid],
