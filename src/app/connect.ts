@@ -10,7 +10,7 @@ import type { RecordOptions } from "../outbox/record.ts";
 import { type EventRow, events } from "../outbox/sql.ts";
 import type { Enqueued, EnqueueOptions } from "../queue/enqueue.ts";
 import type { AnyJob, JobInput } from "../queue/job.ts";
-import { closeHttpSender } from "../requests/sender.ts";
+import { openSender } from "../requests/sender.ts";
 import type { Store } from "../store/store.ts";
 import type { Transaction } from "../store/transaction.ts";
 import { type Database, openDatabase } from "./database.ts";
@@ -55,6 +55,17 @@ export interface Pawl extends Operate {
   ): Promise<Enqueued[]>;
   /** One INSERT. Answers the event's id, a UUIDv7. */
   record(name: string, event: RecordOptions, options?: InTransaction): Promise<{ id: string }>;
+  /**
+   * Records an event for one destination and no other, whatever the routes say: it only writes to the outbox.
+   * @throws PawlError as `record`, and `unknown_destination` when there is none of this type and name
+   */
+  sendTo(
+    type: string,
+    destination: string,
+    name: string,
+    event: RecordOptions,
+    options?: InTransaction,
+  ): Promise<{ id: string }>;
   work(options?: WorkOptions): Promise<RunningWorker>;
   /** Asks every live worker to stop; answers how many were asked. */
   stopWorkers(): Promise<number>;
@@ -112,6 +123,7 @@ export function logLevel(): LogLevel {
 function client(app: App, database: Database, log: Logger): Pawl {
   const { store } = database;
   const workers = new Set<RunningWorker>();
+  const http = openSender(app.http);
   const pawl: Pawl = {
     ...operate(store, app.name),
     app,
@@ -125,8 +137,10 @@ function client(app: App, database: Database, log: Logger): Pawl {
     },
     enqueueMany: (job, inputs, options = {}) => writeTasks(app, store, job, inputs, options),
     record: (name, event, options = {}) => writeEvent(app, store, name, event, options),
+    sendTo: (type, destination, name, event, options = {}) =>
+      writeEvent(app, store, name, event, { ...options, target: { type, name: destination } }),
     work: async (options = {}) => {
-      const worker = await startWork(store, app, options, log);
+      const worker = await startWork({ store, app, http, log }, options);
       workers.add(worker);
       return worker;
     },
@@ -136,7 +150,7 @@ function client(app: App, database: Database, log: Logger): Pawl {
     event: async (id) => (await events(store, { id, limit: 1 }))[0],
     close: async () => {
       await Promise.all([...workers].map((worker) => worker.stop()));
-      await closeHttpSender();
+      await http.close();
       await database.close();
     },
   };

@@ -4,7 +4,8 @@ import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { PAYLOAD_BYTES_DEFAULT, payloadBytes } from "../kernel/payload.ts";
-import type { DestinationDefinition } from "../outbox/destinations/types.ts";
+import { destinationTypes } from "../outbox/destinations/registry.ts";
+import type { DestinationDefinition, DestinationType } from "../outbox/destinations/types.ts";
 import {
   checkRoutes,
   type NamedDestination,
@@ -19,6 +20,8 @@ import {
   type QueueOptions,
 } from "../queue/queue-options.ts";
 
+import type { SenderOptions } from "../requests/sender.ts";
+
 const OPTIONS = [
   "name",
   "revision",
@@ -26,7 +29,9 @@ const OPTIONS = [
   "queues",
   "jobs",
   "destinations",
+  "destinationTypes",
   "routes",
+  "http",
   "maxPayloadBytes",
 ];
 const APP_NAME = /^[A-Za-z0-9_.-]{1,60}$/;
@@ -43,6 +48,10 @@ export interface AppOptions {
   jobs?: readonly AnyJob[];
   destinations?: Record<string, DestinationDefinition>;
   routes?: readonly Route[];
+  /** Of your own, beside Pawl's: operators can then add destinations of them. */
+  destinationTypes?: readonly DestinationType[];
+  /** How HTTP requests leave: which private hosts may be reached, the proxy, further certificates. */
+  http?: SenderOptions;
   /** Of a payload, a meta or a result as JSON; default 1 MiB. */
   maxPayloadBytes?: number;
 }
@@ -54,7 +63,9 @@ export interface App {
   readonly queues: readonly QueueDefinition[];
   readonly jobs: readonly AnyJob[];
   readonly destinations: readonly NamedDestination[];
+  readonly destinationTypes: readonly DestinationType[];
   readonly routes: readonly Route[];
+  readonly http: SenderOptions;
   readonly maxPayloadBytes: number;
 }
 
@@ -88,6 +99,7 @@ export function defineApp(options: AppOptions): App {
     routes,
     destinations.map((one) => one.name),
   );
+  const http = options.http ?? {};
   const maxPayloadBytes = payloadBytes(options.maxPayloadBytes ?? PAYLOAD_BYTES_DEFAULT);
   const app = Object.freeze({
     name,
@@ -96,7 +108,9 @@ export function defineApp(options: AppOptions): App {
     queues,
     jobs,
     destinations,
+    destinationTypes: destinationTypes(options.destinationTypes ?? []),
     routes,
+    http,
     maxPayloadBytes,
   });
   apps.add(app);

@@ -1,8 +1,8 @@
 /** Writes what the app's code defines into the catalogue, so that SQL, the router and every worker see it. */
 
 import { type QueueRow, register } from "../kernel/sql.ts";
-import { DELIVERY_KIND } from "../outbox/routes.ts";
-import { registerOutbox } from "../outbox/sql.ts";
+import { DELIVERY_KIND, type Route } from "../outbox/routes.ts";
+import { type RouteRow, registerOutbox } from "../outbox/sql.ts";
 import type { QueueBehaviour } from "../queue/queue-options.ts";
 import type { Executor } from "../store/executor.ts";
 import type { App } from "./define-app.ts";
@@ -55,20 +55,31 @@ export async function registerApp(executor: Executor, app: App): Promise<void> {
       config,
       ordering: order,
     })),
-    routes: app.routes.flatMap(({ pattern, destinations: targets }) =>
-      targets.map((destination) => ({ pattern, destination })),
+    routes: app.routes.flatMap(({ destinations: targets, ...route }) =>
+      targets.map((destination) => routeRow(route, destination)),
     ),
   });
 }
 
+function routeRow(
+  { pattern, where, match, priority, active }: Omit<Route, "destinations">,
+  destination: string,
+): RouteRow {
+  return { pattern, destination, filter: where, path: match, priority, active };
+}
+
 function behaviourRow({
   concurrency,
+  kindConcurrency,
   rate,
+  breaker,
   onDead,
   keepMs,
-}: QueueBehaviour): Pick<QueueRow, "concurrency" | "rate" | "on_dead" | "keep"> {
+}: QueueBehaviour): Omit<QueueRow, "name" | "retry" | "timeout_ms" | "shards"> {
   return {
     concurrency,
+    kind_concurrency: kindConcurrency,
+    breaker,
     rate: rate === null ? null : { limit: rate.limit, per_ms: rate.perMs, burst: rate.burst },
     on_dead: onDead,
     keep:

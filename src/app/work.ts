@@ -8,9 +8,10 @@ import { didYouMean } from "../base/suggest.ts";
 import { localSwitches } from "../control/local-switches.ts";
 import { CLAIM_MIN } from "../kernel/pump.ts";
 import { Worker } from "../kernel/worker.ts";
-import { deliveryHandlers } from "../outbox/deliver.ts";
+import { deliverer } from "../outbox/deliver.ts";
 import { router } from "../outbox/router.ts";
 import { jobHandler } from "../queue/job.ts";
+import type { HttpSender } from "../requests/sender.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { App } from "./define-app.ts";
 
@@ -48,12 +49,17 @@ export interface RunningWorker {
   stop(grace?: Duration): Promise<{ givenBack: number }>;
 }
 
+export interface WorkBase {
+  store: Store;
+  app: App;
+  http: HttpSender;
+  log: Logger;
+}
+
 /** @throws PawlError `invalid_option`, `unknown_queue`, `invalid_environment` */
 export async function startWork(
-  store: Store,
-  app: App,
+  { store, app, http, log }: WorkBase,
   options: WorkOptions,
-  log: Logger,
 ): Promise<RunningWorker> {
   refuseUnknownOptions("work", options, OPTIONS);
   const concurrency = whole(
@@ -79,6 +85,12 @@ export async function startWork(
     connectTimeoutMs: 0, // a handler's own timeout is the bound
     log,
   });
+  const deliveries = await deliverer({
+    executor: store,
+    destinations: app.destinations,
+    types: app.destinationTypes,
+    http,
+  });
   const worker = new Worker({
     store,
     transactionPool,
@@ -87,7 +99,7 @@ export async function startWork(
     revision: app.revision,
     handlers: [
       ...app.jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
-      ...(await deliveryHandlers(store, app.destinations)),
+      ...deliveries.handlers,
     ],
     queues,
     otherQueues: options.queues === undefined,
@@ -115,7 +127,7 @@ export async function startWork(
       const givenBack = await worker.stop(
         grace === undefined ? graceMs : durationMs(grace, "grace"),
       );
-      closed ??= transactionPool.close();
+      closed ??= Promise.all([transactionPool.close(), deliveries.close()]).then(() => undefined);
       await closed;
       return { givenBack };
     },

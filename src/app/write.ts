@@ -85,9 +85,12 @@ export async function writeEvent(
   store: Store,
   name: string,
   event: RecordOptions,
-  { tx }: InTransaction,
+  { tx, target }: InTransaction & { target?: { type: string; name: string } },
 ): Promise<{ id: string }> {
-  const insert = eventInsert(name, event, app.maxPayloadBytes);
+  const insert = {
+    ...eventInsert(name, event, app.maxPayloadBytes),
+    ...(target !== undefined && { target }),
+  };
   const write = async (executor: Executor, xid: string | null) =>
     (await insertEvent(executor, insert, xid))[0];
   if (tx !== undefined) return inForeignTransaction(tx, store.render, write);

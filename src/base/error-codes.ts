@@ -26,11 +26,14 @@ export const ERROR_CODES = {
   unknown_destination: 2,
   unknown_command: 2,
   duplicate_name: 2,
+  owned_by_code: 2,
+  unknown_destination_type: 2,
   not_a_transaction: 2,
   // looked for and not there
   task_not_found: 3,
   event_not_found: 3,
   delivery_not_found: 3,
+  route_not_found: 3,
   config_not_found: 3,
   // the app's own code
   config_failed: 1,
@@ -38,6 +41,8 @@ export const ERROR_CODES = {
   result_not_json: 1,
   delivery_failed: 1,
   http_failed: 1,
+  webhook_rejected: 1,
+  address_forbidden: 1,
   // the database
   database_unreachable: 4,
   database_too_old: 4,

@@ -10,6 +10,8 @@ export interface Candidate {
   readonly isReady: boolean;
   /** Its queue has a limit: how much may start changes with what ends. */
   readonly isLimited: boolean;
+  /** Its breaker wants to know how each attempt ends. */
+  readonly isWatched: boolean;
   /** Lower first. */
   readonly rank: number;
 }
@@ -63,6 +65,7 @@ function candidateOf(row: LookRow, queueRank: (stream: number) => number): Candi
     solo: row.solo,
     isReady: row.is_ready,
     isLimited: row.is_limited,
+    isWatched: row.is_watched,
     rank: queueRank(row.stream_id) * 4 + row.priority,
   };
 }

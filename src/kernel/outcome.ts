@@ -34,6 +34,8 @@ export interface Failure {
   readonly delayMs?: number;
   /** What the receiver asked for: a lower bound. */
   readonly delayMsMin?: number;
+  /** It answered, and only this task was wrong: nothing for its breaker to count. */
+  readonly isReceiverUp?: true;
 }
 
 export type Outcome = Done | Failure;
@@ -61,10 +63,12 @@ function failureOfPawl(
   thrown: PawlError,
 ): Failure {
   if (thrown.code === "handler_timeout") return { ...base, kind: "timeout" };
-  if (thrown.data.permanent === true) return { ...base, kind: "unrecoverable" };
-  const { retryAfterMs } = thrown.data;
+  const { retryAfterMs, isReceiverUp } = thrown.data;
+  const health = isReceiverUp === true ? ({ isReceiverUp } as const) : {};
+  if (thrown.data.permanent === true) return { ...base, ...health, kind: "unrecoverable" };
   return {
     ...base,
+    ...health,
     kind: "retry",
     ...(typeof retryAfterMs === "number" && { delayMsMin: retryAfterMs }),
   };

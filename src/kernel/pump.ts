@@ -21,7 +21,7 @@ const SHARDS_PER_TURN_MAX = 8;
 /** A claim is not made smaller than this to leave slots to other turns: what a turn costs is mostly fixed. */
 export const CLAIM_MIN = 50;
 
-export interface PumpOptions extends Omit<SlotsOptions, "transactions"> {
+export interface PumpOptions extends Omit<SlotsOptions, "transactions" | "ended"> {
   store: Store;
   workerId: number;
   concurrency: number;
@@ -36,6 +36,8 @@ export interface PumpOptions extends Omit<SlotsOptions, "transactions"> {
   lost: (error: PawlError, refused: number) => void;
   /** A turn's answer was lost: claims may be orphaned. */
   unknown: () => void;
+  /** isWatched: its stream's breaker wants to know even of good ends. */
+  ended: (outcome: Outcome, isWatched: boolean) => void;
   refused: (count: number) => void;
   becameIdle: () => void;
 }
@@ -285,7 +287,7 @@ export class Pump {
     if (outcome.ok && outcome.isSettled) this.#gone.push(...this.#claims.recorded([outcome], []));
     else this.#outcomes.push(outcome);
     this.#scout.freed(outcome.task);
-    this.#options.ended(outcome);
+    this.#options.ended(outcome, this.#scout.describe(outcome.task.shardId)?.isWatched ?? false);
     this.#afterChange();
   }
 

@@ -8,6 +8,7 @@ import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
 import { translateDatabaseError } from "../store/sqlstate.ts";
 import type { Store } from "../store/store.ts";
+import { BreakerReports } from "./breaker-reports.ts";
 import type { FailureKind, Outcome } from "./outcome.ts";
 import { Progress } from "./progress.ts";
 import { Pump, type PumpOptions } from "./pump.ts";
@@ -48,6 +49,7 @@ export interface SessionOptions
   offHere: () => readonly string[];
   /** The streams that can be run, without those of these scopes. */
   openStreams: (offHere: readonly string[]) => number[];
+  hasBreaker: (stream: number) => boolean;
   /** The lease is lost; the session has ended. */
   lost: (error: PawlError, refused: number) => void;
   stopRequested: () => void;
@@ -63,6 +65,7 @@ export class Session {
   readonly #heartbeats: Loop;
   readonly #idleFlag: Loop;
   readonly #progress: Progress;
+  readonly #breakers: BreakerReports;
   #tally = new Map<number, TallyRow>();
   #refused = 0;
   #isFlaggedIdle = false;
@@ -75,6 +78,7 @@ export class Session {
     session.#heartbeats.start();
     session.#idleFlag.start();
     session.#progress.start();
+    session.#breakers.start();
     session.pump.start();
     return session;
   }
@@ -87,6 +91,7 @@ export class Session {
     this.#progress = new Progress(options.store, workerId, (error) =>
       this.#log.warn({ err: (error as Error).message }, "writing progress failed"),
     );
+    this.#breakers = new BreakerReports(options);
     this.#told = toldBy(options.info.streams, options.info.off_here);
     this.pump = new Pump({
       ...options,
@@ -95,7 +100,7 @@ export class Session {
       lost: (error, refused) => this.#lost(error, refused),
       unknown: () => this.#heartbeats.wake(),
       progressed: (task, value) => this.#progress.say(task, value),
-      ended: (outcome) => this.#ended(outcome),
+      ended: (outcome, isWatched) => this.#ended(outcome, isWatched),
       refused: (count) => this.#countRefused(count),
       becameIdle: () => {
         this.#wasIdle = true;
@@ -129,7 +134,7 @@ export class Session {
     await Promise.race([this.pump.drained(), graceOver]);
     clearTimeout(timer);
     await within(LAST_WORD_MS, this.pump.drained());
-    await Promise.all([this.#heartbeats.stop(), this.#progress.stop()]);
+    await Promise.all([this.#heartbeats.stop(), this.#progress.stop(), this.#breakers.stop()]);
     return within(LAST_WORD_MS, this.#sayGoodbye());
   }
 
@@ -150,7 +155,8 @@ export class Session {
   /** Ends without a word to the database: the lease is lost, or the process must go. */
   async abandon(reason: PawlError): Promise<void> {
     this.pump.abandon(reason);
-    await Promise.all([this.#heartbeats.stop(), this.#idleFlag.stop(), this.#progress.stop()]);
+    const loops = [this.#heartbeats, this.#idleFlag, this.#progress, this.#breakers];
+    await Promise.all(loops.map((one) => one.stop()));
   }
 
   /** Tells the database at once what this worker can run and what is held here, and hears what was cancelled. */
@@ -211,10 +217,12 @@ export class Session {
     void this.#heartbeats.stop();
     void this.#idleFlag.stop();
     void this.#progress.stop();
+    void this.#breakers.stop();
     this.#options.lost(error, refused + this.#refused);
   }
 
-  #ended(outcome: Outcome): void {
+  #ended(outcome: Outcome, isWatched: boolean): void {
+    this.#breakers.note(outcome, isWatched);
     this.#count(outcome.task.streamId, {
       done: outcome.ok ? 1 : 0,
       retried: !outcome.ok && RETRIED.has(outcome.kind) ? 1 : 0,

@@ -1,5 +1,6 @@
 /** Every statement of the kernel: one function each, named by its verb. The work is in the migrations' functions. */
 
+import type { ErrorJson } from "../base/json.ts";
 import type { Executor, PreparedExecutor } from "../store/executor.ts";
 import { failuresJson, type Outcome } from "./outcome.ts";
 import type { RetrySeries } from "./retry.ts";
@@ -58,8 +59,10 @@ export interface LookRow {
   solo: boolean;
   /** Something is ready; false: only its sweep is due. */
   is_ready: boolean;
-  /** Its queue has a limit. */
+  /** Its queue has a limit, or its breaker lets only some through. */
   is_limited: boolean;
+  /** Attempts of its stream have failed lately: its breaker wants to know of good ones too. */
+  is_watched: boolean;
 }
 
 export interface LookAnswer {
@@ -88,11 +91,12 @@ export interface StreamRow {
   queue: string;
   kind: string;
   version: number;
+  has_breaker: boolean;
 }
 
 export function streams(executor: Executor): Promise<StreamRow[]> {
   return executor.rows(
-    `select st.id, q.name as queue, st.kind, st.version
+    `select st.id, q.name as queue, st.kind, st.version, q.breaker is not null as has_breaker
        from pawl.stream st join pawl.queue q on q.id = st.queue_id`,
   );
 }
@@ -103,10 +107,21 @@ export interface QueueRow {
   timeout_ms: number | null;
   shards: number;
   concurrency?: number | null;
+  kind_concurrency?: number | null;
+  breaker?: BreakerPolicy | null;
   rate?: { limit: number; per_ms: number; burst: number } | null;
   on_dead?: "block" | "skip";
   /** By outcome, e.g. `done_ms`; null: the defaults. */
   keep?: Record<string, number> | null;
+}
+
+/** As the catalogue keeps it. */
+export interface BreakerPolicy {
+  failures: number;
+  ratio: number;
+  window_ms: number;
+  open_ms: number;
+  open_ms_max: number;
 }
 
 export interface Definitions {
@@ -188,6 +203,24 @@ export async function heartbeat(executor: Executor, beat: Heartbeat): Promise<He
     ],
   );
   return row ?? { stop_requested: false, orphans: 0, cancelled: null };
+}
+
+export interface BreakerReport {
+  stream: number;
+  ok: number;
+  failed: number;
+  /** The receiver asked for a pause. */
+  hold_ms: number | null;
+  /** Of the last that failed. */
+  error: ErrorJson | null;
+}
+
+/** @returns the breakers whose phase has changed by it */
+export function reportAttempts(
+  executor: Executor,
+  reports: readonly BreakerReport[],
+): Promise<{ stream_id: number; phase: string; until: Date | null }[]> {
+  return executor.rows("select * from pawl.report_v1($1)", [JSON.stringify(reports)]);
 }
 
 export async function setIdle(executor: Executor, worker: number, isIdle: boolean): Promise<void> {

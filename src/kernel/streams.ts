@@ -20,6 +20,7 @@ export class Streams {
   readonly #options: StreamsOptions;
   readonly #ranks = new Map<number, number>();
   readonly #queues = new Map<number, string>();
+  readonly #withBreaker = new Set<number>();
   readonly #byQueue: Map<string, TaskHandler>;
   readonly #byKind: Map<string, TaskHandler>;
 
@@ -35,7 +36,9 @@ export class Streams {
   /** Answers whether a stream was added. */
   async refresh(executor: Executor): Promise<boolean> {
     const before = this.handlers.size;
-    for (const row of await readStreams(executor)) this.#add(row);
+    const rows = await readStreams(executor);
+    this.#withBreaker.clear();
+    for (const row of rows) this.#add(row);
     return this.handlers.size > before;
   }
 
@@ -45,6 +48,10 @@ export class Streams {
     if (offHere.length === 0) return [...this.handlers.keys()];
     const isOff = (stream: number) => offHere.includes(`queue:${this.#queues.get(stream)}`);
     return [...this.handlers.keys()].filter((stream) => !isOff(stream));
+  }
+
+  hasBreaker(stream: number): boolean {
+    return this.#withBreaker.has(stream);
   }
 
   rank(stream: number): number {
@@ -58,6 +65,7 @@ export class Streams {
       this.#byQueue.get(`${row.queue} ${kindOf(row)}`) ?? this.#byKind.get(kindOf(row));
     if (handler === undefined || (place < 0 && otherQueues !== true)) return;
     this.handlers.set(row.id, handler);
+    if (row.has_breaker) this.#withBreaker.add(row.id);
     this.#ranks.set(row.id, place < 0 ? queues.length : place);
     this.#queues.set(row.id, row.queue);
   }

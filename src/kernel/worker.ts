@@ -160,6 +160,7 @@ export class Worker {
       transactionPool: this.#options.transactionPool,
       offHere: () => this.#offHere,
       openStreams: (offHere) => this.#streams.open(offHere),
+      hasBreaker: (stream) => this.#streams.hasBreaker(stream),
       log,
       info: {
         host: hostname(),

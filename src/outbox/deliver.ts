@@ -1,52 +1,142 @@
-/** Runs a delivery: the handler of every destination's queue. One event, one destination, one try. */
+/**
+ * Runs a delivery: one event, one destination, one try. What the code defines is delivered by the workers of that code;
+ * what an operator made, by every worker that knows its type.
+ */
 
+import { PawlError } from "../base/errors.ts";
 import { InvalidPayload, type TaskContext, type TaskHandler } from "../kernel/task.ts";
-import { Unrecoverable } from "../kernel/thrown.ts";
+import { Recoverable, Unrecoverable } from "../kernel/thrown.ts";
+import type { HttpSender } from "../requests/sender.ts";
 import type { Executor } from "../store/executor.ts";
-import type { OutboxEvent } from "./destinations/types.ts";
+import type {
+  DeliveryContext,
+  DeliverySuccess,
+  DestinationDefinition,
+  DestinationType,
+  OutboxEvent,
+} from "./destinations/types.ts";
 import { EventCache } from "./event-cache.ts";
 import { DELIVERY_KIND, type NamedDestination } from "./routes.ts";
-import { destinationIds, type EventBody } from "./sql.ts";
+import { destinationIds, disableDestination, type EventBody } from "./sql.ts";
+import { StoredDestinations } from "./stored-destinations.ts";
 
 /** Over the destination's own deadline, so that its error, which says more, comes first. */
 const TIMEOUT_MARGIN_MS = 5_000;
+/** No destination has a longer deadline. */
+export const DELIVERY_TIMEOUT_MS_MAX = 600_000;
 
-export async function deliveryHandlers(
-  executor: Executor,
-  destinations: readonly NamedDestination[],
-): Promise<TaskHandler[]> {
-  const events = new EventCache(executor);
-  const ids = new Map((await destinationIds(executor)).map((row) => [row.name, String(row.id)]));
-  return destinations.map((destination) => ({
-    queue: destination.queue,
-    kind: DELIVERY_KIND,
-    version: 1,
-    timeoutMs: destination.definition.timeoutMs + TIMEOUT_MARGIN_MS,
-    run: async (payload: unknown, context: TaskContext) => {
-      const event = await loadEvent(events, payload);
-      return destination.definition.deliver(
-        {
-          deliveryId: context.taskId,
-          destinationId: ids.get(destination.name) ?? "",
-          destinationKey: destination.name,
-          attempt: context.attempt,
-          event,
-        },
-        { signal: context.signal, log: context.log },
-      );
-    },
-  }));
+export interface DeliveryOptions {
+  executor: Executor;
+  /** Of the app's code. */
+  destinations: readonly NamedDestination[];
+  /** That operators may have made destinations of. */
+  types: readonly DestinationType[];
+  http: HttpSender;
 }
 
-async function loadEvent(events: EventCache, payload: unknown): Promise<OutboxEvent> {
-  const id = (payload as { event?: unknown } | null)?.event;
+interface Target {
+  readonly id: string;
+  readonly name: string;
+  readonly definition: DestinationDefinition;
+}
+
+export interface Deliverer {
+  readonly handlers: TaskHandler[];
+  /** Closes what its destinations have opened. */
+  close(): Promise<void>;
+}
+
+export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
+  const { executor, destinations, types } = options;
+  const events = new EventCache(executor);
+  const stored = new StoredDestinations(executor, types);
+  const ids = new Map((await destinationIds(executor)).map((row) => [row.name, String(row.id)]));
+  const run = (target: Target, payload: unknown, context: TaskContext) =>
+    deliver(target, payload, context, { ...options, events });
+  return {
+    handlers: [
+      ...destinations.map(({ name, queue, definition }) => ({
+        queue,
+        kind: DELIVERY_KIND,
+        version: 1,
+        timeoutMs: definition.timeoutMs + TIMEOUT_MARGIN_MS,
+        run: (payload: unknown, context: TaskContext) =>
+          run({ id: ids.get(name) ?? "", name, definition }, payload, context),
+      })),
+      ...types.map(({ type }) => ({
+        queue: "",
+        kind: `${DELIVERY_KIND}:${type}`,
+        version: 1,
+        inAnyQueue: true,
+        timeoutMs: DELIVERY_TIMEOUT_MS_MAX + TIMEOUT_MARGIN_MS,
+        run: async (payload: unknown, context: TaskContext) => {
+          const target = await stored.ofQueue(context.queue);
+          if (target === undefined) throw new Recoverable(`no destination for ${context.queue}`);
+          return run(target, payload, context);
+        },
+      })),
+    ],
+    close: async () => {
+      const definitions = [...destinations.map((one) => one.definition), ...stored.definitions];
+      await Promise.allSettled(definitions.map((one) => one.close?.()));
+    },
+  };
+}
+
+async function deliver(
+  { id, name, definition }: Target,
+  payload: unknown,
+  context: TaskContext,
+  { events, executor, http }: DeliveryOptions & { events: EventCache },
+): Promise<DeliverySuccess | undefined> {
+  if (definition.acceptsUnread === true) return undefined;
+  const { event, replay } = await loadEvent(events, payload);
+  const delivery = {
+    deliveryId: context.taskId,
+    destinationId: id,
+    destinationKey: name,
+    attempt: context.attempt,
+    replay,
+    event,
+  };
+  try {
+    const success = await definition.deliver(delivery, deliveryContext(context, http));
+    if (success?.disable !== undefined) await disableDestination(executor, name, success.disable);
+    return success;
+  } catch (error) {
+    const why = error instanceof PawlError ? error.data.disable : undefined;
+    if (typeof why === "string") await disableDestination(executor, name, why);
+    throw error;
+  }
+}
+
+function deliveryContext(context: TaskContext, http: HttpSender): DeliveryContext {
+  return {
+    get signal() {
+      return context.signal;
+    },
+    get log() {
+      return context.log;
+    },
+    get tx() {
+      return context.tx;
+    },
+    http,
+  };
+}
+
+async function loadEvent(
+  events: EventCache,
+  payload: unknown,
+): Promise<{ event: OutboxEvent; replay: number }> {
+  const { event: id, replay = 0 } = (payload ?? {}) as { event?: unknown; replay?: number };
   if (typeof id !== "string") throw new InvalidPayload("delivery: its payload names no event");
   const event = await events.get(id);
   if (event === undefined) throw new Unrecoverable(`delivery: event ${id} is not there any more`);
-  return outboxEvent(event);
+  return { event: outboxEvent(event), replay };
 }
 
-function outboxEvent(row: EventBody): OutboxEvent {
+export function outboxEvent(row: EventBody): OutboxEvent {
   return {
     id: row.id,
     name: row.name,

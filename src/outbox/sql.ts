@@ -5,8 +5,25 @@ import type { Executor } from "../store/executor.ts";
 export interface OutboxDefinitions {
   application: string;
   revision: number;
-  destinations: { name: string; queue: string; type: string; config: Record<string, unknown> }[];
-  routes: { pattern: string; destination: string }[];
+  destinations: {
+    name: string;
+    queue: string;
+    type: string;
+    config: Record<string, unknown>;
+    ordering: string;
+  }[];
+  routes: RouteRow[];
+}
+
+export interface RouteRow {
+  pattern: string;
+  destination: string;
+  filter: { payload?: unknown; meta?: unknown } | null;
+  /** A jsonpath predicate. */
+  path: string | null;
+  /** 0 (first) to 3. */
+  priority: number;
+  active: boolean;
 }
 
 export async function registerOutbox(
@@ -23,6 +40,8 @@ export interface EventInsert {
   /** JSON text. */
   payload: string;
   meta: string;
+  /** It goes there and nowhere else. */
+  target?: { type: string; name: string };
 }
 
 /** One INSERT. `xid` null: no check. Otherwise inserts nothing unless in that transaction. */
@@ -32,11 +51,20 @@ export function insertEvent(
   xid: string | null,
 ): Promise<{ id: string }[]> {
   return executor.rows(
-    `insert into pawl.event (name, aggregate_type, aggregate_id, payload, meta)
-     select $1, $2, $3, $4::jsonb, $5::jsonb
+    `insert into pawl.event (name, aggregate_type, aggregate_id, payload, meta, target_id)
+     select $1, $2, $3, $4::jsonb, $5::jsonb, case when $7::text is not null then pawl.target_destination($7, $8) end
       where $6::text is null or pg_current_xact_id_if_assigned()::text = $6
      returning id`,
-    [event.name, event.aggregateType, event.aggregateId, event.payload, event.meta, xid],
+    [
+      event.name,
+      event.aggregateType,
+      event.aggregateId,
+      event.payload,
+      event.meta,
+      xid,
+      event.target?.type ?? null,
+      event.target?.name ?? null,
+    ],
   );
 }
 
@@ -68,7 +96,34 @@ export function eventBodies(executor: Executor, ids: readonly string[]): Promise
 }
 
 export function destinationIds(executor: Executor): Promise<{ id: number; name: string }[]> {
-  return executor.rows("select id, name from pawl.destination");
+  return executor.rows("select id, name from pawl.destination where removed_at is null");
+}
+
+export interface StoredDestination {
+  id: number;
+  name: string;
+  queue: string;
+  type: string;
+  config: Record<string, unknown>;
+  revision: number;
+}
+
+/** Those that operators made, with all that delivering needs. */
+export function operatorsDestinations(executor: Executor): Promise<StoredDestination[]> {
+  return executor.rows(
+    `select d.id, d.name, q.name as queue, d.type, d.config, d.revision
+       from pawl.destination d join pawl.queue q on q.id = d.queue_id
+      where d.application is null and d.removed_at is null`,
+  );
+}
+
+/** Turns it off, once, and records who asked for it. */
+export async function disableDestination(
+  executor: Executor,
+  name: string,
+  why: string,
+): Promise<void> {
+  await executor.rows("select pawl.disable_destination_v1($1, $2)", [name, why]);
 }
 
 export type EventStatus =

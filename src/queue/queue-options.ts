@@ -4,6 +4,7 @@ import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { type RetryPolicy, type RetrySeries, retrySeries } from "../kernel/retry.ts";
+import type { BreakerPolicy } from "../kernel/sql.ts";
 
 const QUEUE_NAME = /^[a-z][a-z0-9_.-]{0,99}$/;
 const SHARDS_MAX = 64;
@@ -22,6 +23,10 @@ export interface QueueOptions {
   concurrency?: number;
   /** Starts that all workers together may make, exactly; default no limit. */
   rate?: RateLimit;
+  /** The same for each kind of task in the queue. */
+  kindConcurrency?: number;
+  /** Pauses a kind of task whose attempts fail, all its tasks keeping their attempts; default no breaker. */
+  breaker?: BreakerOptions;
   /** What a lane does behind a dead letter: `block` (default) until a person retries or removes it, or `skip` it. */
   onDead?: "block" | "skip";
   /** How long history keeps what ended; default 7 days for `done`, 30 for the others. Dead letters stay until a person acts. */
@@ -37,8 +42,25 @@ export interface RateLimit {
   burst?: number;
 }
 
+/** Opens when, within `window`, at least `failures` attempts failed and they were at least `ratio` of all. */
+export interface BreakerOptions {
+  /** Default 10. */
+  failures?: number;
+  /** 0 to 1; default 0.5. */
+  ratio?: number;
+  /** Default 10 s. */
+  window?: Duration;
+  /** How long nothing starts before one attempt is made as a probe; doubles each time that the probe fails. Default 30 s. */
+  open?: Duration;
+  /** The longest that it stays open; default 10 min. */
+  openMax?: Duration;
+}
+
 /** What limits a queue and keeps its order and history: the part of the options that destinations share. */
-export type QueueBehaviourOptions = Pick<QueueOptions, "concurrency" | "rate" | "onDead" | "keep">;
+export type QueueBehaviourOptions = Pick<
+  QueueOptions,
+  "concurrency" | "kindConcurrency" | "rate" | "breaker" | "onDead" | "keep"
+>;
 
 export interface QueueDefinition extends QueueBehaviour {
   name: string;
@@ -49,6 +71,8 @@ export interface QueueDefinition extends QueueBehaviour {
 
 export interface QueueBehaviour {
   concurrency: number | null;
+  kindConcurrency: number | null;
+  breaker: BreakerPolicy | null;
   rate: { limit: number; perMs: number; burst: number } | null;
   onDead: "block" | "skip";
   /** By outcome; null: the defaults. */
@@ -56,7 +80,17 @@ export interface QueueBehaviour {
 }
 
 const OUTCOMES = ["done", "cancelled", "expired", "removed"] as const;
-const OPTIONS = ["retry", "timeout", "shards", "concurrency", "rate", "onDead", "keep"];
+const OPTIONS = [
+  "retry",
+  "timeout",
+  "shards",
+  "concurrency",
+  "kindConcurrency",
+  "rate",
+  "breaker",
+  "onDead",
+  "keep",
+];
 const LIMIT_MAX = 1_000_000;
 const BURST_DEFAULT_MS = 100;
 
@@ -89,7 +123,7 @@ export function defineQueue(name: string, options: QueueOptions): QueueDefinitio
 
 /** @throws PawlError `invalid_option` naming the option after `where` */
 export function queueBehaviour(where: string, options: QueueBehaviourOptions): QueueBehaviour {
-  const { concurrency, rate, onDead = "block", keep } = options;
+  const { concurrency, kindConcurrency, rate, breaker, onDead = "block", keep } = options;
   if (onDead !== "block" && onDead !== "skip") {
     throw new PawlError(
       "invalid_option",
@@ -97,24 +131,52 @@ export function queueBehaviour(where: string, options: QueueBehaviourOptions): Q
     );
   }
   return {
-    concurrency:
-      concurrency === undefined ? null : whole(`${where}.concurrency`, concurrency, LIMIT_MAX),
+    concurrency: optionalWhole(`${where}.concurrency`, concurrency),
+    kindConcurrency: optionalWhole(`${where}.kindConcurrency`, kindConcurrency),
+    breaker: breaker === undefined ? null : breakerPolicy(`${where}.breaker`, breaker),
     rate: rate === undefined ? null : rateOf(`${where}.rate`, rate),
     onDead,
     keepMs: keep === undefined ? null : keepOf(`${where}.keep`, keep),
   };
 }
 
+/** @throws PawlError `invalid_option` naming the option after `where` */
+export function breakerPolicy(where: string, options: BreakerOptions): BreakerPolicy {
+  refuseUnknownOptions(where, options, ["failures", "ratio", "window", "open", "openMax"]);
+  const { failures = 10, ratio = 0.5, window = "10s", open = "30s", openMax = "10m" } = options;
+  if (!(ratio > 0 && ratio <= 1)) {
+    throw new PawlError(
+      "invalid_option",
+      `expected \`${where}.ratio\` to be a number over 0 and up to 1, got ${shown(ratio)}`,
+    );
+  }
+  const openMs = positiveMs(`${where}.open`, open);
+  return {
+    failures: whole(`${where}.failures`, failures, LIMIT_MAX),
+    ratio,
+    window_ms: positiveMs(`${where}.window`, window),
+    open_ms: openMs,
+    open_ms_max: Math.max(openMs, positiveMs(`${where}.openMax`, openMax)),
+  };
+}
+
+function positiveMs(name: string, value: Duration): number {
+  const ms = durationMs(value, name);
+  if (ms >= 1) return ms;
+  throw new PawlError(
+    "invalid_option",
+    `expected \`${name}\` to be at least 1 ms, got ${shown(value)}`,
+  );
+}
+
+function optionalWhole(name: string, value: number | undefined): number | null {
+  return value === undefined ? null : whole(name, value, LIMIT_MAX);
+}
+
 function rateOf(where: string, rate: RateLimit): QueueDefinition["rate"] {
   refuseUnknownOptions(where, rate, ["limit", "per", "burst"]);
   const limit = whole(`${where}.limit`, rate.limit, LIMIT_MAX);
-  const perMs = durationMs(rate.per ?? "1s", `${where}.per`);
-  if (perMs < 1) {
-    throw new PawlError(
-      "invalid_option",
-      `expected \`${where}.per\` to be at least 1 ms, got ${shown(rate.per)}`,
-    );
-  }
+  const perMs = positiveMs(`${where}.per`, rate.per ?? "1s");
   const burst = rate.burst ?? Math.max(1, Math.floor((limit * BURST_DEFAULT_MS) / perMs));
   return { limit, perMs, burst: whole(`${where}.burst`, burst, LIMIT_MAX) };
 }

@@ -12,6 +12,10 @@ const OWN: Record<string, ErrorCode> = {
   PW012: "payload_too_large",
   PW013: "unknown_queue",
   PW014: "not_a_transaction",
+  PW015: "owned_by_code",
+  PW016: "duplicate_name",
+  PW017: "route_not_found",
+  PW018: "unknown_destination",
 };
 
 const UNREACHABLE_SOCKET = /^(ECONN|ENOTFOUND|EAI_|EHOST|ENET|ETIMEDOUT|EPIPE|ENOENT)/;

@@ -8,10 +8,10 @@ import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { startFeed } from "../../examples/relay/feed.ts";
 import { startReceiver } from "../../examples/relay/receiver.ts";
-import { silentLogger } from "../../src/base/log.ts";
 import { webhook } from "../../src/outbox/destinations/index.ts";
-import { closeHttpSender, type HttpAnswer, sendHttp } from "../../src/requests/sender.ts";
+import { type HttpAnswer, openSender } from "../../src/requests/sender.ts";
 import { signStandardWebhook } from "../../src/requests/standard-webhooks.ts";
+import { deliveryContext } from "../support/delivery.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
 const closing: Array<() => Promise<void> | void> = [];
@@ -25,7 +25,8 @@ beforeEach(() => {
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
-afterAll(closeHttpSender);
+const http = openSender({ allow: ["127.0.0.1"] });
+afterAll(() => http.close());
 
 async function feed(copies?: number) {
   const started = await startFeed(copies === undefined ? {} : { copies });
@@ -41,7 +42,7 @@ async function page(url: string, query: string): Promise<Array<Record<string, un
 
 function get(url: string): Promise<HttpAnswer> {
   const limits = { timeoutMs: 10_000, responseBytesMax: 100_000_000 };
-  return sendHttp({ url, method: "GET", headers: {}, body: "", ...limits });
+  return http.send({ url, method: "GET", headers: {}, body: "", ...limits });
 }
 
 function post(url: string, id: string, more: Record<string, string> = {}): Promise<HttpAnswer> {
@@ -56,7 +57,7 @@ function post(url: string, id: string, more: Record<string, string> = {}): Promi
     "x-outbox-delivery-id": "7",
     ...more,
   };
-  return sendHttp({ url, method: "POST", headers, body, timeoutMs: 10_000 });
+  return http.send({ url, method: "POST", headers, body, timeoutMs: 10_000 });
 }
 
 function logged(): Array<Record<string, unknown>> {
@@ -108,6 +109,7 @@ test("the receiver verifies what Pawl's webhook sends and has it on disk before 
     destinationId: "1",
     destinationKey: "partner",
     attempt: 1,
+    replay: 0,
     event: {
       id: "e-1",
       name: "pull_request.opened",
@@ -118,9 +120,8 @@ test("the receiver verifies what Pawl's webhook sends and has it on disk before 
       meta: {},
     },
   };
-  const { signal } = new AbortController();
   const destination = webhook({ url: `${receiver.url}/hooks`, secret: SECRET });
-  const success = await destination.deliver(delivery, { signal, log: silentLogger });
+  const success = await destination.deliver(delivery, deliveryContext({ http }));
   expect(success.status).toBe(204);
   expect(logged()).toEqual([
     {

@@ -1,7 +1,6 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { PawlError } from "../../src/base/errors.ts";
-import { silentLogger } from "../../src/base/log.ts";
 import { env } from "../../src/base/secret.ts";
 import { VERSION } from "../../src/base/version.ts";
 import { retryDelayMs, retrySeries } from "../../src/kernel/retry.ts";
@@ -11,8 +10,9 @@ import {
   type WebhookOptions,
   webhook,
 } from "../../src/outbox/destinations/index.ts";
-import { closeHttpSender } from "../../src/requests/sender.ts";
+import { openSender } from "../../src/requests/sender.ts";
 import { bodyOf, freePort, httpServer, type LocalServer } from "../requests/local-servers.ts";
+import { deliveryContext } from "../support/delivery.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
 const DELIVERY: Delivery = {
@@ -20,6 +20,7 @@ const DELIVERY: Delivery = {
   destinationId: "12",
   destinationKey: "erp",
   attempt: 1,
+  replay: 0,
   event: {
     id: "01914f3c-7d1e-7000-8000-000000000001",
     name: "order.placed",
@@ -47,7 +48,8 @@ afterEach(async () => {
   delete process.env.PAWL_TEST_SECRET;
   await Promise.all(open.splice(0).map((server) => server.close()));
 });
-afterAll(closeHttpSender);
+const http = openSender({ allow: ["127.0.0.1"] });
+afterAll(() => http.close());
 
 async function receiver(answers: Answer[]): Promise<{ url: string; received: Received[] }> {
   const received: Received[] = [];
@@ -62,8 +64,7 @@ async function receiver(answers: Answer[]): Promise<{ url: string; received: Rec
 }
 
 function deliverTo(options: Partial<WebhookOptions> & { url: string }, delivery = DELIVERY) {
-  const { signal } = new AbortController();
-  return webhook({ secret: SECRET, ...options }).deliver(delivery, { signal, log: silentLogger });
+  return webhook({ secret: SECRET, ...options }).deliver(delivery, deliveryContext({ http }));
 }
 
 async function failureOf(run: () => unknown): Promise<PawlError> {
@@ -174,10 +175,10 @@ test("a worker that stops ends the delivery through its signal", async () => {
   const server = await httpServer(() => stop.abort());
   open.push(server);
   const error = await failureOf(() =>
-    webhook({ url: server.url, secret: SECRET }).deliver(DELIVERY, {
-      signal: stop.signal,
-      log: silentLogger,
-    }),
+    webhook({ url: server.url, secret: SECRET }).deliver(
+      DELIVERY,
+      deliveryContext({ http, signal: stop.signal }),
+    ),
   );
   expect(error.data).toMatchObject({ reason: "aborted", sent: "unknown" });
 });
@@ -301,7 +302,6 @@ test.each([
 });
 
 test("the null destination accepts everything", async () => {
-  const { signal } = new AbortController();
-  const done = await nullDestination().deliver(DELIVERY, { signal, log: silentLogger });
+  const done = await nullDestination().deliver(DELIVERY, deliveryContext({ http }));
   expect(done.summary).toBe("accepted and discarded");
 });

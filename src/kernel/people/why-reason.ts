@@ -8,11 +8,22 @@ export type WhyReason = { since: Date | null; until: Date | null } & (
   | { reason: "lane"; detail: { lane: string; head: number | null; before: number } }
   | { reason: "off"; detail: { scope: string; by: string; why: string | null } }
   | { reason: "concurrency"; detail: { limit: number; running: number } }
+  | { reason: "kind_concurrency"; detail: { limit: number; running: number } }
+  | { reason: "breaker"; detail: BreakerFacts }
   | { reason: "rate"; detail: { limit: number; per_ms: number; burst: number } }
   | { reason: "no_worker" | "off_here" | "queued"; detail: ReadyFacts }
   | { reason: "dead"; detail: DeadFacts }
   | { reason: "ended"; detail: EndedFacts }
 );
+
+export interface BreakerFacts {
+  /** In a row, without a good attempt between them. */
+  trips: number;
+  /** Of the last failed attempt. */
+  error: string | null;
+  /** How many may run at once now; 0: none, until its time. */
+  starts: number;
+}
 
 export interface RunningFacts {
   worker: number;

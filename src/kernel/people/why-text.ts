@@ -4,6 +4,13 @@ import { showDuration } from "../../base/duration.ts";
 import type { DeadFacts, EndedFacts, ReadyFacts, RunningFacts, WhyReason } from "./why-reason.ts";
 
 const QUOTE_CHARS_MAX = 120;
+const HOLDS: ReadonlySet<WhyReason["reason"]> = new Set([
+  "off",
+  "concurrency",
+  "kind_concurrency",
+  "rate",
+  "breaker",
+]);
 
 interface About {
   id: string;
@@ -26,7 +33,7 @@ function isReady({ reason }: WhyReason): boolean {
 }
 
 function isHold({ reason }: WhyReason): boolean {
-  return reason === "off" || reason === "concurrency" || reason === "rate";
+  return HOLDS.has(reason);
 }
 
 function phrase(one: WhyReason, about: About): string {
@@ -49,6 +56,10 @@ function phrase(one: WhyReason, about: About): string {
     }
     case "concurrency":
       return `its queue runs ${one.detail.running} of at most ${one.detail.limit} at once; the end of one frees a place`;
+    case "kind_concurrency":
+      return `its kind runs ${one.detail.running} of at most ${one.detail.limit} at once; the end of one frees a place`;
+    case "breaker":
+      return breakerText(one, about);
     case "rate": {
       const { limit, per_ms } = one.detail;
       return `its queue starts at most ${limit} in ${showDuration(per_ms)}; the next may start in ${ahead(one.until, about)}`;
@@ -66,6 +77,18 @@ function phrase(one: WhyReason, about: About): string {
     default:
       return one satisfies never;
   }
+}
+
+function breakerText(
+  { detail, since, until }: Extract<WhyReason, { reason: "breaker" }>,
+  about: About,
+): string {
+  const { trips, error, starts } = detail;
+  const when = `its breaker has been open for ${passed(since, about)}${quoted(error)}`;
+  if (until !== null) return `${when}; one attempt is made as a probe in ${ahead(until, about)}`;
+  return trips > 0 && starts === 1
+    ? `${when}; one attempt is made as a probe now, and all go on if it ends well`
+    : `its breaker closes slowly: at most ${starts} at once for now, ever more while they end well`;
 }
 
 type Since = About & { since: Date | null };

@@ -1,6 +1,6 @@
-/** Accepts every event and does nothing with it: for tests, and for events that are wanted in history only. */
+/** Accepts everything and does nothing: for trying routes out, and for events that are wanted in history only. */
 
-import type { DestinationDefinition } from "./types.ts";
+import type { DestinationDefinition, DestinationType } from "./types.ts";
 
 const TIMEOUT_MS = 1_000;
 
@@ -9,6 +9,14 @@ export function nullDestination(): DestinationDefinition {
     type: "null",
     config: {},
     timeoutMs: TIMEOUT_MS,
+    acceptsUnread: true,
     deliver: async () => ({ summary: "accepted and discarded" }),
   };
 }
+
+export const nullType: DestinationType = {
+  type: "null",
+  label: "Accept and discard",
+  fields: {},
+  define: nullDestination,
+};

@@ -8,12 +8,18 @@ import { PawlError } from "../../base/errors.ts";
 import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
 import { VERSION } from "../../base/version.ts";
 import type { RetryPolicy } from "../../kernel/retry.ts";
-import type { QueueBehaviourOptions, RateLimit } from "../../queue/queue-options.ts";
+import type {
+  BreakerOptions,
+  QueueBehaviourOptions,
+  RateLimit,
+} from "../../queue/queue-options.ts";
 import { excerpt } from "../../requests/excerpt.ts";
+import { maskHeaders } from "../../requests/mask-headers.ts";
 import { maskUrl } from "../../requests/mask-url.ts";
 import { parseRetryAfter } from "../../requests/retry-after.ts";
-import { type HttpAnswer, sendHttp } from "../../requests/sender.ts";
-import { decodeWebhookSecret, signStandardWebhook } from "../../requests/standard-webhooks.ts";
+import type { HttpAnswer } from "../../requests/sender.ts";
+import { webhookKey } from "../../webhooks/secrets.ts";
+import { signWebhook } from "../../webhooks/sign.ts";
 import type {
   Delivery,
   DeliveryOrder,
@@ -34,14 +40,22 @@ const SECRET = "webhook secret";
 const RESPONSE_BYTES_DEFAULT = 65_536;
 /** Of the body of an answer; kept with the attempt. */
 const EXCERPT_CHARS_MAX = 2_000;
+const SECRETS_MAX = 5;
+/** RFC 9110 section 15.5.11: gone, and likely for ever. */
+const GONE = 410;
+/** Of the answers 4xx those that say something about the receiver, not about this one event. */
+const RECEIVER_TROUBLE: ReadonlySet<number> = new Set([401, 403, 404, 408, 425, 429]);
 /** Not in the printable ASCII that any server takes in a header. */
 const NOT_PRINTABLE = /[^\x20-\x7e]/gu;
 
 export interface WebhookOptions {
   /** http or https, without credentials. */
   url: string;
-  /** `whsec_<base64>` or base64 of 24 to 64 bytes, or `env("NAME")`, which is read at each try. */
-  secret: string | SecretRef;
+  /**
+   * `whsec_<base64>` or base64 of 24 to 64 bytes (v1), `whsk_<base64>` (v1a, ed25519), or `env("NAME")` and
+   * `file("/path")`, which are read at each try. Several: each signs, the new one first while it is rotated.
+   */
+  secret: string | SecretRef | readonly (string | SecretRef)[];
   /** Sent beside Pawl's own, which they cannot replace (except user-agent). */
   headers?: Record<string, string | SecretRef>;
   /** Over the whole exchange; default 15 s, at most 10 min. */
@@ -56,6 +70,8 @@ export interface WebhookOptions {
   concurrency?: number;
   /** Deliveries started in a time, over all workers; default no limit. */
   rate?: RateLimit;
+  /** Pauses the destination while its receiver fails; default 10 failures that are half of all within 10 s. `false`: none. */
+  breaker?: BreakerOptions | false;
   /** Where the body of an answer is cut; default 64 KiB, at most 1 MiB. */
   maxResponseBytes?: number;
 }
@@ -67,32 +83,35 @@ export interface WebhookOptions {
  */
 export function webhook(options: WebhookOptions): DestinationDefinition {
   const url = webhookUrl(options.url);
-  const { secret } = options;
-  if (!isSecretRef(secret)) decodeWebhookSecret(secret, SECRET);
+  const secrets = secretList(options.secret);
   const headers = customHeaders(options.headers ?? {});
   const timeoutMs = webhookTimeoutMs(options.timeout ?? "15s");
   const responseBytesMax = webhookResponseBytes(options.maxResponseBytes ?? RESPONSE_BYTES_DEFAULT);
   return {
     type: "webhook",
-    config: publicConfig(url, secret, headers),
+    config: publicConfig(url, secrets, headers),
     retry: webhookRetry(options.retry),
     ...(options.order !== undefined && { order: options.order }),
     queue: queueOptions(options),
     timeoutMs,
     check: () => {
-      decodeWebhookSecret(readSecret(secret, SECRET), SECRET);
+      for (const secret of secrets) checkSecret(readSecret(secret, SECRET), SECRET);
       readHeaders(headers);
     },
-    deliver: async (delivery, { signal }) => {
+    deliver: async (delivery, { signal, http }) => {
       const body = JSON.stringify(envelope(delivery.event));
-      const answer = await sendHttp({
+      const answer = await http.send({
         url: url.href,
         method: "POST",
         headers: {
           "user-agent": `pawl/${VERSION}`,
           ...readHeaders(headers),
           ...deliveryHeaders(delivery),
-          ...signatureHeaders(delivery.event.id, body, readSecret(secret, SECRET)),
+          ...signatureHeaders(
+            delivery.event.id,
+            body,
+            secrets.map((secret) => readSecret(secret, SECRET)),
+          ),
         },
         body,
         timeoutMs,
@@ -104,8 +123,37 @@ export function webhook(options: WebhookOptions): DestinationDefinition {
   };
 }
 
-function queueOptions({ onDead, concurrency, rate }: WebhookOptions): QueueBehaviourOptions {
+function secretList(given: WebhookOptions["secret"]): readonly (string | SecretRef)[] {
+  const secrets = Array.isArray(given)
+    ? (given as readonly (string | SecretRef)[])
+    : [given as string | SecretRef];
+  if (secrets.length === 0 || secrets.length > SECRETS_MAX) {
+    throw new PawlError(
+      "invalid_option",
+      `webhook destination: expected \`secret\` to be one secret or up to ${SECRETS_MAX}, got ${secrets.length}`,
+      { data: { option: "secret" } },
+    );
+  }
+  for (const secret of secrets) if (!isSecretRef(secret)) checkSecret(secret, SECRET);
+  return secrets;
+}
+
+/** A public key cannot sign. @throws PawlError `invalid_option`, without the secret */
+function checkSecret(secret: string, what: string): void {
+  if (webhookKey(secret, what).canSign) return;
+  throw new PawlError(
+    "invalid_option",
+    `${what}: this is a public key; sign with the private one`,
+    {
+      data: { option: "secret" },
+    },
+  );
+}
+
+function queueOptions(options: WebhookOptions): QueueBehaviourOptions {
+  const { onDead, concurrency, rate, breaker = {} } = options;
   return {
+    ...(breaker !== false && { breaker }),
     ...(onDead !== undefined && { onDead }),
     ...(concurrency !== undefined && { concurrency }),
     ...(rate !== undefined && { rate }),
@@ -114,7 +162,7 @@ function queueOptions({ onDead, concurrency, rate }: WebhookOptions): QueueBehav
 
 function publicConfig(
   url: URL,
-  secret: string | SecretRef,
+  secrets: readonly (string | SecretRef)[],
   headers: Record<string, string | SecretRef>,
 ): Record<string, unknown> {
   const shownHeaders = Object.entries(headers).map(([name, value]) => [
@@ -123,7 +171,7 @@ function publicConfig(
   ]);
   return {
     url: maskUrl(url),
-    secret: describeSecret(secret),
+    secret: secrets.map(describeSecret).join(", "),
     ...(shownHeaders.length === 0 ? {} : { headers: Object.fromEntries(shownHeaders) }),
   };
 }
@@ -147,16 +195,21 @@ function deliveryHeaders(delivery: Delivery): Record<string, string> {
     "x-outbox-delivery-id": printable(delivery.deliveryId),
     "x-outbox-destination-id": printable(delivery.destinationId),
     "x-outbox-destination-key": printable(delivery.destinationKey),
+    ...(delivery.replay > 0 && { "x-outbox-replay": String(delivery.replay) }),
   };
 }
 
-function signatureHeaders(eventId: string, body: string, secret: string): Record<string, string> {
+function signatureHeaders(
+  eventId: string,
+  body: string,
+  secrets: readonly string[],
+): Record<string, string> {
   const id = printable(eventId);
-  const timestamp = Math.floor(Date.now() / 1_000);
+  const timestampS = Math.floor(Date.now() / 1_000);
   return {
     "webhook-id": id,
-    "webhook-timestamp": String(timestamp),
-    "webhook-signature": signStandardWebhook({ id, timestamp, body, secret }),
+    "webhook-timestamp": String(timestampS),
+    "webhook-signature": signWebhook({ id, timestampS, body, secrets }),
   };
 }
 
@@ -169,26 +222,47 @@ function printable(text: string): string {
 
 function judge(answer: HttpAnswer, url: URL): DeliverySuccess {
   const { status, durationMs } = answer;
+  const seen = {
+    status,
+    durationMs,
+    headers: maskHeaders(answer.headers),
+    ...(answer.timings !== undefined && { timings: answer.timings }),
+  };
   const body = excerpt(answer.body, EXCERPT_CHARS_MAX);
+  // Standard Webhooks: what a receiver asks for beside its status.
+  const wish = answer.headers["webhook-delivery"]?.trim().toLowerCase();
   if (status >= 200 && status <= 299) {
-    return { status, summary: `${status} in ${durationMs} ms`, durationMs, response: body };
+    const success = { ...seen, summary: `${status} in ${durationMs} ms`, response: body };
+    return wish === "disable" ? { ...success, disable: asked(status, wish) } : success;
   }
   const retryAfterMs = parseRetryAfter(answer.headers["retry-after"]);
-  throw new PawlError("delivery_failed", `webhook ${maskUrl(url)}: ${explain(status)}`, {
+  const isGone = status === GONE || wish === "disable";
+  const what =
+    wish === "disable" || wish === "abort-message" ? asked(status, wish) : explain(status);
+  throw new PawlError("delivery_failed", `webhook ${maskUrl(url)}: ${what}`, {
     data: {
-      status,
+      ...seen,
       body,
-      durationMs,
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      // RFC 9110 section 15.5.11: gone, and likely for ever. All other answers can change.
-      ...(status === 410 ? { permanent: true } : {}),
+      ...(isGone || wish === "abort-message" ? { permanent: true, isReceiverUp: true } : {}),
+      ...(isGone ? { disable: what } : {}),
+      ...(isAboutTheEvent(status) ? { isReceiverUp: true } : {}),
     },
   });
 }
 
+function isAboutTheEvent(status: number): boolean {
+  return status >= 400 && status <= 499 && !RECEIVER_TROUBLE.has(status);
+}
+
+function asked(status: number, wish: string): string {
+  return wish === "disable"
+    ? `answered ${status} with "webhook-delivery: disable": the receiver wants no more of these`
+    : `answered ${status} with "webhook-delivery: abort-message": the receiver does not want this event`;
+}
+
 function explain(status: number): string {
-  if (status === 410)
-    return "answered 410 Gone: the receiver wants no more of these; remove or change the destination";
+  if (status === GONE) return "answered 410 Gone: the receiver wants no more of these";
   if (status >= 300 && status <= 399) {
     return `answered ${status}: redirects are not followed; set the destination's URL to where it leads`;
   }

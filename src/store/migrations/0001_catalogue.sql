@@ -18,7 +18,8 @@ insert into pawl.setting values ('payload_bytes_max', '1048576');
 -- A retry policy: {"attempts": 4, "delays_ms": [1000, 2000, 4000], "jitter": 0.1, "until_ms": null}.
 -- delays_ms[n] follows the nth failed attempt, the last one repeats; null means the default policy.
 -- rate: {"limit": 50, "per_ms": 1000, "burst": 5}. keep: {"done_ms", "cancelled_ms", "expired_ms", "removed_ms"};
--- what it leaves out is as pawl.default_keep() says.
+-- what it leaves out is as pawl.default_keep() says. kind_concurrency: of each of its streams. breaker: of each of its
+-- streams, {"failures": 10, "ratio": 0.5, "window_ms": 10000, "open_ms": 30000, "open_ms_max": 600000}.
 create table pawl.queue (
   id int generated always as identity primary key,
   name text not null unique check (name ~ '^[a-z][a-z0-9:_.-]{0,99}$'),
@@ -26,7 +27,9 @@ create table pawl.queue (
   timeout_ms int check (timeout_ms > 0),
   shards smallint not null default 1 check (shards between 1 and 64),
   concurrency int check (concurrency > 0),
+  kind_concurrency int check (kind_concurrency > 0),
   rate jsonb,
+  breaker jsonb,
   on_dead text not null default 'block' check (on_dead in ('block', 'skip')),
   keep jsonb,
   application text not null,
@@ -40,6 +43,7 @@ create table pawl.queue (
 create table pawl.queue_limit (
   queue_id int primary key references pawl.queue (id),
   concurrency int,
+  kind_concurrency int,
   gap interval,
   burst int,
   tat timestamptz not null default '-infinity'
@@ -134,21 +138,25 @@ $$;
 -- Keeps queue_limit as the queues say. The gap is rounded up to a microsecond, so that a rate is never exceeded.
 create function pawl.set_limits() returns void
 language sql volatile as $$
-  insert into pawl.queue_limit as l (queue_id, concurrency, gap, burst)
-  select q.id, q.concurrency,
+  insert into pawl.queue_limit as l (queue_id, concurrency, kind_concurrency, gap, burst)
+  select q.id, q.concurrency, q.kind_concurrency,
          ceil((q.rate ->> 'per_ms')::numeric * 1000 / (q.rate ->> 'limit')::numeric)::float8 * interval '1 microsecond',
          (q.rate ->> 'burst')::int
-    from pawl.queue q where q.concurrency is not null or jsonb_typeof(q.rate) = 'object' order by q.id
+    from pawl.queue q
+   where q.concurrency is not null or q.kind_concurrency is not null or jsonb_typeof(q.rate) = 'object' order by q.id
   on conflict (queue_id) do update
-     set concurrency = excluded.concurrency, gap = excluded.gap, burst = excluded.burst
-   where (l.concurrency, l.gap, l.burst) is distinct from (excluded.concurrency, excluded.gap, excluded.burst);
+     set concurrency = excluded.concurrency, kind_concurrency = excluded.kind_concurrency, gap = excluded.gap, burst = excluded.burst
+   where (l.concurrency, l.kind_concurrency, l.gap, l.burst)
+     is distinct from (excluded.concurrency, excluded.kind_concurrency, excluded.gap, excluded.burst);
   delete from pawl.queue_limit l using pawl.queue q
-   where q.id = l.queue_id and q.concurrency is null and coalesce(jsonb_typeof(q.rate), 'null') <> 'object';
+   where q.id = l.queue_id and q.concurrency is null and q.kind_concurrency is null
+     and coalesce(jsonb_typeof(q.rate), 'null') <> 'object';
 $$;
 
 -- Writes what an application's code defines. An older revision never overwrites a newer one.
 -- {"application", "revision", "payload_bytes_max",
---  "queues": [{"name", "retry", "timeout_ms", "shards", "concurrency", "rate", "on_dead", "keep"}],
+--  "queues": [{"name", "retry", "timeout_ms", "shards", "concurrency", "kind_concurrency", "rate", "breaker", "on_dead",
+--    "keep"}],
 --  "streams": [{"queue", "kind", "version", "retry", "timeout_ms"}]}
 create function pawl.register_v1(p_definitions jsonb) returns void
 language plpgsql volatile as $$
@@ -162,15 +170,17 @@ begin
   values ('payload_bytes_max', p_definitions -> 'payload_bytes_max')
   on conflict (name) do update set value = excluded.value where s.value <> excluded.value;
 
-  insert into pawl.queue as q (name, retry, timeout_ms, shards, concurrency, rate, on_dead, keep, application, revision)
-  select d.name, d.retry, d.timeout_ms, coalesce(d.shards, 1), d.concurrency, d.rate, coalesce(d.on_dead, 'block'),
-         d.keep, v_application, v_revision
+  insert into pawl.queue as q (name, retry, timeout_ms, shards, concurrency, kind_concurrency, rate, breaker, on_dead,
+    keep, application, revision)
+  select d.name, d.retry, d.timeout_ms, coalesce(d.shards, 1), d.concurrency, d.kind_concurrency, nullif(d.rate, 'null'),
+         nullif(d.breaker, 'null'), coalesce(d.on_dead, 'block'), d.keep, v_application, v_revision
     from jsonb_to_recordset(p_definitions -> 'queues') as d (name text, retry jsonb, timeout_ms int, shards smallint,
-      concurrency int, rate jsonb, on_dead text, keep jsonb)
+      concurrency int, kind_concurrency int, rate jsonb, breaker jsonb, on_dead text, keep jsonb)
    order by d.name
   on conflict (name) do update
      set retry = excluded.retry, timeout_ms = excluded.timeout_ms, shards = excluded.shards,
-         concurrency = excluded.concurrency, rate = excluded.rate, on_dead = excluded.on_dead, keep = excluded.keep,
+         concurrency = excluded.concurrency, kind_concurrency = excluded.kind_concurrency, rate = excluded.rate,
+         breaker = excluded.breaker, on_dead = excluded.on_dead, keep = excluded.keep,
          application = excluded.application, revision = excluded.revision, defined_at = pawl.now()
    where q.application <> excluded.application or q.revision <= excluded.revision;
 

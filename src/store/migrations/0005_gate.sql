@@ -96,12 +96,152 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
    where c.queue_id = p_queue
 $$;
 
+-- The same of one stream.
+create function pawl.running_of(p_stream int) returns int
+language sql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  select count(*)::int
+    from pawl.claim c cross join lateral unnest(c.seqs) u (seq)
+    join pawl.task t on t.shard_id = c.shard_id and t.state = 'ready' and t.seq = u.seq
+   where c.queue_id = (select st.queue_id from pawl.stream st where st.id = p_stream) and c.stream_id = p_stream
+$$;
+
 -- Starts that a rate lets through at a time (GCRA): the row's tat may lie at most burst gaps ahead after them.
 create function pawl.starts_left(p_limit pawl.queue_limit, p_now timestamptz) returns int
 language sql immutable as $$
   select case when p_limit.gap is null then null else greatest(floor(
     extract(epoch from p_now + p_limit.burst * p_limit.gap - greatest(p_limit.tat, p_now))
       / extract(epoch from p_limit.gap)), 0)::int end
+$$;
+
+-- The breaker of a stream whose attempts fail; no row: closed, and nothing has failed lately.
+-- closed: counts, in a window, until too many have failed. open: nothing starts until a time, then one at a time as a
+-- probe. recovering: the probe went well, and more and more may run at once (starts) until the row goes.
+create table pawl.breaker (
+  stream_id int primary key references pawl.stream (id) on delete cascade,
+  phase text not null default 'closed' check (phase in ('closed', 'open', 'recovering')),
+  since timestamptz not null default pawl.now(),
+  until timestamptz,
+  ok int not null default 0,
+  failed int not null default 0,
+  trips smallint not null default 0,
+  starts int,
+  error jsonb,
+  check (phase <> 'open' or until is not null),
+  check (phase <> 'recovering' or starts is not null)
+) with (fillfactor = 40);
+create index breaker_not_closed on pawl.breaker (stream_id) where phase <> 'closed';
+
+-- How many of a stream may run at once because of its breaker; null: any number.
+create function pawl.breaker_starts(p_breaker pawl.breaker, p_now timestamptz) returns int
+language sql immutable as $$
+  select case p_breaker.phase when 'open' then case when p_breaker.until > p_now then 0 else 1 end
+    when 'recovering' then p_breaker.starts end
+$$;
+
+-- Workers say how attempts went: [{"stream", "ok", "failed", "hold_ms"?, "error"?}]. hold_ms: the receiver asked for a
+-- pause of this length. Answers the breakers whose phase has changed.
+create function pawl.report_v1(p_reports jsonb) returns table (stream_id int, phase text, until timestamptz)
+language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := pawl.now();
+  v_report record;
+  v_row pawl.breaker;
+  v_before text;
+  v_has_changed boolean := false;
+begin
+  for v_report in
+    select r.stream, r.ok, r.failed, r.hold_ms, r.error, q.breaker as policy
+      from jsonb_to_recordset(p_reports) as r (stream int, ok int, failed int, hold_ms bigint, error jsonb)
+      join pawl.stream st on st.id = r.stream join pawl.queue q on q.id = st.queue_id
+     where q.breaker is not null order by r.stream
+  loop
+    if v_report.failed > 0 or v_report.hold_ms is not null then
+      insert into pawl.breaker (stream_id) values (v_report.stream) on conflict do nothing;
+    end if;
+    select b.* into v_row from pawl.breaker b where b.stream_id = v_report.stream for update;
+    continue when not found;
+    v_before := v_row.phase;
+    v_row := pawl.judge_breaker(v_row, v_report.ok, v_report.failed, v_report.hold_ms, v_report.policy, v_now);
+    if v_row.phase is null then
+      delete from pawl.breaker b where b.stream_id = v_report.stream;
+    else
+      update pawl.breaker b
+         set phase = v_row.phase, since = v_row.since, until = v_row.until, ok = v_row.ok, failed = v_row.failed,
+             trips = v_row.trips, starts = v_row.starts, error = coalesce(v_report.error, b.error)
+       where b.stream_id = v_report.stream;
+    end if;
+    continue when v_row.phase = 'closed' or v_row.phase is not distinct from v_before and v_row.since < v_now;
+    stream_id := v_report.stream;
+    phase := coalesce(v_row.phase, 'closed');
+    until := v_row.until;
+    if phase <> 'closed' or v_before <> 'closed' then
+      perform pawl.announce_breaker_v1(stream_id, v_before, phase, until, v_report.error);
+      v_has_changed := true;
+      return next;
+    end if;
+  end loop;
+  perform pg_notify('pawl.wake', '') where v_has_changed;
+end $$;
+
+-- What the attempts make of a breaker; its phase is null when it may go.
+create function pawl.judge_breaker(p_row pawl.breaker, p_ok int, p_failed int, p_hold_ms bigint, p_policy jsonb,
+  p_now timestamptz) returns pawl.breaker
+language plpgsql immutable as $$
+declare
+  v_row pawl.breaker := p_row;
+  v_window interval := (p_policy ->> 'window_ms')::int * interval '1 ms';
+  v_is_bad boolean;
+begin
+  -- attempts that began before it opened say nothing new
+  if v_row.phase = 'open' and v_row.until > p_now and p_hold_ms is null then return v_row; end if;
+  if v_row.phase = 'closed' and v_row.since <= p_now - v_window then
+    v_row.since := p_now;
+    v_row.ok := 0;
+    v_row.failed := 0;
+  end if;
+  v_row.ok := v_row.ok + p_ok;
+  v_row.failed := v_row.failed + p_failed;
+  v_is_bad := p_failed > 0 and case v_row.phase when 'open' then true
+    when 'recovering' then v_row.failed >= (p_policy ->> 'ratio')::float8 * (v_row.ok + v_row.failed)
+    else v_row.failed >= (p_policy ->> 'failures')::int
+     and v_row.failed >= (p_policy ->> 'ratio')::float8 * (v_row.ok + v_row.failed) end;
+  if v_is_bad or p_hold_ms is not null then
+    v_row.until := p_now + greatest(
+      case when v_is_bad then least((p_policy ->> 'open_ms')::int * 2.0 ^ least(v_row.trips, 20), (p_policy ->> 'open_ms_max')::int) end,
+      p_hold_ms) * interval '1 ms';
+    v_row.trips := least(v_row.trips + v_is_bad::int, 30000);
+    v_row.phase := 'open';
+    v_row.since := p_now;
+    v_row.ok := 0;
+    v_row.failed := 0;
+  elsif v_row.phase = 'open' and p_ok > 0 then
+    v_row.phase := 'recovering';
+    v_row.since := p_now;
+    v_row.until := null;
+    v_row.starts := 2;
+    v_row.ok := 0;
+  elsif v_row.phase = 'recovering' and v_row.ok >= v_row.starts then
+    v_row.starts := v_row.starts * 2;
+    v_row.ok := 0;
+    v_row.failed := 0;
+    if v_row.starts > 64 then v_row.phase := null; end if;
+  elsif v_row.phase = 'closed' and v_row.failed = 0 then
+    v_row.phase := null;
+  end if;
+  return v_row;
+end $$;
+
+-- Mostly there is neither, and asking costs one probe each.
+create function pawl.are_holds() returns boolean
+language sql stable as $$
+  select exists (select 1 from pawl.switch) or exists (select 1 from pawl.breaker b where b.phase <> 'closed')
+$$;
+
+create function pawl.are_limits() returns boolean
+language sql stable as $$
+  select exists (select 1 from pawl.queue_limit) or exists (select 1 from pawl.breaker b where b.phase <> 'closed')
 $$;
 
 -- Why streams are held: the reasons that need no counting. until: when one ends by itself.
@@ -115,6 +255,9 @@ language sql stable as $$
     join pawl.queue q on w.scope = 'all' or (w.scope = 'queue' and q.name = w.name)
     join pawl.stream st on st.queue_id = q.id
    where (w.until is null or w.until > pawl.now()) and st.id = any (p_streams)
+  union all
+  select b.stream_id, 'breaker', b.since, b.until, jsonb_build_object('trips', b.trips, 'error', b.error ->> 'message', 'starts', 0)
+    from pawl.breaker b where b.phase = 'open' and b.until > pawl.now() and b.stream_id = any (p_streams)
 $$;
 
 -- Which limits streams have reached.
@@ -122,7 +265,7 @@ create function pawl.reached_limits_v1(p_streams int[]) returns table (stream_id
   until timestamptz, detail jsonb)
 language sql stable as $$
   with limited as materialized (
-    select l.queue_id, l.concurrency, l.gap, l.burst, l.tat, pawl.starts_left(l, pawl.now()) as starts,
+    select l.queue_id, l.concurrency, l.kind_concurrency, l.gap, l.burst, l.tat, pawl.starts_left(l, pawl.now()) as starts,
            case when l.concurrency is not null then pawl.running_in(l.queue_id) end as running
       from pawl.queue_limit l
      where l.queue_id in (select st.queue_id from pawl.stream st where st.id = any (p_streams))
@@ -137,6 +280,19 @@ language sql stable as $$
        where l.starts = 0) r (reason, until, detail)
     join pawl.stream st on st.queue_id = l.queue_id
    where st.id = any (p_streams)
+  union all
+  select c.stream_id, 'kind_concurrency', null, null, jsonb_build_object('limit', c.kind_concurrency, 'running', c.running)
+    from (select st.id as stream_id, l.kind_concurrency, pawl.running_of(st.id) as running
+            from limited l join pawl.stream st on st.queue_id = l.queue_id
+           where l.kind_concurrency is not null and st.id = any (p_streams)
+             -- only what has claims can have reached it
+             and st.id in (select c.stream_id from pawl.claim c where c.queue_id = l.queue_id)) c
+   where c.running >= c.kind_concurrency
+  union all
+  select b.stream_id, 'breaker', b.since, null, jsonb_build_object('trips', b.trips, 'error', b.error ->> 'message', 'starts', b.limited)
+    from (select b.*, pawl.breaker_starts(b, pawl.now()) as limited from pawl.breaker b
+           where b.phase <> 'closed' and b.stream_id = any (p_streams)) b
+   where b.limited > 0 and pawl.running_of(b.stream_id) >= b.limited
 $$;
 
 -- The gate: all reasons why streams may not start work now; none for a stream that may.
@@ -145,27 +301,35 @@ create function pawl.gate_v1(p_streams int[]) returns table (stream_id int, reas
 language plpgsql stable
 set jit = off as $$
 begin
-  if exists (select 1 from pawl.switch) then return query select * from pawl.holds_v1(p_streams); end if;
-  if exists (select 1 from pawl.queue_limit) then return query select * from pawl.reached_limits_v1(p_streams); end if;
+  if pawl.are_holds() then return query select * from pawl.holds_v1(p_streams); end if;
+  if pawl.are_limits() then return query select * from pawl.reached_limits_v1(p_streams); end if;
 end $$;
 
--- How many of p_wanted tasks a queue's limits let start, and the time for which that was counted. Holds the queue's
--- limits until the transaction ends, so that nobody counts beside it; null when another claim holds them and p_waits is false.
-create function pawl.allowed_starts(p_queue int, p_wanted int, p_waits boolean, out starts int, out at timestamptz)
+-- How many of p_wanted tasks of a stream the limits let start, and the time for which that was counted. Holds the limits
+-- until the transaction ends, so that nobody counts beside it; null when another claim holds them and p_waits is false.
+-- Lock order: the queue's limits, then the stream's breaker.
+create function pawl.allowed_starts(p_queue int, p_stream int, p_wanted int, p_waits boolean, out starts int, out at timestamptz)
 language plpgsql volatile as $$
 declare
   v_limit pawl.queue_limit;
+  v_breaker pawl.breaker;
 begin
   if p_waits then
     select l.* into v_limit from pawl.queue_limit l where l.queue_id = p_queue for update;
+    select b.* into v_breaker from pawl.breaker b where b.stream_id = p_stream and b.phase <> 'closed' for update;
   else
     select l.* into v_limit from pawl.queue_limit l where l.queue_id = p_queue for update skip locked;
     if not found and exists (select 1 from pawl.queue_limit l where l.queue_id = p_queue) then return; end if;
+    select b.* into v_breaker from pawl.breaker b where b.stream_id = p_stream and b.phase <> 'closed' for update skip locked;
+    if not found and exists (select 1 from pawl.breaker b where b.stream_id = p_stream and b.phase <> 'closed') then return; end if;
   end if;
   at := pawl.clock_now();
   -- what runs is counted in a statement after the lock: it sees every claim that was made before
   starts := least(p_wanted, v_limit.concurrency - case when v_limit.concurrency is not null then pawl.running_in(p_queue) end,
     pawl.starts_left(v_limit, at));
+  if v_limit.kind_concurrency is not null or v_breaker.phase is not null then
+    starts := least(starts, least(v_limit.kind_concurrency, pawl.breaker_starts(v_breaker, at)) - pawl.running_of(p_stream));
+  end if;
 end $$;
 
 create function pawl.count_starts(p_queue int, p_starts bigint, p_at timestamptz) returns void

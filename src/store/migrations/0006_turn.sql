@@ -5,7 +5,7 @@
 
 -- The turn: settle what ended, then claim from one shard. One statement of the worker, each step a statement
 -- of its own with a fresh snapshot (READ COMMITTED).
--- Lock order: the worker's advisory lock -> tasks -> claims -> the gate -> one queue's limits -> one shard (never waited
+-- Lock order: the worker's advisory lock -> tasks -> claims -> the gate -> one queue's limits -> a breaker -> one shard (never waited
 -- for). Rescue takes a dead worker's lock exclusively first, so a turn and a rescue of the same worker never meet in the
 -- middle. Who changes unclaimed tasks locks their shards first, then the tasks: no claim can start meanwhile.
 
@@ -56,6 +56,7 @@ declare
   v_accepted bigint[];
   v_queues int[];
   v_lanes text[];
+  v_dead bigint[];
 begin
   with failure as materialized (
     select f.* from jsonb_to_recordset(p_failures) as f (id bigint, seq bigint, claim bigint, outcome text,
@@ -131,10 +132,12 @@ begin
       from judged j where j.dead_reason is not null
   )
   select (select array_agg(j.seq) from judged j),
+         (select array_agg(j.id) from judged j where j.dead_reason is not null),
          array_agg(g.queue_id) filter (where g.lane is not null),
          array_agg(g.lane) filter (where g.lane is not null)
-    into v_accepted, v_queues, v_lanes from gone g;
+    into v_accepted, v_dead, v_queues, v_lanes from gone g;
   if v_lanes is not null then perform pawl.promote_lanes_v1(v_queues, v_lanes); end if;
+  if v_dead is not null then perform pawl.announce_dead_v1(v_dead); end if;
   return coalesce(v_accepted, '{}');
 end $$;
 
@@ -257,10 +260,11 @@ declare
   v_late bigint[];
   v_try int;
   v_queue int;
+  v_stream int;
   v_left int := p_limit;
   v_limit int;
   v_claimed bigint;
-  v_are_switches boolean;
+  v_are_holds boolean;
   v_are_limits boolean;
   v_has_waited boolean := false;
   v_may_be_solo boolean := p_solo;
@@ -277,17 +281,18 @@ begin
   end if;
   if p_limit <= 0 then return; end if;
   perform pg_advisory_xact_lock_shared(pawl.gate_lock());
-  v_are_switches := exists (select 1 from pawl.switch);
-  v_are_limits := exists (select 1 from pawl.queue_limit);
+  v_are_holds := pawl.are_holds();
+  v_are_limits := pawl.are_limits();
   foreach v_try in array p_shards loop
     v_limit := v_left;
-    continue when v_are_switches and exists (
+    continue when v_are_holds and exists (
       select 1 from pawl.shard s cross join lateral pawl.holds_v1(array[s.stream_id]) h where s.id = v_try);
     if v_are_limits then
-      select s.queue_id into v_queue from pawl.shard s where s.id = v_try;
-      select a.starts, a.at into v_limit, v_at from pawl.allowed_starts(v_queue, v_left, not v_has_waited) a;
-      -- at most one queue's limits are waited for: two turns never wait for each other
-      v_has_waited := v_has_waited or exists (select 1 from pawl.queue_limit l where l.queue_id = v_queue);
+      select s.queue_id, s.stream_id into v_queue, v_stream from pawl.shard s where s.id = v_try;
+      select a.starts, a.at into v_limit, v_at from pawl.allowed_starts(v_queue, v_stream, v_left, not v_has_waited) a;
+      -- only the first limits are waited for: two turns never wait for each other
+      v_has_waited := v_has_waited or exists (select 1 from pawl.queue_limit l where l.queue_id = v_queue)
+        or exists (select 1 from pawl.breaker b where b.stream_id = v_stream);
       continue when v_limit is null or v_limit <= 0;
     end if;
     select s.* into v_shard from pawl.shard s
@@ -360,7 +365,7 @@ end $$;
 -- The open shards of these streams that have something to claim (is_ready), or whose sweep is due. Reads only, and
 -- nothing of a stream that the gate holds. A row without a shard says when a limit will let more through.
 create function pawl.look_v1(p_streams int[]) returns table (shard_id int, stream_id int, priority smallint, solo boolean,
-  is_ready boolean, is_limited boolean, wait_ms int)
+  is_ready boolean, is_limited boolean, is_watched boolean, wait_ms int)
 language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 set plan_cache_mode = force_generic_plan as $$
@@ -370,17 +375,20 @@ declare
   v_limited int[] := '{}';
   v_wait int;
 begin
-  if exists (select 1 from pawl.switch) or exists (select 1 from pawl.queue_limit) then
+  if pawl.are_holds() or pawl.are_limits() then
     with gate as materialized (select g.stream_id, g.reason, g.until from pawl.gate_v1(p_streams) g)
     select array(select unnest(p_streams) except select g.stream_id from gate g),
-           array(select l.queue_id from pawl.queue_limit l),
+           array(select st.id from pawl.stream st where st.id = any (p_streams)
+              and (exists (select 1 from pawl.queue_limit l where l.queue_id = st.queue_id)
+                or exists (select 1 from pawl.breaker b where b.stream_id = st.id and b.phase <> 'closed'))),
            -- a slot that another worker frees is not announced
-           (select min(case g.reason when 'rate' then ceil(extract(epoch from g.until - pawl.now()) * 1000) else 50 end)
+           (select min(coalesce(ceil(extract(epoch from g.until - pawl.now()) * 1000), 50))
               from gate g where g.reason <> 'off')
       into v_open, v_limited, v_wait;
   end if;
   return query
-  select s.id, s.stream_id, s.priority, s.solo, r.is_ready, s.queue_id = any (v_limited), null::int
+  select s.id, s.stream_id, s.priority, s.solo, r.is_ready, s.stream_id = any (v_limited),
+         exists (select 1 from pawl.breaker b where b.stream_id = s.stream_id), null::int
     from pawl.shard s cross join lateral (
       select exists (select 1 from pawl.task t
         where t.shard_id = s.id and t.state = 'ready' and t.seq > s.cursor) as is_ready) r
@@ -389,7 +397,7 @@ begin
        -- not all workers at once
        and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain) * (1 + random())));
   if v_wait is not null then
-    return query select null::int, null::int, null::smallint, null::boolean, null::boolean, null::boolean, greatest(v_wait, 1);
+    return query select null::int, null::int, null::smallint, null::boolean, null::boolean, null::boolean, null::boolean, greatest(v_wait, 1);
   end if;
 end $$;
 

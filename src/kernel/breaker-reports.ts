@@ -1,0 +1,73 @@
+/**
+ * Tells the breakers how attempts went: failures of every stream that has one, and good attempts of those that are
+ * watched, because something failed lately. The database adds up what all workers say, and decides.
+ */
+
+import type { Logger } from "../base/log.ts";
+import { type Loop, loop } from "../base/loop.ts";
+import type { Store } from "../store/store.ts";
+import type { FailureKind, Outcome } from "./outcome.ts";
+import { type BreakerReport, reportAttempts } from "./sql.ts";
+
+/** Failures of a burst are told together. */
+const GAP_MS = 100;
+const IDLE_MS = 3_600_000;
+const FAILED: ReadonlySet<FailureKind> = new Set(["retry", "timeout", "unrecoverable"]);
+
+export interface BreakerReportsOptions {
+  store: Store;
+  log: Logger;
+  hasBreaker: (stream: number) => boolean;
+}
+
+export class BreakerReports {
+  readonly #options: BreakerReportsOptions;
+  readonly #loop: Loop;
+  #reports = new Map<number, BreakerReport>();
+
+  constructor(options: BreakerReportsOptions) {
+    this.#options = options;
+    this.#loop = loop({
+      runOnce: () => this.#tell(),
+      failed: (error) =>
+        options.log.warn({ err: (error as Error).message }, "telling the breakers failed"),
+      gapMs: GAP_MS,
+    });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  note(outcome: Outcome, isWatched: boolean): void {
+    const { streamId: stream } = outcome.task;
+    const isFailure = !outcome.ok && FAILED.has(outcome.kind) && outcome.isReceiverUp !== true;
+    if (!isFailure && !(outcome.ok && isWatched)) return;
+    if (!this.#options.hasBreaker(stream)) return;
+    const report = this.#reports.get(stream) ?? newReport(stream);
+    if (isFailure) {
+      report.failed += 1;
+      report.error = outcome.error;
+    } else report.ok += 1;
+    this.#reports.set(stream, report);
+    this.#loop.wake();
+  }
+
+  async #tell(): Promise<number> {
+    const reports = [...this.#reports.values()];
+    this.#reports = new Map();
+    if (reports.length === 0) return IDLE_MS;
+    const { store, log } = this.#options;
+    for (const { stream_id: stream, phase, until } of await reportAttempts(store, reports))
+      log.warn({ stream, phase, until }, "a breaker changed");
+    return IDLE_MS;
+  }
+}
+
+function newReport(stream: number): BreakerReport {
+  return { stream, ok: 0, failed: 0, hold_ms: null, error: null };
+}

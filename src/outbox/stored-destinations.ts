@@ -1,0 +1,100 @@
+/**
+ * Destinations that operators made, as deliveries need them: read when first wanted and again after a moment, so that a
+ * change reaches what still waits. A definition is made anew only when its row has changed.
+ */
+
+import { PawlError } from "../base/errors.ts";
+import type { Executor } from "../store/executor.ts";
+import type { DestinationDefinition, DestinationType } from "./destinations/types.ts";
+import { operatorsDestinations, type StoredDestination } from "./sql.ts";
+
+/** How old what is known may be. */
+const FRESH_MS = 1_000;
+
+export interface StoredTarget {
+  readonly id: string;
+  readonly name: string;
+  readonly definition: DestinationDefinition;
+}
+
+interface Known extends StoredTarget {
+  readonly revision: number;
+}
+
+export class StoredDestinations {
+  readonly #executor: Executor;
+  readonly #types: ReadonlyMap<string, DestinationType>;
+  #known = new Map<string, Known>();
+  #readAt = Number.NEGATIVE_INFINITY;
+  #reading: Promise<void> | undefined;
+
+  constructor(executor: Executor, types: readonly DestinationType[]) {
+    this.#executor = executor;
+    this.#types = new Map(types.map((one) => [one.type, one]));
+  }
+
+  get definitions(): DestinationDefinition[] {
+    return [...this.#known.values()].map((one) => one.definition);
+  }
+
+  /** undefined: it was removed. @throws PawlError when its config does not fit its type any more */
+  async ofQueue(queue: string): Promise<StoredTarget | undefined> {
+    if (performance.now() - this.#readAt > FRESH_MS) {
+      this.#reading ??= this.#read().finally(() => {
+        this.#reading = undefined;
+      });
+      await this.#reading;
+    }
+    return this.#known.get(queue);
+  }
+
+  async #read(): Promise<void> {
+    const rows = await operatorsDestinations(this.#executor);
+    const known = new Map<string, Known>();
+    for (const row of rows) {
+      const before = this.#known.get(row.queue);
+      const isSame = before?.id === String(row.id) && before.revision === row.revision;
+      if (isSame) known.set(row.queue, before);
+      else {
+        void before?.definition.close?.().catch(() => undefined);
+        const definition = this.#define(row);
+        if (definition !== undefined)
+          known.set(row.queue, {
+            id: String(row.id),
+            name: row.name,
+            revision: row.revision,
+            definition,
+          });
+      }
+    }
+    this.#known = known;
+    this.#readAt = performance.now();
+  }
+
+  #define(row: StoredDestination): DestinationDefinition | undefined {
+    const type = this.#types.get(row.type);
+    if (type === undefined) return undefined;
+    try {
+      return type.define(row.config);
+    } catch (error) {
+      // each delivery says so, instead of all destinations failing
+      return broken(row, error);
+    }
+  }
+}
+
+function broken(row: StoredDestination, cause: unknown): DestinationDefinition {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const fail = () =>
+    Promise.reject(
+      new PawlError(
+        "delivery_failed",
+        `destination "${row.name}": its config cannot be used: ${why}`,
+        {
+          data: { isReceiverUp: true },
+          cause,
+        },
+      ),
+    );
+  return { type: row.type, config: {}, timeoutMs: 1_000, deliver: fail };
+}
