@@ -18,6 +18,8 @@ const app: App = defineApp({
     }),
   },
   routes: [on("github.*").to("hub")],
+  // its receiver is on this machine
+  http: { allow: ["127.0.0.1"] },
 });
 
 export default app;

@@ -52,6 +52,8 @@ export class BreakerReports {
     if (isFailure) {
       report.failed += 1;
       report.error = outcome.error;
+      if (outcome.pauseMs !== undefined)
+        report.hold_ms = Math.max(report.hold_ms ?? 0, outcome.pauseMs);
     } else report.ok += 1;
     this.#reports.set(stream, report);
     this.#loop.wake();

@@ -36,6 +36,8 @@ export interface Failure {
   readonly delayMsMin?: number;
   /** It answered, and only this task was wrong: nothing for its breaker to count. */
   readonly isReceiverUp?: true;
+  /** It asked for a pause of all, not of this task alone. */
+  readonly pauseMs?: number;
 }
 
 export type Outcome = Done | Failure;
@@ -63,8 +65,11 @@ function failureOfPawl(
   thrown: PawlError,
 ): Failure {
   if (thrown.code === "handler_timeout") return { ...base, kind: "timeout" };
-  const { retryAfterMs, isReceiverUp } = thrown.data;
-  const health = isReceiverUp === true ? ({ isReceiverUp } as const) : {};
+  const { retryAfterMs, isReceiverUp, pauseMs } = thrown.data;
+  const health = {
+    ...(isReceiverUp === true && ({ isReceiverUp } as const)),
+    ...(typeof pauseMs === "number" && { pauseMs }),
+  };
   if (thrown.data.permanent === true) return { ...base, ...health, kind: "unrecoverable" };
   return {
     ...base,

@@ -40,7 +40,7 @@ async function pawlWith(
   url?: string,
 ): Promise<Pawl> {
   const databaseUrl = url ?? (await freshDatabase()).url;
-  const pawl = await connect(defineApp({ destinations, routes }), {
+  const pawl = await connect(defineApp({ destinations, routes, http: { allow: ["127.0.0.1"] } }), {
     databaseUrl,
     log: silentLogger,
   });

@@ -244,6 +244,10 @@ function judge(answer: HttpAnswer, url: URL): DeliverySuccess {
       ...seen,
       body,
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      // RFC 6585 section 4, RFC 9110 section 15.6.4: it is about the client or the server, not about this event
+      ...(retryAfterMs !== undefined && (status === 429 || status === 503)
+        ? { pauseMs: retryAfterMs }
+        : {}),
       ...(isGone || wish === "abort-message" ? { permanent: true, isReceiverUp: true } : {}),
       ...(isGone ? { disable: what } : {}),
       ...(isAboutTheEvent(status) ? { isReceiverUp: true } : {}),

@@ -140,7 +140,7 @@ language sql immutable as $$
 $$;
 
 -- Workers say how attempts went: [{"stream", "ok", "failed", "hold_ms"?, "error"?}]. hold_ms: the receiver asked for a
--- pause of this length. Answers the breakers whose phase has changed.
+-- pause of this length, which it gets up to the longest that a breaker stays open. Answers the breakers whose phase has changed.
 create function pawl.report_v1(p_reports jsonb) returns table (stream_id int, phase text, until timestamptz)
 language plpgsql volatile as $$
 #variable_conflict use_column
@@ -210,7 +210,7 @@ begin
   if v_is_bad or p_hold_ms is not null then
     v_row.until := p_now + greatest(
       case when v_is_bad then least((p_policy ->> 'open_ms')::int * 2.0 ^ least(v_row.trips, 20), (p_policy ->> 'open_ms_max')::int) end,
-      p_hold_ms) * interval '1 ms';
+      case when p_hold_ms is not null then least(p_hold_ms, (p_policy ->> 'open_ms_max')::int) end) * interval '1 ms';
     v_row.trips := least(v_row.trips + v_is_bad::int, 30000);
     v_row.phase := 'open';
     v_row.since := p_now;
