@@ -9,8 +9,9 @@ import { pinned } from "./pinned.mjs";
 import { queue } from "./queue.mjs";
 import { table } from "./report.mjs";
 import { openServer } from "./server.mjs";
+import { relay, webhooks } from "./webhooks.mjs";
 
-const BENCHMARKS = { queue, pinned, lanes, latency, crowd };
+const BENCHMARKS = { queue, pinned, lanes, latency, crowd, webhooks, relay };
 const QUEUE_TASKS = 100_000;
 const ROUNDS_MIN = 3;
 const INTERRUPTED = 130;

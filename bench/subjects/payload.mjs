@@ -20,3 +20,12 @@ export async function timeEnqueue(tasks, write) {
   for (const batch of all) await write(batch);
   return performance.now() - start;
 }
+
+/** About 200 bytes, as many events have. */
+export const WEBHOOK_PAYLOAD = {
+  total: 1299,
+  currency: "EUR",
+  customer: { id: 4711, email: "someone@example.com" },
+  items: [{ sku: "sku-1", quantity: 2 }, { sku: "sku-2", quantity: 1 }],
+  note: "please leave it at the door",
+};

@@ -226,67 +226,85 @@ $$;
 -- are sorted before anybody sees them.
 create function pawl.route_v1(p_limit int, p_deliveries int default 5000) returns int
 language plpgsql volatile
-set jit = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan as $$
 declare
-  v_count int;
+  v_now timestamptz := pawl.now();
+  v_ids uuid[]; -- the events, in order; what follows names them by their place here
+  v_names text[];
+  v_places int[];
+  v_destinations int[];
+  v_priorities smallint[];
+  v_counts int[];
   v_unrouted uuid[];
+  v_is_ordered boolean;
 begin
   if not exists (select 1 from pawl.event e where e.routed_at is null) then return 0; end if;
   if not pg_try_advisory_xact_lock(hashtextextended('pawl.route', 0)) then return null; end if;
   perform pg_current_xact_id(); -- before the first seq
-  with seen as materialized (
-    select e.id, e.number, e.name, e.aggregate_type, e.aggregate_id, e.target_id
-      from pawl.event e where e.routed_at is null order by e.number limit p_limit
-  ), routes as materialized (
-    select * from pawl.routes_for(array(select distinct s.name from seen s where s.target_id is null))
-  ), aimed as materialized (
-    select s.id as event_id, s.number, r.destination_id, min(r.priority) as priority
+  select array_agg(s.id order by s.number), array_agg(distinct s.name) filter (where s.target_id is null)
+    into v_ids, v_names
+    from (select e.id, e.number, e.name, e.target_id from pawl.event e where e.routed_at is null order by e.number limit p_limit) s;
+  with routes as materialized (
+    select * from pawl.routes_for(v_names)
+  ), seen as materialized (
+    select u.place, e.id, e.name, e.target_id
+      from unnest(v_ids) with ordinality u (id, place) join pawl.event e on e.id = u.id
+  ), aimed as (
+    select s.place, r.destination_id, min(r.priority) as priority
       from seen s join routes r on r.name = s.name
      where s.target_id is null and (r.filter is null and r.path is null or pawl.passes(r.filter, r.path, (
        select jsonb_build_object('name', e.name, 'aggregateType', e.aggregate_type, 'aggregateId', e.aggregate_id,
          'payload', e.payload, 'meta', e.meta) from pawl.event e where e.id = s.id)))
-     group by s.id, s.number, r.destination_id
+     group by s.place, r.destination_id
     union all
-    select s.id, s.number, d.id, 1 from seen s join pawl.destination d on d.id = s.target_id
+    select s.place, d.id, 1 from seen s join pawl.destination d on d.id = s.target_id
      where d.removed_at is null and not d.drops
-  ), batch as materialized (
-    select s.*, c.deliveries from (
-      select s.*, coalesce(a.deliveries, 0) as deliveries,
-             sum(coalesce(a.deliveries, 0)) over (order by s.number) as so_far
-        from seen s left join (select a.event_id, count(*) as deliveries from aimed a group by a.event_id) a on a.event_id = s.id) c
-      join seen s on s.id = c.id
-     where c.so_far <= p_deliveries or c.so_far = c.deliveries
-  ), matched as materialized (
-    select b.id as event_id, b.number, d.id as destination_id, d.stream_id, d.queue_id, a.priority,
-           case d.ordering when 'aggregate' then b.aggregate_type || ':' || b.aggregate_id when 'all' then 'all' end as lane
-      from batch b join aimed a on a.event_id = b.id
-      join pawl.destination d on d.id = a.destination_id
-     order by b.number, d.id
+  )
+  select coalesce(array_agg(a.place order by a.place, a.destination_id), '{}'),
+         array_agg(a.destination_id order by a.place, a.destination_id),
+         array_agg(a.priority order by a.place, a.destination_id)
+    into v_places, v_destinations, v_priorities from aimed a;
+  -- as many events as fit, at least one
+  select array_agg(c.deliveries order by c.place) into v_counts from (
+    select g.place, count(a.place) as deliveries, sum(count(a.place)) over (order by g.place) as so_far
+      from generate_subscripts(v_ids, 1) g (place) left join unnest(v_places) a (place) on a.place = g.place
+     group by g.place) c
+   where c.so_far <= p_deliveries or c.place = 1;
+  v_ids := v_ids[1:cardinality(v_counts)];
+  v_is_ordered := exists (select 1 from pawl.destination d where d.id = any (v_destinations) and d.ordering <> 'none');
+  with matched as materialized (
+    select u.place, u.nth, d.id as destination_id, d.stream_id, d.queue_id, u.priority, v_ids[u.place] as event_id,
+           case d.ordering when 'all' then 'all' when 'aggregate' then
+             (select e.aggregate_type || ':' || e.aggregate_id from pawl.event e where e.id = v_ids[u.place]) end as lane
+      from unnest(v_places, v_destinations, v_priorities) with ordinality u (place, destination_id, priority, nth)
+      join pawl.destination d on d.id = u.destination_id
+     where u.place <= cardinality(v_counts)
   ), shards as materialized (
     select s.stream_id, s.priority, pawl.shards_of(s.stream_id, s.priority, false) as shards
       from (select distinct m.stream_id, m.priority from matched m) s
   ), numbered as materialized (
     select m.*, s.shards, nextval('pawl.task_id_seq') as task_id, nextval('pawl.seq') as seq
-      from matched m join shards s on s.stream_id = m.stream_id and s.priority = m.priority order by m.number, m.destination_id
+      from matched m join shards s on s.stream_id = m.stream_id and s.priority = m.priority order by m.nth
   ), made as (
     insert into pawl.task (id, shard_id, queue_id, seq, state, run_at, created_at, payload, ref, lane)
     select n.task_id, n.shards[1 + n.seq % cardinality(n.shards)], n.queue_id, n.seq,
-           case when n.lane is null then 'ready' else 'arrived' end, pawl.now(), pawl.now(),
+           case when n.lane is null then 'ready' else 'arrived' end, v_now, v_now,
            jsonb_build_object('event', n.event_id), 'event ' || n.event_id, n.lane
-      from numbered n order by n.seq
-  ), linked as (
-    insert into pawl.delivery (task_id, event_id, destination_id)
-    select n.task_id, n.event_id, n.destination_id from numbered n
-  ), marked as (
-    update pawl.event e set routed_at = pawl.now(), deliveries = b.deliveries from batch b where e.id = b.id
-    returning e.id, e.name, e.deliveries
+      from numbered n
   )
-  select count(*), array_agg(m.id) filter (where m.deliveries = 0 and m.name not like 'pawl.%') into v_count, v_unrouted
-    from marked m;
+  insert into pawl.delivery (task_id, event_id, destination_id)
+  select n.task_id, n.event_id, n.destination_id from numbered n;
+  if v_counts[1] = all (v_counts) then
+    update pawl.event e set routed_at = v_now, deliveries = v_counts[1] where e.id = any (v_ids);
+  else
+    update pawl.event e set routed_at = v_now, deliveries = v_counts[array_position(v_ids, e.id)] where e.id = any (v_ids);
+  end if;
+  select array_agg(v_ids[g.place]) into v_unrouted from generate_subscripts(v_ids, 1) g (place) where v_counts[g.place] = 0;
   if v_unrouted is not null then perform pawl.announce_unrouted_v1(v_unrouted); end if;
-  perform pawl.sort_lanes_v1(p_deliveries, null, null);
-  if v_count > 0 then perform pawl.wake_v1(); end if;
-  return v_count;
+  if v_is_ordered then perform pawl.sort_lanes_v1(p_deliveries, null, null); end if;
+  perform pawl.wake_v1();
+  return cardinality(v_ids);
 end $$;
 
 -- Pawl's own events are ordinary ones, recorded where a route wants them. None is recorded about a delivery of one, nor
@@ -301,7 +319,7 @@ begin
   insert into pawl.event (name, aggregate_type, aggregate_id, payload)
   select 'pawl.event.unrouted', 'event', e.id,
          jsonb_build_object('eventId', e.id, 'eventName', e.name, 'aggregateType', e.aggregate_type, 'aggregateId', e.aggregate_id)
-    from pawl.event e where e.id = any (p_ids) order by e.number;
+    from pawl.event e where e.id = any (p_ids) and e.name not like 'pawl.%' order by e.number;
 end $$;
 
 create function pawl.announce_dead_v1(p_ids bigint[]) returns void
