@@ -215,7 +215,7 @@ create function pawl.routes_for(p_names text[]) returns table (name text, route_
 language sql stable as $$
   select n.name, r.id, r.destination_id, r.filter, r.path, r.priority
     from (select distinct u.name from unnest(p_names) u (name)) n
-    join pawl.route r on n.name like r.like_pattern and (n.name not like 'pawl.%' or r.pattern like 'pawl.%')
+    join pawl.route r on n.name like r.like_pattern and (n.name not like 'pawl' || '.%' or r.pattern like 'pawl' || '.%')
     join pawl.destination d on d.id = r.destination_id
    where r.active and r.off_by is null and d.removed_at is null and not d.drops
 $$;
@@ -307,6 +307,7 @@ begin
   return cardinality(v_ids);
 end $$;
 
+-- The names of Pawl's own events are put together, so that they stay when another schema's name takes the place of ours.
 -- Pawl's own events are ordinary ones, recorded where a route wants them. None is recorded about a delivery of one, nor
 -- about a job that one caused: alarms do not alarm about themselves.
 create function pawl.is_wanted(p_name text) returns boolean
@@ -315,17 +316,17 @@ language sql stable as $$ select exists (select 1 from pawl.routes_for(array[p_n
 create function pawl.announce_unrouted_v1(p_ids uuid[]) returns void
 language plpgsql volatile as $$
 begin
-  if not pawl.is_wanted('pawl.event.unrouted') then return; end if;
+  if not pawl.is_wanted('pawl' || '.event.unrouted') then return; end if;
   insert into pawl.event (name, aggregate_type, aggregate_id, payload)
-  select 'pawl.event.unrouted', 'event', e.id,
+  select 'pawl' || '.event.unrouted', 'event', e.id,
          jsonb_build_object('eventId', e.id, 'eventName', e.name, 'aggregateType', e.aggregate_type, 'aggregateId', e.aggregate_id)
-    from pawl.event e where e.id = any (p_ids) and e.name not like 'pawl.%' order by e.number;
+    from pawl.event e where e.id = any (p_ids) and e.name not like 'pawl' || '.%' order by e.number;
 end $$;
 
 create function pawl.announce_dead_v1(p_ids bigint[]) returns void
 language plpgsql volatile as $$
 begin
-  if not (pawl.is_wanted('pawl.delivery.dead') or pawl.is_wanted('pawl.task.dead')) then return; end if;
+  if not (pawl.is_wanted('pawl' || '.delivery.dead') or pawl.is_wanted('pawl' || '.task.dead')) then return; end if;
   insert into pawl.event (name, aggregate_type, aggregate_id, payload)
   select n.name, case when v.task_id is null then 'task' else 'delivery' end, x.id,
          jsonb_build_object('taskId', x.id::text, 'queue', q.name, 'kind', st.kind, 'attempt', x.attempt, 'reason', x.reason,
@@ -338,9 +339,9 @@ begin
     left join pawl.delivery v on v.task_id = x.id
     left join pawl.destination d on d.id = v.destination_id
     left join pawl.event e on e.id = v.event_id
-    cross join lateral (select case when v.task_id is null then 'pawl.task.dead' else 'pawl.delivery.dead' end as name) n
+    cross join lateral (select case when v.task_id is null then 'pawl' || '.task.dead' else 'pawl' || '.delivery.dead' end as name) n
    where x.id = any (p_ids) and pawl.is_wanted(n.name)
-     and coalesce(e.name, x.meta ->> 'eventName', '') not like 'pawl.%'
+     and coalesce(e.name, x.meta ->> 'eventName', '') not like 'pawl' || '.%'
    order by x.id;
 end $$;
 
@@ -353,7 +354,7 @@ declare
   v_name text;
 begin
   if v_verb is null then return; end if;
-  select case when d.id is null then 'pawl.breaker.' else 'pawl.destination.' end || v_verb into v_name
+  select case when d.id is null then 'pawl' || '.breaker.' else 'pawl' || '.destination.' end || v_verb into v_name
     from pawl.stream st left join pawl.destination d on d.stream_id = st.id and d.removed_at is null where st.id = p_stream;
   if not pawl.is_wanted(v_name) then return; end if;
   insert into pawl.event (name, aggregate_type, aggregate_id, payload)
@@ -481,9 +482,9 @@ begin
   if exists (select 1 from pawl.switch w where w.scope = 'queue' and w.name = 'destination:' || p_name
               and (w.until is null or w.until > pawl.now())) then return; end if;
   perform pawl.off_v1('queue:destination:' || p_name, 'pawl', p_why, null);
-  if pawl.is_wanted('pawl.destination.disabled') then
+  if pawl.is_wanted('pawl' || '.destination.disabled') then
     insert into pawl.event (name, aggregate_type, aggregate_id, payload)
-    values ('pawl.destination.disabled', 'destination', p_name, jsonb_build_object('destination', p_name, 'why', p_why));
+    values ('pawl' || '.destination.disabled', 'destination', p_name, jsonb_build_object('destination', p_name, 'why', p_why));
   end if;
 end $$;
 
