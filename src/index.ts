@@ -3,13 +3,14 @@
 export { type ConnectOptions, connect, type Pawl } from "./app/connect.ts";
 export { type App, type AppOptions, defineApp } from "./app/define-app.ts";
 export type { ActOptions, OffOptions, Operate, RescheduleOptions } from "./app/operate.ts";
+export type { PlanReplayOptions, ReplayCallOptions, Replays } from "./app/replays.ts";
 export type { RunningWorker, WorkOptions } from "./app/work.ts";
 export type { InTransaction } from "./app/write.ts";
 export type { Duration } from "./base/duration.ts";
 export type { ErrorCode } from "./base/error-codes.ts";
 export { PawlError } from "./base/errors.ts";
 export { jsonLogger, type Logger, type LogLevel } from "./base/log.ts";
-export { env, type SecretRef } from "./base/secret.ts";
+export { env, file, type SecretRef } from "./base/secret.ts";
 export type { QueueStats, TaskDetail, TaskState } from "./kernel/people/sql.ts";
 export type { Why } from "./kernel/people/why.ts";
 export type { WhyReason } from "./kernel/people/why-reason.ts";
@@ -27,6 +28,8 @@ export {
   webhook,
 } from "./outbox/destinations/index.ts";
 export type { RecordOptions } from "./outbox/record.ts";
+export type { ReplayOptions } from "./outbox/replay/replay.ts";
+export type { ReplayPlanRow, ReplayRow } from "./outbox/replay/sql.ts";
 export { on, type Route } from "./outbox/routes.ts";
 export type { EventRow, EventStatus } from "./outbox/sql.ts";
 export type { Enqueued, EnqueueOptions } from "./queue/enqueue.ts";

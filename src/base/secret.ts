@@ -1,16 +1,21 @@
 /**
- * Secrets by reference: a definition names the environment variable, and the value is read when it is
- * needed. No message, log line or catalogue entry ever holds the value.
+ * Secrets by reference: a definition names an environment variable or a file, or holds what an operator
+ * typed in, sealed. The value is read when it is needed. No message, log line or catalogue entry ever holds it.
  */
 
 import { PawlError } from "./errors.ts";
+import { isSealed, type Sealed, unseal } from "./seal.ts";
+import { readSecretFile } from "./secret-file.ts";
+
+/** How a value that must not be seen is shown in reads. */
+export const MASK = "***";
 
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** `/run/secrets/erp`, `./erp`, `../erp`, `C:\erp`: a secret in the place of its path is not taken for one. */
+const PATH = /^(?:\/|\.{1,2}[\\/]|[A-Za-z]:[\\/])[^\0\r\n]{1,4095}$/;
 
-/** Points to a secret without holding it. Made by `env()`. */
-export interface SecretRef {
-  readonly env: string;
-}
+/** Points to a secret without holding it in the open. Made by `env()`, `file()` and `seal()`. */
+export type SecretRef = { readonly env: string } | { readonly file: string } | Sealed;
 
 /**
  * The secret in the environment variable `name`, read at each use.
@@ -27,35 +32,68 @@ export function env(name: string): SecretRef {
   );
 }
 
-export function isSecretRef(value: unknown): value is SecretRef {
-  return (
-    value !== null && typeof value === "object" && "env" in value && typeof value.env === "string"
+/**
+ * The secret in a file, without the line break at its end; what is replaced on disk counts from the next use.
+ *
+ * @param path absolute, or beginning with `./` or `../` (from the working directory of the process)
+ * @throws PawlError `invalid_option` for what is no such path
+ */
+export function file(path: string): SecretRef {
+  if (typeof path === "string" && PATH.test(path)) return Object.freeze({ file: path });
+  throw new PawlError(
+    "invalid_option",
+    "expected `file(path)` to get a path such as /run/secrets/erp or ./erp.secret; pass the path, not the secret",
+    { data: { option: "file" } },
   );
+}
+
+/** `env:ERP_SECRET` and `file:/run/secrets/erp` as a person types them; `undefined` for any other text. */
+export function parseSecretRef(text: string): SecretRef | undefined {
+  if (text.startsWith("env:")) return env(text.slice("env:".length));
+  if (text.startsWith("file:")) return file(text.slice("file:".length));
+  return undefined;
+}
+
+export function isSecretRef(value: unknown): value is SecretRef {
+  if (value === null || typeof value !== "object") return false;
+  return isSealed(value) || isOnlyText(value, "env") || isOnlyText(value, "file");
 }
 
 /**
  * @param what whose secret it is, for the message: `"webhook secret"`
- * @throws PawlError `invalid_environment` when the variable is missing or empty
+ * @throws PawlError `invalid_environment` when the variable, the file or the key of a sealed value is missing
  */
 export function readSecret(ref: string | SecretRef, what: string): string {
   if (typeof ref === "string") return ref;
   if (!isSecretRef(ref)) {
     throw new PawlError(
       "invalid_option",
-      `${what}: expected a string or env("NAME"), got ${typeof ref}`,
+      `${what}: expected a string, env("NAME") or file("/path"), got ${typeof ref}`,
       { data: { option: what } },
     );
   }
-  const value = process.env[ref.env];
+  if ("env" in ref) return readVariable(ref.env, what);
+  return "file" in ref ? readSecretFile(ref.file, what) : unseal(ref);
+}
+
+function readVariable(name: string, what: string): string {
+  const value = process.env[name];
   if (value !== undefined && value !== "") return value;
   throw new PawlError(
     "invalid_environment",
-    `${what}: the environment variable ${ref.env} is ${value === undefined ? "not set" : "empty"}; set ${ref.env} in the environment of every worker and start it again`,
-    { data: { variable: ref.env, option: what } },
+    `${what}: the environment variable ${name} is ${value === undefined ? "not set" : "empty"}; set ${name} in the environment of every worker and start it again`,
+    { data: { variable: name, option: what } },
   );
 }
 
-/** How a secret is shown: `env:ERP_SECRET` for a reference, `***` for a value. */
+/** How a secret is shown: `env:ERP_SECRET`, `file:/run/secrets/erp`, `stored` for a sealed one, `***` for a value. */
 export function describeSecret(ref: string | SecretRef): string {
-  return isSecretRef(ref) ? `env:${ref.env}` : "***";
+  if (!isSecretRef(ref)) return MASK;
+  if ("env" in ref) return `env:${ref.env}`;
+  return "file" in ref ? `file:${ref.file}` : "stored";
+}
+
+function isOnlyText(value: object, name: string): boolean {
+  const entries = Object.entries(value);
+  return entries.length === 1 && entries[0]?.[0] === name && typeof entries[0][1] === "string";
 }

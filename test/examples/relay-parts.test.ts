@@ -10,7 +10,7 @@ import { startFeed } from "../../examples/relay/feed.ts";
 import { startReceiver } from "../../examples/relay/receiver.ts";
 import { webhook } from "../../src/outbox/destinations/index.ts";
 import { type HttpAnswer, openSender } from "../../src/requests/sender.ts";
-import { signStandardWebhook } from "../../src/requests/standard-webhooks.ts";
+import { signWebhook } from "../../src/webhooks/sign.ts";
 import { deliveryContext } from "../support/delivery.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -52,7 +52,7 @@ function post(url: string, id: string, more: Record<string, string> = {}): Promi
     "content-type": "application/json",
     "webhook-id": id,
     "webhook-timestamp": String(timestamp),
-    "webhook-signature": signStandardWebhook({ id, timestamp, body, secret: SECRET }),
+    "webhook-signature": signWebhook({ id, timestampS: timestamp, body, secrets: [SECRET] }),
     "x-event-name": "push",
     "x-outbox-delivery-id": "7",
     ...more,
@@ -138,11 +138,11 @@ test("a wrong, missing or old signature is answered 401 and counted as bad, and 
   const receiver = await startReceiver({ secret: SECRET, logFile });
   closing.push(() => receiver.close());
   const old = Math.floor(Date.now() / 1_000) - 3_600;
-  const oldSignature = signStandardWebhook({
+  const oldSignature = signWebhook({
     id: "d",
-    timestamp: old,
+    timestampS: old,
     body: '{"eventId":"d"}',
-    secret: SECRET,
+    secrets: [SECRET],
   });
   const answers = [
     await post(receiver.url, "a"),

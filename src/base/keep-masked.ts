@@ -1,0 +1,90 @@
+/**
+ * Writing back what was read masked: a value that still shows its mask stands for the secret that was there.
+ * Invariant: no mask is ever stored in the place of a secret.
+ */
+
+import { PawlError } from "./errors.ts";
+import { describeSecret, isSecretRef, MASK } from "./secret.ts";
+
+/** The same configuration as it may be shown: each reference by its description. */
+export function maskSecrets(config: unknown): unknown {
+  if (isSecretRef(config)) return describeSecret(config);
+  if (Array.isArray(config)) return config.map(maskSecrets);
+  if (!isRecord(config)) return config;
+  return Object.fromEntries(
+    Object.entries(config).map(([name, value]) => [name, maskSecrets(value)]),
+  );
+}
+
+/**
+ * `next` with every value that is unchanged since it was shown replaced by the one in `previous`.
+ *
+ * @param shown how `previous` was shown; give it when more is masked than references, such as URLs
+ * @throws PawlError `invalid_option` for a mask that stands for nothing that is known
+ */
+export function keepMasked(
+  next: unknown,
+  previous: unknown,
+  shown: unknown = maskSecrets(previous),
+): unknown {
+  return keep(next, { previous, shown }, "");
+}
+
+interface Known {
+  previous: unknown;
+  shown: unknown;
+}
+
+const UNKNOWN: Known = { previous: undefined, shown: undefined };
+
+function keep(next: unknown, known: Known, path: string): unknown {
+  if (typeof next === "string") return keepText(next, known, path);
+  if (Array.isArray(next)) return keepList(next, known, path);
+  if (!isRecord(next) || isSecretRef(next)) return next;
+  return Object.fromEntries(
+    Object.entries(next).map(([name, value]) => {
+      const inside = {
+        previous: property(known.previous, name),
+        shown: property(known.shown, name),
+      };
+      return [name, keep(value, inside, path === "" ? name : `${path}.${name}`)];
+    }),
+  );
+}
+
+function keepText(next: string, { previous, shown }: Known, path: string): unknown {
+  if (previous !== undefined && (next === shown || next === MASK)) return previous;
+  if (!next.includes(MASK)) return next;
+  throw new PawlError(
+    "invalid_option",
+    `${path === "" ? "the value" : `\`${path}\``} holds ${MASK}, which stands for a hidden value, but differs from what is stored; write the value in full`,
+    { data: { option: path } },
+  );
+}
+
+/** In a list of the same length by place; else in order, when all the hidden values are still there. */
+function keepList(next: unknown[], { previous, shown }: Known, path: string): unknown[] {
+  const olds = Array.isArray(previous) ? previous : [];
+  const views = Array.isArray(shown) ? shown : [];
+  const hidden = olds
+    .map((old, i) => ({ previous: old, shown: views[i] }))
+    .filter((one) => one.previous !== one.shown);
+  const isByPlace = next.length === olds.length;
+  let taken = 0;
+  return next.map((value, i) => {
+    const at = `${path}[${i}]`;
+    if (isByPlace) return keep(value, { previous: olds[i], shown: views[i] }, at);
+    const candidate = hidden[taken];
+    if (candidate === undefined || value !== candidate.shown) return keep(value, UNKNOWN, at);
+    taken += 1;
+    return candidate.previous;
+  });
+}
+
+function property(value: unknown, name: string): unknown {
+  return isRecord(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
