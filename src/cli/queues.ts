@@ -59,11 +59,20 @@ function holdText(hold: Hold): string {
     }
     case "concurrency":
       return "limit reached";
+    case "kind_concurrency":
+      return "limit of a kind reached";
     case "rate":
       return "rate reached";
+    case "breaker":
+      return breakerText(hold);
     default:
       return hold satisfies never;
   }
+}
+
+function breakerText({ until, detail }: Extract<Hold, { reason: "breaker" }>): string {
+  if (until !== null) return `breaker open, a probe at ${new Date(until).toISOString()}`;
+  return detail.starts === 1 ? "breaker open, a probe runs" : "breaker closing slowly";
 }
 
 function pause(): Command {
@@ -79,7 +88,7 @@ function pause(): Command {
 }
 
 function resume(): Command {
-  const made = command("resume <name>", "The queue's tasks may start again", [
+  const made = command("resume <name>", "The queue's tasks may start again, its breakers are closed", [
     ["pawl queues resume low", "as `pawl on queue:low`"],
   ]);
   return does<Act>(withAct(made), (call, options) =>

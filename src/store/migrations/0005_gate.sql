@@ -74,7 +74,7 @@ begin
   perform pawl.audit_v1(p_by, 'off', p_scope, p_why, jsonb_build_object('until', p_until));
 end $$;
 
--- Answers whether it was off.
+-- Answers whether it was off. A queue's breakers are closed: what a person turns on starts now.
 create function pawl.on_v1(p_scope text, p_by text, p_why text) returns boolean
 language plpgsql volatile as $$
 declare
@@ -82,6 +82,8 @@ declare
 begin
   delete from pawl.switch w using pawl.scope_of(p_scope) s where w.scope = s.scope and w.name = s.name
   returning w.until is null or w.until > pawl.now() into v_was_off;
+  delete from pawl.breaker b using pawl.stream st, pawl.queue q
+   where st.id = b.stream_id and q.id = st.queue_id and 'queue:' || q.name = p_scope;
   perform pawl.audit_v1(p_by, 'on', p_scope, p_why, null);
   perform pg_notify('pawl.wake', '');
   return coalesce(v_was_off, false);

@@ -298,10 +298,10 @@ $$;
 
 -- Queues as an operator sees them: their options, and what holds them. off_here: the hosts on which a file or a
 -- variable holds them.
-create function pawl.queues_v1() returns table (queue text, application text, concurrency int, rate jsonb, on_dead text,
-  running int, holds jsonb, off_here jsonb)
+create function pawl.queues_v1() returns table (queue text, application text, concurrency int, kind_concurrency int,
+  rate jsonb, breaker jsonb, on_dead text, running int, holds jsonb, off_here jsonb)
 language sql stable as $$
-  select q.name, q.application, q.concurrency, q.rate, q.on_dead, pawl.running_in(q.id),
+  select q.name, q.application, q.concurrency, q.kind_concurrency, q.rate, q.breaker, q.on_dead, pawl.running_in(q.id),
          coalesce((select jsonb_agg(distinct jsonb_build_object('reason', g.reason, 'since', g.since, 'until', g.until, 'detail', g.detail))
            from pawl.gate_v1(array(select st.id from pawl.stream st where st.queue_id = q.id)) g), '[]'),
          coalesce((select jsonb_agg(distinct w.host) from pawl.worker w
@@ -311,7 +311,7 @@ language sql stable as $$
 $$;
 
 -- Why a task is where it is: a row for each reason, the decisive first; none when there is no such task.
--- reason: running | scheduled | arrived | lane | off | concurrency | rate | no_worker | off_here | queued | dead | ended.
+-- reason: running | scheduled | arrived | lane | off | concurrency | kind_concurrency | rate | breaker | no_worker | off_here | queued | dead | ended.
 -- until: when it ends by itself, as far as is known. Counts are exact up to 10,000.
 create function pawl.why_task_v1(p_id bigint) returns table (reason text, since timestamptz, until timestamptz, detail jsonb)
 language plpgsql stable

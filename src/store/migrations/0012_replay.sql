@@ -113,7 +113,8 @@ begin
   elsif v_what.event_id is not null then
     select e.number, e.number into v_what.first, v_what.last from pawl.event e where e.id = v_what.event_id;
   elsif v_what.from_at is not null or v_what.to_at is not null then
-    select min(e.number), max(e.number) into v_what.first, v_what.last from pawl.event e
+    -- not the plain column: the index of numbers would be walked from its beginning
+    select min(e.number + 0), max(e.number + 0) into v_what.first, v_what.last from pawl.event e
      where e.occurred_at >= coalesce(v_what.from_at, '-infinity') and e.occurred_at < coalesce(v_what.to_at, 'infinity');
   else
     select min(e.number), max(e.number) into v_what.first, v_what.last from pawl.event e;
@@ -191,7 +192,8 @@ begin
   return v_id;
 end $$;
 
--- New deliveries of these pairs, in the order given. Behind what comes fresh; in a lane they only arrive, by their ids in the order of the events.
+-- New deliveries of these pairs, in the order given, behind what comes fresh. In a lane they arrive, their ids in the
+-- order of the events; the sorter gives them their places.
 create function pawl.make_replays(p_events uuid[], p_destinations int[]) returns int
 language plpgsql volatile
 set jit = off as $$
@@ -238,8 +240,12 @@ begin
   with mine as materialized (
     select x.id from pawl.dead x where x.id = any (p_ids) order by x.id for update
   ), marked as (
-    update pawl.delivery v set replay = (pawl.latest_delivery(v.event_id, v.destination_id)).replay + 1 from mine m
-     where v.task_id = m.id returning v.task_id, v.replay
+    -- a pair may have died more than once
+    update pawl.delivery v set replay = n.replay from (
+      select m.id, (pawl.latest_delivery(o.event_id, o.destination_id)).replay
+               + row_number() over (partition by o.event_id, o.destination_id order by m.id) as replay
+        from mine m join pawl.delivery o on o.task_id = m.id) n
+     where v.task_id = n.id returning v.task_id, v.replay
   )
   update pawl.dead x set payload = x.payload || jsonb_build_object('replay', m.replay) from marked m where x.id = m.task_id;
   select count(*) into v_count from pawl.retry_dead_v1(p_ids, p_by, p_why) r where r.outcome = 'retried';
@@ -251,7 +257,7 @@ end $$;
 -- One step at a time, of all replays: each gives a pair its next number.
 create function pawl.replay_step_v1(p_id int, p_scan int) returns table (made int, wait_ms float8)
 language plpgsql volatile
-set jit = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   v_replay pawl.replay;
@@ -280,7 +286,7 @@ begin
   end if;
   perform pg_current_xact_id(); -- before the first seq
   v_gap := v_replay.rate_per / v_replay.rate_limit;
-  v_limit := least(greatest(floor(extract(epoch from interval '1 s') / extract(epoch from v_gap)), 1), 1000);
+  v_limit := least(greatest(floor(1 / extract(epoch from v_gap) + 0.01), 1), 1000);
   if v_replay.dead then
     select max(s.id) into v_upto from (
       select x.id from pawl.dead x where x.id > v_replay.cursor and x.id <= v_replay.last order by x.id limit p_scan) s;
@@ -289,7 +295,8 @@ begin
     if v_taken = v_limit then v_upto := v_found; end if;
   else
     select max(s.number) into v_upto from (
-      select e.number from pawl.event e where e.number >= v_replay.cursor and e.number <= v_replay.last
+      select e.number from pawl.event e
+       where e.number >= v_replay.cursor + (v_replay.cursor_destination = 2147483647)::int and e.number <= v_replay.last
        order by e.number limit p_scan) s;
     with pair as materialized (
       select a.number, a.event_id, a.destination_id from pawl.replay_pairs(v_replay, v_replay.cursor - 1, v_upto) a

@@ -1,6 +1,7 @@
 /** What operators see and turn of the gate: switches, and queues with what holds them. */
 
 import type { Executor } from "../../../store/executor.ts";
+import type { BreakerPolicy } from "../../sql.ts";
 import type { Act } from "../audit/sql.ts";
 
 export interface OffOptions extends Act {
@@ -76,8 +77,9 @@ export async function runningOf(executor: Executor, scope: string): Promise<numb
 /** Why a queue's tasks may not start now; times as ISO 8601 text. */
 export type Hold = { since: string | null; until: string | null } & (
   | { reason: "off"; detail: { scope: string; by: string; why: string | null } }
-  | { reason: "concurrency"; detail: { limit: number; running: number } }
+  | { reason: "concurrency" | "kind_concurrency"; detail: { limit: number; running: number } }
   | { reason: "rate"; detail: Rate }
+  | { reason: "breaker"; detail: { trips: number; error: string | null; starts: number } }
 );
 
 export interface Rate {
@@ -91,7 +93,10 @@ export interface QueueRow {
   application: string;
   /** Tasks at once over the fleet; null: no limit. */
   concurrency: number | null;
+  /** The same of each kind. */
+  kind_concurrency: number | null;
   rate: Rate | null;
+  breaker: BreakerPolicy | null;
   on_dead: "block" | "skip";
   running: number;
   holds: Hold[];
