@@ -20,7 +20,7 @@ import {
   type QueueOptions,
 } from "../queue/queue-options.ts";
 
-import type { SenderOptions } from "../requests/sender.ts";
+import { refuseForbiddenUrl, type SenderOptions } from "../requests/sender.ts";
 
 const OPTIONS = [
   "name",
@@ -71,7 +71,7 @@ export interface App {
 
 const apps = new WeakSet<object>();
 
-/** @throws PawlError `invalid_option`, `unknown_queue`, `unknown_destination`, `duplicate_name` */
+/** @throws PawlError `invalid_option`, `unknown_queue`, `unknown_destination`, `duplicate_name`, `address_forbidden` */
 export function defineApp(options: AppOptions): App {
   refuseUnknownOptions("defineApp", options, OPTIONS);
   const { name = "app", revision = 0, schema = "pawl", jobs = [], routes = [] } = options;
@@ -100,6 +100,7 @@ export function defineApp(options: AppOptions): App {
     destinations.map((one) => one.name),
   );
   const http = options.http ?? {};
+  checkHosts(destinations, http);
   const maxPayloadBytes = payloadBytes(options.maxPayloadBytes ?? PAYLOAD_BYTES_DEFAULT);
   const app = Object.freeze({
     name,
@@ -127,6 +128,15 @@ export function isApp(value: unknown): value is App {
 function allQueues(named: Record<string, QueueOptions>): QueueDefinition[] {
   const names = [...new Set([...Object.keys(named), ...Object.keys(DEFAULT_QUEUES)])];
   return names.map((name) => defineQueue(name, { ...DEFAULT_QUEUES[name], ...named[name] }));
+}
+
+/** What the guard would refuse at each delivery is refused at once. */
+function checkHosts(
+  destinations: readonly NamedDestination[],
+  { allow = [] }: SenderOptions,
+): void {
+  for (const { definition } of destinations)
+    if (definition.url !== undefined) refuseForbiddenUrl(definition.url, allow);
 }
 
 function checkJobs(jobs: readonly AnyJob[], queues: readonly string[]): void {

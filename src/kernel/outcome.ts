@@ -13,6 +13,7 @@ export type FailureKind =
   | "snooze"
   | "unrecoverable"
   | "invalid"
+  | "stop"
   | "cancelled"
   | "expired";
 
@@ -70,6 +71,7 @@ function failureOfPawl(
     ...(isReceiverUp === true && ({ isReceiverUp } as const)),
     ...(typeof pauseMs === "number" && { pauseMs }),
   };
+  if (thrown.data.stop === true) return { ...base, kind: "stop" };
   if (thrown.data.permanent === true) return { ...base, ...health, kind: "unrecoverable" };
   return {
     ...base,

@@ -30,7 +30,7 @@ const IDLE_FLAG_MS = 1_000;
 const LAST_WORD_MS = 5_000;
 
 const RETRIED: ReadonlySet<FailureKind> = new Set(["retry", "timeout", "recoverable"]);
-const DEAD: ReadonlySet<FailureKind> = new Set(["unrecoverable", "invalid"]);
+const DEAD: ReadonlySet<FailureKind> = new Set(["unrecoverable", "invalid", "stop"]);
 
 export interface SessionOptions
   extends Pick<

@@ -111,6 +111,8 @@ export interface QueueRow {
   breaker?: BreakerPolicy | null;
   rate?: { limit: number; per_ms: number; burst: number } | null;
   on_dead?: "block" | "skip";
+  /** What has expired becomes a dead letter, not history. */
+  expired_is_dead?: boolean;
   /** By outcome, e.g. `done_ms`; null: the defaults. */
   keep?: Record<string, number> | null;
 }

@@ -18,6 +18,8 @@ export type HttpFaultReason =
   | "headers_too_large"
   | "protocol"
   | "invalid"
+  | "forbidden"
+  | "proxy"
   | "other";
 
 export interface HttpFault {
@@ -30,7 +32,22 @@ export interface HttpFault {
   detail?: string;
   /** The status, when only the rest of the answer was missing. */
   status?: number;
+  /** Where the time went, as far as it is known. */
+  timings?: Partial<HttpTimings>;
   cause?: unknown;
+}
+
+/** Milliseconds. What did not happen, as a lookup on a connection that is used again, is left out. */
+export interface HttpTimings {
+  /** Until a connection was free. */
+  queueMs?: number;
+  dnsMs?: number;
+  /** TCP, and the tunnel of the proxy. */
+  connectMs?: number;
+  tlsMs?: number;
+  /** From the write of the request to the head of the answer. */
+  firstByteMs: number;
+  totalMs: number;
 }
 
 const REASON_BY_CODE: Record<string, HttpFaultReason> = {
@@ -56,6 +73,21 @@ const REASON_BY_CODE: Record<string, HttpFaultReason> = {
 const TLS_CODE =
   /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_CA|CRL_)/;
 
+/** Those that a person can do something about at once; OpenSSL's words for the others are kept as the cause. */
+const TLS_EXPLANATIONS: Record<string, string> = {
+  CERT_HAS_EXPIRED: "the receiver's certificate has expired",
+  CERT_NOT_YET_VALID: "the receiver's certificate is not valid yet; check the clocks",
+  DEPTH_ZERO_SELF_SIGNED_CERT:
+    "the receiver's certificate is self-signed; if it is meant, give it as `http.ca`",
+  SELF_SIGNED_CERT_IN_CHAIN:
+    "the receiver's certificate comes from an authority that is not trusted; if it is meant, give the authority's as `http.ca`",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    "the receiver's certificate comes from an authority that is not trusted; if it is meant, give the authority's as `http.ca`",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    "the receiver's certificate comes from an authority that is not trusted, or without the rest of its chain; if it is meant, give the authority's as `http.ca`",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the receiver's certificate is for another host",
+};
+
 const EXPLANATIONS: Record<HttpFaultReason, string> = {
   timeout: "no complete answer in time; check the receiver, or raise the timeout",
   refused: "connection refused; check that the receiver runs and that the port is right",
@@ -66,6 +98,8 @@ const EXPLANATIONS: Record<HttpFaultReason, string> = {
   aborted: "stopped by us before the answer was complete",
   headers_too_large: "the headers of the answer are too large",
   protocol: "the answer is not valid HTTP; check that the port speaks it",
+  forbidden: "the host is not of the public internet",
+  proxy: "the proxy did not let the request through; check its URL and credentials",
   invalid: "the request cannot be written as HTTP; check its method and headers",
   other: "the exchange failed",
 };
@@ -74,9 +108,14 @@ export function httpFault(fault: HttpFault): PawlError {
   const url = maskUrl(fault.url);
   const what = fault.detail ?? EXPLANATIONS[fault.reason];
   const sent = fault.sent === "no" ? "nothing was sent" : "it was sent, its effect is unknown";
-  const status = fault.status === undefined ? {} : { status: fault.status };
+  const code = errorCode(fault.cause);
+  const more = {
+    ...(fault.status !== undefined && { status: fault.status }),
+    ...(fault.timings !== undefined && { timings: fault.timings }),
+    ...(code !== "" && { errorCode: code }),
+  };
   return new PawlError("http_failed", `${fault.method} ${url}: ${what} (${sent})`, {
-    data: { url, method: fault.method, reason: fault.reason, sent: fault.sent, ...status },
+    data: { url, method: fault.method, reason: fault.reason, sent: fault.sent, ...more },
     cause: fault.cause,
   });
 }
@@ -88,6 +127,11 @@ export function faultReason(error: unknown): HttpFaultReason {
   // Its own code is not always set.
   if (error instanceof errors.HTTPParserError) return "protocol";
   return REASON_BY_CODE[code] ?? "other";
+}
+
+/** `undefined` for what is no fault of a certificate. */
+export function explainTls(error: unknown): string | undefined {
+  return TLS_EXPLANATIONS[errorCode(error)];
 }
 
 function errorCode(error: unknown): string {

@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 
 export interface LocalServer {
@@ -20,8 +21,27 @@ export async function httpServer(listener: RequestListener): Promise<LocalServer
   };
 }
 
+export async function httpsServer(
+  pair: { key: string; cert: string },
+  listener: RequestListener,
+): Promise<LocalServer> {
+  const server = createHttpsServer(pair, listener);
+  server.on("tlsClientError", () => {});
+  const url = await listening(server);
+  return {
+    url: url.replace("http:", "https:"),
+    close: async () => {
+      server.closeAllConnections();
+      await closed(server);
+    },
+  };
+}
+
 /** Each connection is handed over raw. */
-export async function tcpServer(onSocket: (socket: Socket) => void): Promise<LocalServer> {
+export async function tcpServer(
+  onSocket: (socket: Socket) => void,
+  host = "127.0.0.1",
+): Promise<LocalServer> {
   const sockets = new Set<Socket>();
   const server = createTcpServer((socket) => {
     sockets.add(socket);
@@ -30,7 +50,7 @@ export async function tcpServer(onSocket: (socket: Socket) => void): Promise<Loc
     onSocket(socket);
   });
   return {
-    url: await listening(server),
+    url: await listening(server, host),
     close: async () => {
       for (const socket of sockets) socket.destroy();
       await closed(server);
@@ -62,8 +82,8 @@ export function drip(
   socket.on("close", () => clearInterval(timer));
 }
 
-async function listening(server: Server | TcpServer): Promise<string> {
-  server.listen(0, "127.0.0.1");
+async function listening(server: Server | TcpServer, host = "127.0.0.1"): Promise<string> {
+  server.listen(0, host);
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");

@@ -1,13 +1,6 @@
-import { spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer as createHttpsServer } from "node:https";
-import { createServer as createTcpServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { PawlError } from "../../src/base/errors.ts";
-import { closeHttpSender, type HttpRequest, sendHttp } from "../../src/requests/sender.ts";
+import { type HttpRequest, openSender, type SenderOptions } from "../../src/requests/sender.ts";
 import {
   bodyOf,
   deferred,
@@ -18,13 +11,12 @@ import {
   tcpServer,
 } from "./local-servers.ts";
 
-const HAS_OPENSSL = spawnSync("openssl", ["version"]).status === 0;
-if (!HAS_OPENSSL) process.stderr.write("skipped: two TLS tests need the openssl command\n");
+const sender = openSender({ allow: ["127.0.0.1"] });
 
 const open: Array<{ close(): Promise<void> }> = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((server) => server.close()));
-  await closeHttpSender();
+  await sender.close();
 });
 
 async function opened(server: Promise<LocalServer>): Promise<string> {
@@ -38,7 +30,7 @@ function get(url: string, more: Partial<HttpRequest> = {}): HttpRequest {
 }
 
 async function failureOf(request: HttpRequest): Promise<PawlError> {
-  const error = await sendHttp(request).then(
+  const error = await sender.send(request).then(
     (answer) => new Error(`answered ${answer.status}`),
     (thrown: unknown) => thrown,
   );
@@ -55,7 +47,7 @@ test("method, headers, path, query and body arrive, and the whole answer comes b
       response.end(`${method} ${path} ${String(headers["x-one"])} ${await bodyOf(request)} ü`);
     }),
   );
-  const answer = await sendHttp(
+  const answer = await sender.send(
     get(`${url}/a/b?c=d`, { method: "PATCH", headers: { "x-one": "1" }, body: "hé" }),
   );
   expect(answer).toMatchObject({ status: 207, body: "PATCH /a/b?c=d 1 hé ü", truncated: false });
@@ -71,7 +63,7 @@ test("bytes are sent unchanged, and GET and DELETE carry a body too", async () =
   );
   const body = new TextEncoder().encode("bytes");
   for (const method of ["GET", "DELETE", "PUT"]) {
-    const answer = await sendHttp(get(url, { method, body }));
+    const answer = await sender.send(get(url, { method, body }));
     expect(answer.body).toBe(`${method} bytes`);
   }
 });
@@ -84,12 +76,12 @@ test("connections are kept and used again", async () => {
       response.end("ok");
     }),
   );
-  for (let i = 0; i < 20; i++) await sendHttp(get(url));
+  for (let i = 0; i < 20; i++) await sender.send(get(url));
   // Two, not one: a connection is free again a moment after its answer is complete.
   expect(ports.size).toBeLessThanOrEqual(2);
 });
 
-test("a redirect is an answer and is not followed", async () => {
+test("R97: a redirect is an answer and is not followed", async () => {
   const paths: Array<string | undefined> = [];
   const url = await opened(
     httpServer((request, response) => {
@@ -97,13 +89,13 @@ test("a redirect is an answer and is not followed", async () => {
       response.writeHead(302, { location: "/elsewhere" }).end();
     }),
   );
-  const answer = await sendHttp(get(`${url}/first`));
+  const answer = await sender.send(get(`${url}/first`));
   expect(answer.status).toBe(302);
   expect(answer.headers.location).toBe("/elsewhere");
   expect(paths).toEqual(["/first"]);
 });
 
-test("a body that drips for ever hits the total deadline, and the connection is destroyed", async () => {
+test("R97: a body that drips for ever hits the total deadline, and the connection is destroyed", async () => {
   const socketClosed = deferred<void>();
   const url = await opened(
     tcpServer((socket) => {
@@ -119,7 +111,7 @@ test("a body that drips for ever hits the total deadline, and the connection is 
   await socketClosed.promise;
 });
 
-test("headers that drip for ever hit the total deadline", async () => {
+test("R97: headers that drip for ever hit the total deadline", async () => {
   let n = 0;
   const url = await opened(
     tcpServer((socket) => {
@@ -153,40 +145,7 @@ test("a TLS handshake that never ends hits the deadline, and nothing was sent", 
   expect(error.data).toMatchObject({ reason: "timeout", sent: "no" });
 });
 
-test.skipIf(!HAS_OPENSSL)(
-  "a request given up while it waited for a connection is never written afterwards",
-  async () => {
-    const bytes: Buffer[] = [];
-    const held = deferred<Socket>();
-    // A TLS port that answers the handshake only after the deadline has passed.
-    const { key, cert } = selfSigned();
-    const secure = createHttpsServer({ key, cert }, (_request, response) => {
-      bytes.push(Buffer.from("a request arrived"));
-      response.end("late");
-    });
-    const front = createTcpServer({ pauseOnConnect: true }, (socket) => held.resolve(socket));
-    front.listen(0, "127.0.0.1");
-    await once(front, "listening");
-    const { port } = front.address() as { port: number };
-    process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
-    try {
-      const error = await failureOf(get(`https://127.0.0.1:${port}`, { timeoutMs: 200 }));
-      expect(error.data).toMatchObject({ reason: "timeout", sent: "no" });
-      const socket = await held.promise;
-      const socketClosed = once(socket, "close");
-      secure.emit("connection", socket);
-      socket.resume();
-      await socketClosed;
-      expect(bytes).toEqual([]);
-    } finally {
-      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
-      front.close();
-      secure.close();
-    }
-  },
-);
-
-test("an endless body is cut at the limit while it streams, and the connection is destroyed", async () => {
+test("R97: an endless body is cut at the limit while it streams, and the connection is destroyed", async () => {
   const socketClosed = deferred<void>();
   const url = await opened(
     httpServer((request, response) => {
@@ -198,16 +157,16 @@ test("an endless body is cut at the limit while it streams, and the connection i
       more();
     }),
   );
-  const answer = await sendHttp(get(url, { responseBytesMax: 1_000 }));
+  const answer = await sender.send(get(url, { responseBytesMax: 1_000 }));
   expect(answer).toMatchObject({ status: 200, truncated: true, body: "y".repeat(1_000) });
   await socketClosed.promise;
 });
 
 test("a body of exactly the limit is whole; a character cut in half at the limit is left out", async () => {
   const url = await opened(httpServer((_request, response) => response.end("aaü")));
-  const whole = await sendHttp(get(url, { responseBytesMax: 4 }));
+  const whole = await sender.send(get(url, { responseBytesMax: 4 }));
   expect(whole).toMatchObject({ body: "aaü", truncated: false });
-  const cut = await sendHttp(get(url, { responseBytesMax: 3 }));
+  const cut = await sender.send(get(url, { responseBytesMax: 3 }));
   expect(cut).toMatchObject({ body: "aa", truncated: true });
 });
 
@@ -232,13 +191,13 @@ test("100 MB of headers are refused after the first few KB", async () => {
   expect(written).toBeLessThan(50_000_000);
 });
 
-test("a refused connection says that nothing was sent", async () => {
+test("R11: a refused connection says that nothing was sent", async () => {
   const error = await failureOf(get(`http://127.0.0.1:${await freePort()}/hooks`));
   expect(error.data).toMatchObject({ reason: "refused", sent: "no" });
   expect(error.message).toMatch(/connection refused; .*nothing was sent/);
 });
 
-test("a connection that is reset after the request leaves its effect unknown", async () => {
+test("R11: a connection that is reset after the request leaves its effect unknown", async () => {
   const url = await opened(
     tcpServer((socket) => socket.once("data", () => socket.resetAndDestroy())),
   );
@@ -263,32 +222,13 @@ test("what is not HTTP is a protocol fault", async () => {
   expect((await failureOf(get(url))).data).toMatchObject({ reason: "protocol" });
 });
 
-test.skipIf(!HAS_OPENSSL)(
-  "a certificate that nobody trusts is a TLS fault before anything is sent",
-  async () => {
-    const { key, cert } = selfSigned();
-    let requests = 0;
-    const server = createHttpsServer({ key, cert }, (_request, response) => {
-      requests += 1;
-      response.end();
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as { port: number };
-    const error = await failureOf(get(`https://127.0.0.1:${port}`));
-    expect(error.data).toMatchObject({ reason: "tls", sent: "no" });
-    expect(requests).toBe(0);
-    server.close();
-  },
-);
-
 test("plain HTTP on the other side of https is a TLS fault", async () => {
   const url = await opened(httpServer((_request, response) => response.end()));
   const error = await failureOf(get(url.replace("http:", "https:")));
   expect(error.data).toMatchObject({ reason: "tls", sent: "no" });
 });
 
-test("a host name that does not exist is a DNS fault", async () => {
+test("R11: a host name that does not exist is a DNS fault", async () => {
   const error = await failureOf(get("http://nowhere.invalid/hooks"));
   expect(error.data).toMatchObject({ reason: "dns", sent: "no" });
 });
@@ -322,6 +262,17 @@ test.each([["ftp://host/x"], ["not a url"], [""]])(
   },
 );
 
+test.each(["CONNECT", "connect", "GET / HTTP/1.1\r\nx:", ""])(
+  "the method %j is refused, and nothing is sent",
+  async (method) => {
+    let connections = 0;
+    const url = await opened(tcpServer((socket) => socket.on("data", () => (connections += 1))));
+    const error = await failureOf(get(url, { method }));
+    expect(error.data).toMatchObject({ reason: "invalid", sent: "no" });
+    expect(connections).toBe(0);
+  },
+);
+
 test("a header that would begin another header is refused, and nothing is sent", async () => {
   let requests = 0;
   const url = await opened(
@@ -350,27 +301,63 @@ test("closing waits for what is under way, and a later request opens a new conne
       else response.end("quick");
     }),
   );
-  const slow = sendHttp(get(`${url}/slow`));
+  const slow = sender.send(get(`${url}/slow`));
   const answerNow = await arrived.promise;
-  const closing = closeHttpSender();
+  const closing = sender.close();
   answerNow();
   expect((await slow).body).toBe("slow");
   await closing;
-  expect((await sendHttp(get(url))).body).toBe("quick");
+  expect((await sender.send(get(url))).body).toBe("quick");
 });
 
-function selfSigned(): { key: Buffer; cert: Buffer } {
-  const folder = mkdtempSync(join(tmpdir(), "pawl-tls-"));
-  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  const made = spawnSync(
-    "openssl",
-    `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ${key} -out ${cert} -days 2 -subj /CN=localhost`.split(
-      " ",
-    ),
-    { encoding: "utf8" },
-  );
-  if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
-  const pair = { key: readFileSync(key), cert: readFileSync(cert) };
-  rmSync(folder, { recursive: true });
-  return pair;
-}
+test("the times of an answer say where they went, and a connection that is used again has none", async () => {
+  const url = await opened(httpServer((_request, response) => response.end("ok")));
+  const first = await sender.send(get(url));
+  expect(Object.keys(first.timings).sort()).toEqual([
+    "connectMs",
+    "firstByteMs",
+    "queueMs",
+    "totalMs",
+  ]);
+  expect(first.timings.totalMs).toBe(first.durationMs);
+  const named = openSender({ allow: ["localhost"] });
+  const looked = await named.send(get(url.replace("127.0.0.1", "localhost")));
+  expect(looked.timings.dnsMs).toBeGreaterThanOrEqual(0);
+  await named.close();
+  const later = [];
+  for (let i = 0; i < 10; i++) later.push((await sender.send(get(url))).timings);
+  expect(later.some(({ connectMs }) => connectMs === undefined)).toBe(true);
+});
+
+test("the times of a failure say how far it came", async () => {
+  const url = await opened(tcpServer(() => {}));
+  const { data } = await failureOf(get(url, { timeoutMs: 200 }));
+  expect(data.timings).toMatchObject({
+    connectMs: expect.any(Number),
+    totalMs: expect.any(Number),
+  });
+  expect(data.timings).not.toHaveProperty("firstByteMs");
+});
+
+test("a host header of the caller changes neither the connection nor the receiver", async () => {
+  const url = await opened(httpServer((request, response) => response.end(request.headers.host)));
+  const answer = await sender.send(get(url, { headers: { host: "elsewhere.example" } }));
+  expect(answer.body).toBe("elsewhere.example");
+});
+
+test.each([
+  [{ alow: [] }, "alow"],
+  [{ proxy: "ftp://proxy.example" }, "http.proxy"],
+  [{ proxy: "http://proxy.example/path" }, "http.proxy"],
+  [{ proxy: "http://user:hunter2@proxy.example:99999" }, "http.proxy"],
+  [{ ca: "/etc/ssl/hunter2.pem" }, "http.ca"],
+  [{ ca: ["-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----"] }, "http.ca[0]"],
+])(
+  "the options %j are refused when the sender is opened, and no secret is shown",
+  (options, name) => {
+    const open = (): unknown => openSender(options as SenderOptions);
+    expect(open).toThrow(PawlError);
+    expect(open).toThrow(name);
+    expect(open).not.toThrow(/hunter2/);
+  },
+);

@@ -89,6 +89,7 @@ export function webhook(options: WebhookOptions): DestinationDefinition {
   const responseBytesMax = webhookResponseBytes(options.maxResponseBytes ?? RESPONSE_BYTES_DEFAULT);
   return {
     type: "webhook",
+    url,
     config: publicConfig(url, secrets, headers),
     retry: webhookRetry(options.retry),
     ...(options.order !== undefined && { order: options.order }),

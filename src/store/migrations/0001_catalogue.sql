@@ -31,6 +31,7 @@ create table pawl.queue (
   rate jsonb,
   breaker jsonb,
   on_dead text not null default 'block' check (on_dead in ('block', 'skip')),
+  expired_is_dead boolean not null default false,
   keep jsonb,
   application text not null,
   revision int not null default 0,
@@ -156,7 +157,7 @@ $$;
 -- Writes what an application's code defines. An older revision never overwrites a newer one.
 -- {"application", "revision", "payload_bytes_max",
 --  "queues": [{"name", "retry", "timeout_ms", "shards", "concurrency", "kind_concurrency", "rate", "breaker", "on_dead",
---    "keep"}],
+--    "expired_is_dead", "keep"}],
 --  "streams": [{"queue", "kind", "version", "retry", "timeout_ms"}]}
 create function pawl.register_v1(p_definitions jsonb) returns void
 language plpgsql volatile as $$
@@ -171,16 +172,19 @@ begin
   on conflict (name) do update set value = excluded.value where s.value <> excluded.value;
 
   insert into pawl.queue as q (name, retry, timeout_ms, shards, concurrency, kind_concurrency, rate, breaker, on_dead,
-    keep, application, revision)
+    expired_is_dead, keep, application, revision)
   select d.name, d.retry, d.timeout_ms, coalesce(d.shards, 1), d.concurrency, d.kind_concurrency, nullif(d.rate, 'null'),
-         nullif(d.breaker, 'null'), coalesce(d.on_dead, 'block'), d.keep, v_application, v_revision
+         nullif(d.breaker, 'null'), coalesce(d.on_dead, 'block'), coalesce(d.expired_is_dead, false), d.keep,
+         v_application, v_revision
     from jsonb_to_recordset(p_definitions -> 'queues') as d (name text, retry jsonb, timeout_ms int, shards smallint,
-      concurrency int, kind_concurrency int, rate jsonb, breaker jsonb, on_dead text, keep jsonb)
+      concurrency int, kind_concurrency int, rate jsonb, breaker jsonb, on_dead text,
+      expired_is_dead boolean, keep jsonb)
    order by d.name
   on conflict (name) do update
      set retry = excluded.retry, timeout_ms = excluded.timeout_ms, shards = excluded.shards,
          concurrency = excluded.concurrency, kind_concurrency = excluded.kind_concurrency, rate = excluded.rate,
-         breaker = excluded.breaker, on_dead = excluded.on_dead, keep = excluded.keep,
+         breaker = excluded.breaker, on_dead = excluded.on_dead, expired_is_dead = excluded.expired_is_dead,
+         keep = excluded.keep,
          application = excluded.application, revision = excluded.revision, defined_at = pawl.now()
    where q.application <> excluded.application or q.revision <= excluded.revision;
 

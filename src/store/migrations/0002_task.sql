@@ -129,7 +129,7 @@ create table pawl.dead (
   attempt smallint not null,
   max_attempts smallint,
   crashes smallint not null,
-  reason text not null check (reason in ('attempts', 'unrecoverable', 'crashed', 'until', 'invalid')),
+  reason text not null check (reason in ('attempts', 'unrecoverable', 'crashed', 'until', 'invalid', 'expired', 'stop-code')),
   created_at timestamptz not null,
   run_at timestamptz not null,
   started_at timestamptz,

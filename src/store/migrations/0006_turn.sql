@@ -42,10 +42,10 @@ $$;
 
 -- Judges attempts that did not end well: scheduled again, ended, or dead. The one place that counts and decides.
 -- p_failures: [{"id", "seq", "claim", "outcome": retry | timeout | recoverable | snooze | unrecoverable | invalid |
---   lost | cancelled | expired, "error", "delay_ms"?: instead of the policy's, "delay_ms_min"?: a lower bound,
+--   stop | lost | cancelled | expired, "error", "delay_ms"?: instead of the policy's, "delay_ms_min"?: a lower bound,
 --   "delay_ms_max"?, "alone"?: with lost, its worker ran nothing else}]
 -- A task whose cancellation was asked for is cancelled by any end but a good one. One whose next time would lie after
--- its expiry has expired. A dead head blocks its lane where the queue says so.
+-- its expiry has expired, which is a death where the queue says so. A dead head blocks its lane where the queue says so.
 -- Returns the seqs that were still this worker's; the others are refused.
 create function pawl.fail_v1(p_worker int, p_failures jsonb) returns bigint[]
 language plpgsql volatile
@@ -63,7 +63,7 @@ begin
       error jsonb, delay_ms bigint, delay_ms_min bigint, delay_ms_max bigint, alone boolean) order by f.id
   ), held as materialized (
     select f.outcome, f.error as new_error, f.delay_ms, f.delay_ms_min, f.delay_ms_max,
-           t.*, c.claimed_at, c.stream_id, c.priority, c.solo, q.on_dead,
+           t.*, c.claimed_at, c.stream_id, c.priority, c.solo, q.on_dead, q.expired_is_dead,
            coalesce(st.retry, q.retry, pawl.default_retry()) as policy,
            t.attempt + (f.outcome not in ('recoverable', 'snooze', 'expired'))::int as attempt_now,
            t.crashes + (f.outcome = 'lost' and c.solo and f.alone)::int as crashes_now
@@ -85,16 +85,20 @@ begin
         when h.outcome = 'cancelled' or h.cancel_requested_at is not null then 'cancelled'
       end as end_now, case
         when h.outcome in ('unrecoverable', 'invalid') then h.outcome
+        when h.outcome = 'stop' then 'stop-code'
         when h.crashes_now >= 3 then 'crashed'
         when h.outcome in ('recoverable', 'snooze') then null
         when h.attempt_now >= coalesce(h.max_attempts, (h.policy ->> 'attempts')::int) then 'attempts'
         when v_now + h.delay > h.created_at + (h.policy ->> 'until_ms')::bigint * interval '1 ms' then 'until'
       end as death
       from timed h
-  ), judged as materialized (
-    select d.*, coalesce(d.end_now, case when d.death is null and v_now + d.delay > d.expires_at then 'expired' end) as ending,
-           case when d.end_now is null then d.death end as dead_reason
+  ), aged as materialized (
+    select d.*, coalesce(d.end_now, case when d.death is null and v_now + d.delay > d.expires_at then 'expired' end) as over
       from doomed d
+  ), judged as materialized (
+    select a.*, case when a.over <> 'expired' or not a.expired_is_dead then a.over end as ending,
+           case when a.over is null then a.death when a.over = 'expired' and a.expired_is_dead then 'expired' end as dead_reason
+      from aged a
   ), retried as (
     update pawl.task t
        set state = 'scheduled', run_at = v_now + j.delay, attempt = j.attempt_now, crashes = j.crashes_now,
@@ -126,9 +130,9 @@ begin
   ), buried as (
     insert into pawl.dead (id, seq, stream_id, worker_id, priority, attempt, max_attempts, crashes, reason,
       created_at, run_at, started_at, died_at, expires_at, payload, meta, ref, lane, key, error)
-    select j.id, j.seq, j.stream_id, p_worker, j.priority, j.attempt + 1, j.max_attempts, j.crashes_now,
+    select j.id, j.seq, j.stream_id, p_worker, j.priority, j.attempt_now, j.max_attempts, j.crashes_now,
            j.dead_reason, j.created_at, j.run_at, j.claimed_at, v_now, j.expires_at, j.payload, j.meta, j.ref, j.lane,
-           j.key, j.new_error
+           j.key, coalesce(j.new_error, j.last_error)
       from judged j where j.dead_reason is not null
   )
   select (select array_agg(j.seq) from judged j),

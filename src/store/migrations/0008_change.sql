@@ -1,25 +1,37 @@
 -- Changes to tasks that nobody runs: ending, cancelling, expiring, moving in time and priority; and retention.
 
--- Ends tasks: to history with this outcome. The caller holds them, and none of them runs.
+-- Ends tasks: to history with this outcome; what has expired to the dead letters, where the queue says so. The caller
+-- holds them, and none of them runs.
 create function pawl.finish_v1(p_ids bigint[], p_outcome text, p_error jsonb) returns void
 language plpgsql volatile
 set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   v_queues int[];
   v_lanes text[];
+  v_dead bigint[];
 begin
   with gone as (
-    delete from pawl.task t using pawl.shard s where t.id = any (p_ids) and s.id = t.shard_id
-    returning t.*, s.stream_id, s.priority
+    delete from pawl.task t using pawl.shard s, pawl.queue q where t.id = any (p_ids) and s.id = t.shard_id and q.id = t.queue_id
+    returning t.*, s.stream_id, s.priority, p_outcome = 'expired' and q.expired_is_dead as is_dead
+  ), buried as (
+    insert into pawl.dead (id, seq, stream_id, priority, attempt, max_attempts, crashes, reason, created_at, run_at, died_at,
+      expires_at, payload, meta, ref, lane, key, error)
+    select g.id, g.seq, g.stream_id, g.priority, g.attempt, g.max_attempts, g.crashes, p_outcome, g.created_at, g.run_at,
+           pawl.now(), g.expires_at, g.payload, g.meta, g.ref, g.lane, g.key, coalesce(p_error, g.last_error)
+      from gone g where g.is_dead
   ), kept as (
     insert into pawl.finished (id, seq, stream_id, priority, attempt, outcome, created_at, run_at, finished_at, payload,
       meta, ref, lane, key, error)
     select g.id, g.seq, g.stream_id, g.priority, g.attempt, p_outcome, g.created_at, g.run_at, pawl.now(), g.payload,
            g.meta, g.ref, g.lane, g.key, coalesce(p_error, g.last_error) from gone g
+     where not g.is_dead
   )
-  select array_agg(g.queue_id), array_agg(g.lane) into v_queues, v_lanes
-    from gone g where g.lane is not null and g.state in ('ready', 'scheduled', 'blocked');
+  select array_agg(g.queue_id) filter (where g.lane is not null and g.state in ('ready', 'scheduled', 'blocked')),
+         array_agg(g.lane) filter (where g.lane is not null and g.state in ('ready', 'scheduled', 'blocked')),
+         array_agg(g.id) filter (where g.is_dead)
+    into v_queues, v_lanes, v_dead from gone g;
   if v_lanes is not null then perform pawl.promote_lanes_v1(v_queues, v_lanes); end if;
+  if v_dead is not null then perform pawl.announce_dead_v1(v_dead); end if;
 end $$;
 
 -- Takes live tasks so that no claim of them can start until the transaction ends, and says which run already.

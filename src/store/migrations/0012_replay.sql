@@ -28,7 +28,7 @@ create table pawl.replay (
   left_alone bigint not null default 0,
   state text not null default 'running' check (state in ('running', 'done', 'stopped')),
   task_id bigint,
-  by text,
+  started_by text not null,
   why text,
   started_at timestamptz not null default pawl.now(),
   ended_at timestamptz
@@ -179,7 +179,7 @@ begin
    where st.queue_id = v_queue and st.kind = 'pawl:replay' and st.version = 1;
   perform pawl.make_shards(v_stream);
   insert into pawl.replay (event_id, like_pattern, from_at, to_at, destinations, routed, dead, first, last, cursor,
-    rate_limit, rate_per, by, why)
+    rate_limit, rate_per, started_by, why)
   values (v_what.event_id, v_what.like_pattern, v_what.from_at, v_what.to_at, v_what.destinations, v_what.routed, v_what.dead,
     v_what.first, v_what.last, v_what.cursor, v_what.rate_limit, v_what.rate_per,
     coalesce(nullif(p_by, ''), current_user), nullif(p_why, ''))
@@ -317,7 +317,7 @@ begin
       into v_events, v_destinations, v_dead, v_taken, v_upto, v_destination
       from judged j;
   end if;
-  if v_dead is not null then made := pawl.retry_as_replay(v_dead, v_replay.by, coalesce(v_replay.why, 'replay ' || p_id)); end if;
+  if v_dead is not null then made := pawl.retry_as_replay(v_dead, v_replay.started_by, coalesce(v_replay.why, 'replay ' || p_id)); end if;
   if v_events is not null then
     made := made + pawl.make_replays(v_events, v_destinations);
     perform pawl.wake_v1();
@@ -354,14 +354,14 @@ end $$;
 -- The latest first. share: of the numbers that it has to look through. task: the state of the task that works it off.
 create function pawl.replays_v1(p_id int, p_limit int) returns table (id int, state text, event_id uuid, like_pattern text,
   from_at timestamptz, to_at timestamptz, destinations text[], routed boolean, dead boolean, rate_limit int,
-  rate_per_ms float8, made bigint, left_alone bigint, share float8, task_id bigint, task text, by text, why text,
+  rate_per_ms float8, made bigint, left_alone bigint, share float8, task_id bigint, task text, started_by text, why text,
   started_at timestamptz, ended_at timestamptz)
 language sql stable as $$
   select r.id, r.state, r.event_id, r.like_pattern, r.from_at, r.to_at,
          (select array_agg(d.name order by d.name) from pawl.destination d where d.id = any (r.destinations)),
          r.routed, r.dead, r.rate_limit, extract(epoch from r.rate_per)::float8 * 1000, r.made, r.left_alone,
          case when r.last < r.first then 1 else (r.cursor - r.first + 1)::float8 / (r.last - r.first + 1) end,
-         r.task_id, t.state, r.by, r.why, r.started_at, r.ended_at
+         r.task_id, t.state, r.started_by, r.why, r.started_at, r.ended_at
     from (select * from pawl.replay r where p_id is null or r.id = p_id order by r.id desc limit p_limit) r
     left join lateral pawl.find_task_v1(r.task_id) t on true
    order by r.id desc

@@ -4,7 +4,15 @@ import type { ErrorJson } from "../../../base/json.ts";
 import type { Executor } from "../../../store/executor.ts";
 import type { Act } from "../audit/sql.ts";
 
-export const DEAD_REASONS = ["attempts", "unrecoverable", "crashed", "until", "invalid"] as const;
+export const DEAD_REASONS = [
+  "attempts",
+  "unrecoverable",
+  "crashed",
+  "until",
+  "invalid",
+  "expired",
+  "stop-code",
+] as const;
 export type DeadReason = (typeof DEAD_REASONS)[number];
 
 export interface DeadRow {

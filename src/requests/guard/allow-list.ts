@@ -1,0 +1,89 @@
+/**
+ * The list of private hosts that an app permits: names, addresses and ranges, each for all ports or for one.
+ * A metadata service is never permitted by a wildcard, a name or a range: only by its exact address.
+ */
+
+import { PawlError, shown } from "../../base/errors.ts";
+import { type AddressRange, isWithin, parseRange } from "./address.ts";
+import { isMetadata } from "./ranges.ts";
+
+const ENTRY = /^(?:\[(?<bracketed>[^\]]+)\]|(?<plain>[^:[\]]+))(?::(?<port>\d{1,5}))?$/;
+const NAME = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
+const WILDCARD = "*.";
+const EXPECTED =
+  'expected a host name ("localhost", "*.internal"), an address or a range ("10.0.0.0/8", "[fd00::/8]"), each optionally with ":port"';
+
+interface Entry {
+  port: number | undefined;
+  range?: AddressRange;
+  name?: string;
+}
+
+export interface AllowList {
+  permitsName(name: string, port: number): boolean;
+  /** By exactly this name, not by a wildcard. */
+  permitsExactName(name: string, port: number): boolean;
+  permitsAddress(address: Uint8Array, port: number): boolean;
+}
+
+/** @throws PawlError `invalid_option` naming the entry, as in `http.allow[2]` */
+export function allowList(texts: readonly string[]): AllowList {
+  if (!Array.isArray(texts)) throw badEntry("http.allow", texts, "expected an array of hosts");
+  const entries = texts.map((text, i) => parseEntry(text, `http.allow[${i}]`));
+  const ofPort = (port: number): Entry[] =>
+    entries.filter((entry) => entry.port === undefined || entry.port === port);
+  return {
+    permitsName: (name, port) =>
+      ofPort(port).some((entry) => entry.name !== undefined && isNamed(name, entry.name)),
+    permitsExactName: (name, port) => ofPort(port).some((entry) => entry.name === name),
+    permitsAddress: (address, port) =>
+      ofPort(port).some(({ range }) => range !== undefined && isPermittedBy(range, address)),
+  };
+}
+
+/** The name of a host in the one form that is compared: lower case, without the dot of the root. */
+export function canonicalName(hostname: string): string {
+  return hostname.toLowerCase().replace(/\.$/, "");
+}
+
+function isPermittedBy(range: AddressRange, address: Uint8Array): boolean {
+  const isExact = range.bits === range.bytes.length * 8;
+  return isWithin(address, range) && (isExact || !isMetadata(address));
+}
+
+function isNamed(name: string, pattern: string): boolean {
+  return pattern.startsWith(WILDCARD) ? name.endsWith(pattern.slice(1)) : name === pattern;
+}
+
+function parseEntry(text: unknown, option: string): Entry {
+  if (typeof text !== "string") throw badEntry(option, text, EXPECTED);
+  // IPv6 without a port needs no brackets.
+  const bare = parseRange(text);
+  if (bare !== undefined) return { port: undefined, range: bare };
+  const { bracketed, plain, port } = ENTRY.exec(text)?.groups ?? {};
+  const portNumber = port === undefined ? undefined : Number(port);
+  const isPort = portNumber === undefined || (portNumber >= 1 && portNumber <= 65_535);
+  const host = bracketed ?? plain;
+  if (host === undefined || !isPort) throw badEntry(option, text, EXPECTED);
+  const range = parseRange(host);
+  if (range !== undefined) return { port: portNumber, range };
+  const name = bracketed === undefined ? parseName(host) : undefined;
+  if (name === undefined) throw badEntry(option, text, EXPECTED);
+  return { port: portNumber, name };
+}
+
+/** As a URL would hold it, so that `Bücher.example` is compared as `xn--bcher-kva.example`. */
+function parseName(text: string): string | undefined {
+  const isWildcard = text.startsWith(WILDCARD);
+  const rest = isWildcard ? text.slice(WILDCARD.length) : text;
+  if (!/^[^/\\?#@:%\s]+$/.test(rest) || !URL.canParse(`http://${rest}`)) return undefined;
+  const name = canonicalName(new URL(`http://${rest}`).hostname);
+  if (parseRange(name) !== undefined || !NAME.test(name)) return undefined;
+  return isWildcard ? `${WILDCARD}${name}` : name;
+}
+
+function badEntry(option: string, value: unknown, expected: string): PawlError {
+  return new PawlError("invalid_option", `\`${option}\`: ${expected}, got ${shown(value)}`, {
+    data: { option, value },
+  });
+}
