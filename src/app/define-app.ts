@@ -20,7 +20,7 @@ import {
   type QueueOptions,
 } from "../queue/queue-options.ts";
 
-import { refuseForbiddenUrl, type SenderOptions } from "../requests/sender.ts";
+import type { SenderOptions } from "../requests/sender.ts";
 
 const OPTIONS = [
   "name",
@@ -100,7 +100,7 @@ export function defineApp(options: AppOptions): App {
     destinations.map((one) => one.name),
   );
   const http = options.http ?? {};
-  checkHosts(destinations, http);
+  for (const { definition } of destinations) definition.checkHost?.(http.allow ?? []);
   const maxPayloadBytes = payloadBytes(options.maxPayloadBytes ?? PAYLOAD_BYTES_DEFAULT);
   const app = Object.freeze({
     name,
@@ -128,15 +128,6 @@ export function isApp(value: unknown): value is App {
 function allQueues(named: Record<string, QueueOptions>): QueueDefinition[] {
   const names = [...new Set([...Object.keys(named), ...Object.keys(DEFAULT_QUEUES)])];
   return names.map((name) => defineQueue(name, { ...DEFAULT_QUEUES[name], ...named[name] }));
-}
-
-/** What the guard would refuse at each delivery is refused at once. */
-function checkHosts(
-  destinations: readonly NamedDestination[],
-  { allow = [] }: SenderOptions,
-): void {
-  for (const { definition } of destinations)
-    if (definition.url !== undefined) refuseForbiddenUrl(definition.url, allow);
 }
 
 function checkJobs(jobs: readonly AnyJob[], queues: readonly string[]): void {

@@ -68,12 +68,12 @@ export interface DestinationDefinition {
   /** Limits and breaker of the destination's queue. */
   readonly queue?: QueueBehaviourOptions;
   readonly timeoutMs: number;
-  /** Where it sends HTTP requests to: refused at the definition when the guard would refuse it at each. Never shown. */
-  readonly url?: URL;
   /** Every event is accepted without being read: `deliver` is not called. */
   readonly acceptsUnread?: true;
   /** Throws when something that deliveries will need is missing here, such as a secret's variable. */
   check?(): void;
+  /** Throws when the sender would refuse its host each time; `allow` as in the app's `http`. */
+  checkHost?(allow: readonly string[]): void;
   /**
    * One try. Resolves when the receiver has accepted the event.
    *

@@ -17,7 +17,7 @@ import { excerpt } from "../../requests/excerpt.ts";
 import { maskHeaders } from "../../requests/mask-headers.ts";
 import { maskUrl } from "../../requests/mask-url.ts";
 import { parseRetryAfter } from "../../requests/retry-after.ts";
-import type { HttpAnswer } from "../../requests/sender.ts";
+import { type HttpAnswer, refuseForbiddenUrl } from "../../requests/sender.ts";
 import { webhookKey } from "../../webhooks/secrets.ts";
 import { signWebhook } from "../../webhooks/sign.ts";
 import type {
@@ -89,12 +89,12 @@ export function webhook(options: WebhookOptions): DestinationDefinition {
   const responseBytesMax = webhookResponseBytes(options.maxResponseBytes ?? RESPONSE_BYTES_DEFAULT);
   return {
     type: "webhook",
-    url,
     config: publicConfig(url, secrets, headers),
     retry: webhookRetry(options.retry),
     ...(options.order !== undefined && { order: options.order }),
     queue: queueOptions(options),
     timeoutMs,
+    checkHost: (allow) => refuseForbiddenUrl(url, allow),
     check: () => {
       for (const secret of secrets) checkSecret(readSecret(secret, SECRET), SECRET);
       readHeaders(headers);
