@@ -199,7 +199,7 @@ export interface EventPlace {
 export async function eventPlace(executor: Executor, id: string): Promise<EventPlace | undefined> {
   const [row] = await executor.rows<EventPlace>(
     `select (select count(*)::int from (
-              select 1 from pawl.event o where o.routed_at is null and o.number < e.number limit 10001) b) as before,
+              select 1 from pawl.event o where o.routed_at is null and o.number + 0 < e.number limit 10001) b) as before,
             (select count(*)::int from pawl.worker w where w.ended_at is null and w.lease_until > pawl.now()) as workers,
             pawl.now() as now
        from pawl.event e where e.id = $1`,
