@@ -18,21 +18,34 @@ export { type RetryPolicy, type RetrySeries, retryDelayMs, retrySeries } from ".
 export type { TaskContext, TaskId } from "./kernel/task.ts";
 export { Recoverable, RetryAfter, Snooze, Unrecoverable } from "./kernel/thrown.ts";
 export {
+  type ConfigField,
+  type ConfigFields,
   type Delivery,
   type DeliveryContext,
   type DeliverySuccess,
   type DestinationDefinition,
+  type DestinationType,
+  defineDestinationType,
+  type Envelope,
+  type FlowContext,
+  type FlowHandler,
+  type FlowOptions,
+  flow,
   nullDestination,
   type OutboxEvent,
+  type RabbitmqOptions,
+  rabbitmq,
+  type ToJobOptions,
+  toJob,
   type WebhookOptions,
   webhook,
 } from "./outbox/destinations/index.ts";
 export type { RecordOptions } from "./outbox/record.ts";
 export type { ReplayOptions } from "./outbox/replay/replay.ts";
 export type { ReplayPlanRow, ReplayRow } from "./outbox/replay/sql.ts";
-export { on, type Route } from "./outbox/routes.ts";
+export { on, type Route, type RouteOptions } from "./outbox/routes.ts";
 export type { EventRow, EventStatus } from "./outbox/sql.ts";
 export type { Enqueued, EnqueueOptions } from "./queue/enqueue.ts";
 export { type AnyJob, defineJob, type Job, type JobInput, type JobOptions } from "./queue/job.ts";
-export type { QueueOptions, RateLimit } from "./queue/queue-options.ts";
+export type { BreakerOptions, QueueOptions, RateLimit } from "./queue/queue-options.ts";
 export type { ForeignTransaction, Transaction } from "./store/transaction.ts";

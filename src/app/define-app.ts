@@ -4,6 +4,7 @@ import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { PAYLOAD_BYTES_DEFAULT, payloadBytes } from "../kernel/payload.ts";
+import { refuseFlowLoops } from "../outbox/destinations/flow-loops.ts";
 import { destinationTypes } from "../outbox/destinations/registry.ts";
 import type { DestinationDefinition, DestinationType } from "../outbox/destinations/types.ts";
 import {
@@ -100,6 +101,7 @@ export function defineApp(options: AppOptions): App {
     destinations.map((one) => one.name),
   );
   const http = options.http ?? {};
+  refuseFlowLoops(routes, destinations);
   for (const { definition } of destinations) definition.checkHost?.(http.allow ?? []);
   const maxPayloadBytes = payloadBytes(options.maxPayloadBytes ?? PAYLOAD_BYTES_DEFAULT);
   const app = Object.freeze({

@@ -64,7 +64,12 @@ export class Streams {
     const handler =
       this.#byQueue.get(`${row.queue} ${kindOf(row)}`) ?? this.#byKind.get(kindOf(row));
     if (handler === undefined || (place < 0 && otherQueues !== true)) return;
-    this.handlers.set(row.id, handler);
+    // a handler of any queue sees the one that its task waits in
+    if (!this.handlers.has(row.id))
+      this.handlers.set(
+        row.id,
+        handler.queue === row.queue ? handler : { ...handler, queue: row.queue },
+      );
     if (row.has_breaker) this.#withBreaker.add(row.id);
     this.#ranks.set(row.id, place < 0 ? queues.length : place);
     this.#queues.set(row.id, row.queue);

@@ -20,13 +20,8 @@ import { parseRetryAfter } from "../../requests/retry-after.ts";
 import { type HttpAnswer, refuseForbiddenUrl } from "../../requests/sender.ts";
 import { webhookKey } from "../../webhooks/secrets.ts";
 import { signWebhook } from "../../webhooks/sign.ts";
-import type {
-  Delivery,
-  DeliveryOrder,
-  DeliverySuccess,
-  DestinationDefinition,
-  OutboxEvent,
-} from "./types.ts";
+import { envelope } from "./envelope.ts";
+import type { Delivery, DeliveryOrder, DeliverySuccess, DestinationDefinition } from "./types.ts";
 import {
   customHeaders,
   readHeaders,
@@ -177,17 +172,6 @@ function publicConfig(
   };
 }
 
-function envelope(event: OutboxEvent): Record<string, unknown> {
-  return {
-    eventId: event.id,
-    eventName: event.name,
-    aggregate: { type: event.aggregateType, id: event.aggregateId },
-    occurredAt: event.occurredAt,
-    payload: event.payload ?? null,
-    meta: event.meta,
-  };
-}
-
 function deliveryHeaders(delivery: Delivery): Record<string, string> {
   return {
     "content-type": "application/json",
@@ -227,40 +211,50 @@ function judge(answer: HttpAnswer, url: URL): DeliverySuccess {
     status,
     durationMs,
     headers: maskHeaders(answer.headers),
-    ...(answer.timings !== undefined && { timings: answer.timings }),
+    timings: answer.timings,
   };
   const body = excerpt(answer.body, EXCERPT_CHARS_MAX);
-  // Standard Webhooks: what a receiver asks for beside its status.
-  const wish = answer.headers["webhook-delivery"]?.trim().toLowerCase();
+  const wish = wishOf(answer);
   if (status >= 200 && status <= 299) {
     const success = { ...seen, summary: `${status} in ${durationMs} ms`, response: body };
     return wish === "disable" ? { ...success, disable: asked(status, wish) } : success;
   }
-  const retryAfterMs = parseRetryAfter(answer.headers["retry-after"]);
-  const isGone = status === GONE || wish === "disable";
-  const what =
-    wish === "disable" || wish === "abort-message" ? asked(status, wish) : explain(status);
+  const what = wish === undefined ? explain(status) : asked(status, wish);
   throw new PawlError("delivery_failed", `webhook ${maskUrl(url)}: ${what}`, {
-    data: {
-      ...seen,
-      body,
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      // RFC 6585 section 4, RFC 9110 section 15.6.4: it is about the client or the server, not about this event
-      ...(retryAfterMs !== undefined && (status === 429 || status === 503)
-        ? { pauseMs: retryAfterMs }
-        : {}),
-      ...(isGone || wish === "abort-message" ? { permanent: true, isReceiverUp: true } : {}),
-      ...(isGone ? { disable: what } : {}),
-      ...(isAboutTheEvent(status) ? { isReceiverUp: true } : {}),
-    },
+    data: { ...seen, body, ...consequences(answer, wish, what) },
   });
+}
+
+/** Standard Webhooks: what a receiver asks for beside its status. */
+function wishOf(answer: HttpAnswer): "disable" | "abort-message" | undefined {
+  const wish = answer.headers["webhook-delivery"]?.trim().toLowerCase();
+  return wish === "disable" || wish === "abort-message" ? wish : undefined;
+}
+
+/** What follows from a failure, in the words of `DestinationDefinition.deliver`. */
+function consequences(
+  { status, headers }: HttpAnswer,
+  wish: "disable" | "abort-message" | undefined,
+  what: string,
+): Record<string, unknown> {
+  if (status === GONE || wish === "disable")
+    return { permanent: true, isReceiverUp: true, disable: what };
+  if (wish === "abort-message") return { permanent: true, isReceiverUp: true };
+  const retryAfterMs = parseRetryAfter(headers["retry-after"]);
+  // RFC 6585 section 4, RFC 9110 section 15.6.4: it is about the client or the server, not about this event
+  const isPause = retryAfterMs !== undefined && (status === 429 || status === 503);
+  return {
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(isPause && { pauseMs: retryAfterMs }),
+    ...(isAboutTheEvent(status) && { isReceiverUp: true }),
+  };
 }
 
 function isAboutTheEvent(status: number): boolean {
   return status >= 400 && status <= 499 && !RECEIVER_TROUBLE.has(status);
 }
 
-function asked(status: number, wish: string): string {
+function asked(status: number, wish: "disable" | "abort-message"): string {
   return wish === "disable"
     ? `answered ${status} with "webhook-delivery: disable": the receiver wants no more of these`
     : `answered ${status} with "webhook-delivery: abort-message": the receiver does not want this event`;

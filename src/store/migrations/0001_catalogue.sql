@@ -189,6 +189,8 @@ begin
    where q.application <> excluded.application or q.revision <= excluded.revision;
 
   perform pawl.set_limits();
+  delete from pawl.breaker b using pawl.stream st, pawl.queue q
+   where st.id = b.stream_id and q.id = st.queue_id and q.breaker is null;
 
   insert into pawl.stream as st (queue_id, kind, version, retry, timeout_ms, application, revision, defined_at)
   select q.id, d.kind, coalesce(d.version, 1), d.retry, d.timeout_ms, v_application, v_revision, pawl.now()

@@ -1,7 +1,8 @@
 -- The gate: which streams may start work now, and why not. Every reason is a row of gate_v1; looking, claiming,
 -- lists and `why` read the same one.
 
--- What a person turned off. A switch whose end has passed holds nothing.
+-- What a person turned off. A switch whose end has passed holds nothing. drops: what would go to this destination is
+-- dropped, not held.
 create table pawl.switch (
   scope text not null check (scope in ('all', 'queue')),
   name text not null default '',
@@ -9,6 +10,7 @@ create table pawl.switch (
   why text,
   since timestamptz not null default pawl.now(),
   until timestamptz,
+  drops boolean not null default false,
   primary key (scope, name),
   check ((scope = 'all') = (name = ''))
 );
@@ -69,7 +71,7 @@ begin
   insert into pawl.switch as w (scope, name, off_by, why, until)
   values (v_scope, v_name, coalesce(nullif(p_by, ''), current_user), nullif(p_why, ''), p_until)
   on conflict (scope, name) do update
-     set off_by = excluded.off_by, why = excluded.why, until = excluded.until,
+     set off_by = excluded.off_by, why = excluded.why, until = excluded.until, drops = false,
          since = case when w.until <= pawl.now() then pawl.now() else w.since end;
   perform pawl.audit_v1(p_by, 'off', p_scope, p_why, jsonb_build_object('until', p_until));
 end $$;
@@ -160,7 +162,9 @@ begin
      where q.breaker is not null order by r.stream
   loop
     if v_report.failed > 0 or v_report.hold_ms is not null then
-      insert into pawl.breaker (stream_id) values (v_report.stream) on conflict do nothing;
+      -- an update, not nothing: another report may be removing the row at this moment
+      insert into pawl.breaker as b (stream_id) values (v_report.stream)
+      on conflict (stream_id) do update set failed = b.failed;
     end if;
     select b.* into v_row from pawl.breaker b where b.stream_id = v_report.stream for update;
     continue when not found;
@@ -205,14 +209,14 @@ begin
   end if;
   v_row.ok := v_row.ok + p_ok;
   v_row.failed := v_row.failed + p_failed;
-  v_is_bad := p_failed > 0 and case v_row.phase when 'open' then true
+  v_is_bad := p_failed > 0 and case v_row.phase when 'open' then v_row.until <= p_now
     when 'recovering' then v_row.failed >= (p_policy ->> 'ratio')::float8 * (v_row.ok + v_row.failed)
     else v_row.failed >= (p_policy ->> 'failures')::int
      and v_row.failed >= (p_policy ->> 'ratio')::float8 * (v_row.ok + v_row.failed) end;
   if v_is_bad or p_hold_ms is not null then
-    v_row.until := p_now + greatest(
+    v_row.until := greatest(case when v_row.phase = 'open' then v_row.until end, p_now + greatest(
       case when v_is_bad then least((p_policy ->> 'open_ms')::int * 2.0 ^ least(v_row.trips, 20), (p_policy ->> 'open_ms_max')::int) end,
-      case when p_hold_ms is not null then least(p_hold_ms, (p_policy ->> 'open_ms_max')::int) end) * interval '1 ms';
+      case when p_hold_ms is not null then least(p_hold_ms, (p_policy ->> 'open_ms_max')::int) end) * interval '1 ms');
     v_row.trips := least(v_row.trips + v_is_bad::int, 30000);
     v_row.phase := 'open';
     v_row.since := p_now;

@@ -11,7 +11,7 @@ $$;
 
 -- ordering: its deliveries in lanes of one aggregate, all in one lane, or in none. application null: made by an operator,
 -- and config holds all that delivering needs, secrets sealed or by reference; else the code has it, and config is what
--- people may see. drops: turned off in such a way that what would go there is dropped, not held.
+-- people may see.
 create table pawl.destination (
   id int generated always as identity primary key,
   name text not null,
@@ -20,7 +20,6 @@ create table pawl.destination (
   type text not null,
   config jsonb not null,
   ordering text not null default 'none' check (ordering in ('none', 'aggregate', 'all')),
-  drops boolean not null default false,
   application text,
   revision int not null default 0,
   defined_at timestamptz not null default pawl.now(),
@@ -209,6 +208,13 @@ language sql immutable as $$
      and (p_path is null or jsonb_path_match(p_event, p_path, '{}', true)), false)
 $$;
 
+-- Turned off in such a way that what would go there is dropped, not held.
+create function pawl.is_dropping(p_name text) returns boolean
+language sql stable as $$
+  select exists (select 1 from pawl.switch w where w.scope = 'queue' and w.name = 'destination:' || p_name
+    and w.drops and (w.until is null or w.until > pawl.now()))
+$$;
+
 -- Routes that take events of these names now. Events of Pawl itself go only where a pattern begins with "pawl.": what
 -- takes everything shall not be alarmed by its own deliveries.
 create function pawl.routes_for(p_names text[]) returns table (name text, route_id int, destination_id int, filter jsonb,
@@ -218,7 +224,7 @@ language sql stable as $$
     from (select distinct u.name from unnest(p_names) u (name)) n
     join pawl.route r on n.name like r.like_pattern and (n.name not like 'pawl' || '.%' or r.pattern like 'pawl' || '.%')
     join pawl.destination d on d.id = r.destination_id
-   where r.active and r.off_by is null and d.removed_at is null and not d.drops
+   where r.active and r.off_by is null and d.removed_at is null and not pawl.is_dropping(d.name)
 $$;
 
 -- Makes the deliveries of recorded events, in the order of their numbers, in the transaction that marks them routed.
@@ -261,7 +267,7 @@ begin
      group by s.place, r.destination_id
     union all
     select s.place, d.id, 1 from seen s join pawl.destination d on d.id = s.target_id
-     where d.removed_at is null and not d.drops
+     where d.removed_at is null and not pawl.is_dropping(d.name)
   )
   select coalesce(array_agg(a.place order by a.place, a.destination_id), '{}'),
          array_agg(a.destination_id order by a.place, a.destination_id),
@@ -421,6 +427,7 @@ begin
   returning st.id into v_stream;
   perform pawl.make_shards(v_stream);
   perform pawl.set_limits();
+  delete from pawl.breaker b where b.stream_id = v_stream and nullif(p_destination -> 'queue' -> 'breaker', 'null') is null;
   if v_row.id is null then
     insert into pawl.destination (name, queue_id, stream_id, type, config, ordering)
     values (v_name, v_queue, v_stream, p_destination ->> 'type', p_destination -> 'config', coalesce(p_destination ->> 'ordering', 'none'))
@@ -436,6 +443,10 @@ begin
   return v_row.id;
 end $$;
 
+-- A router at work may be making deliveries for what is about to go: it ends first, and no other begins meanwhile.
+create function pawl.wait_for_router() returns void
+language sql volatile as $$ select pg_advisory_xact_lock(hashtextextended('pawl.route', 0)) $$;
+
 -- Removes an operator's destination with its routes. What still waits for it is cancelled; answers how many those were.
 create function pawl.remove_destination_v1(p_name text, p_by text, p_why text) returns int
 language plpgsql volatile as $$
@@ -443,6 +454,7 @@ declare
   v_row pawl.destination := pawl.operators_destination(p_name);
   v_cancelled int;
 begin
+  perform pawl.wait_for_router();
   update pawl.destination d set removed_at = pawl.now() where d.id = v_row.id;
   delete from pawl.route r where r.destination_id = v_row.id;
   delete from pawl.switch w where w.scope = 'queue' and w.name = 'destination:' || p_name;
@@ -465,15 +477,16 @@ language plpgsql volatile as $$
 declare
   v_id int;
 begin
-  update pawl.destination d set drops = p_drops where d.name = p_name and d.removed_at is null returning d.id into v_id;
+  if p_drops then perform pawl.wait_for_router(); end if;
+  select d.id into v_id from pawl.destination d where d.name = p_name and d.removed_at is null;
   perform pawl.off_v1('queue:destination:' || p_name, p_by, p_why, p_until);
+  update pawl.switch w set drops = p_drops where w.scope = 'queue' and w.name = 'destination:' || p_name;
   return case when p_drops then pawl.drop_waiting_v1(v_id, p_by, coalesce(p_why, 'its destination was turned off')) else 0 end;
 end $$;
 
 create function pawl.resume_destination_v1(p_name text, p_by text, p_why text) returns boolean
 language plpgsql volatile as $$
 begin
-  update pawl.destination d set drops = false where d.name = p_name and d.removed_at is null and d.drops;
   return pawl.on_v1('queue:destination:' || p_name, p_by, p_why);
 end $$;
 
@@ -481,8 +494,10 @@ end $$;
 create function pawl.disable_destination_v1(p_name text, p_why text) returns void
 language plpgsql volatile as $$
 begin
+  perform pg_advisory_xact_lock(pawl.gate_lock()); -- what follows sees what another delivery has done
   if exists (select 1 from pawl.switch w where w.scope = 'queue' and w.name = 'destination:' || p_name
-              and (w.until is null or w.until > pawl.now())) then return; end if;
+              and (w.until is null or w.until > pawl.now()))
+     or not exists (select 1 from pawl.destination d where d.name = p_name and d.removed_at is null) then return; end if;
   perform pawl.off_v1('queue:destination:' || p_name, 'pawl', p_why, null);
   if pawl.is_wanted('pawl' || '.destination.disabled') then
     insert into pawl.event (name, aggregate_type, aggregate_id, payload)
