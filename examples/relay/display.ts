@@ -44,16 +44,24 @@ export function display({ total, isQuiet }: { total: number; isQuiet: boolean })
   };
 }
 
-function bar({ events, jobs, verified }: Standing, total: number): string {
-  const share = Math.min((events + jobs + verified) / (3 * Math.max(total, events, 1)), 1);
+function bar({ events, jobs, verified, ledger }: Standing, total: number): string {
+  const share = Math.min((events + jobs + verified + ledger) / (4 * Math.max(total, events, 1)), 1);
   const full = Math.floor(share * BAR_WIDTH);
   const percent = String(Math.floor(share * 100)).padStart(3);
   return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} %`;
 }
 
-function counts({ events, jobs, verified, pending, dead }: Standing, total: number): string {
+function counts(
+  { events, jobs, verified, ledger, pending, dead }: Standing,
+  total: number,
+): string {
   const all = Math.max(total, events);
-  const parts = [`read ${events}/${all}`, `jobs ${jobs}`, `verified ${verified}`];
+  const parts = [
+    `read ${events}/${all}`,
+    `jobs ${jobs}`,
+    `verified ${verified}`,
+    `ledger ${ledger}`,
+  ];
   if (pending > 0) parts.push(`waiting ${pending}`);
   if (dead > 0) parts.push(`dead ${dead}`);
   return parts.join(" · ");
@@ -61,16 +69,21 @@ function counts({ events, jobs, verified, pending, dead }: Standing, total: numb
 
 export function summary(all: Totals, seconds: number, logs: string): string {
   const row = (label: string, value: number, said: string): string =>
-    `  ${label.padEnd(12)}${String(value).padStart(8)}   ${said}`;
+    `  ${label.padEnd(13)}${String(value).padStart(8)}   ${said}`;
   const lines = [
     "relay: GitHub webhooks in, business rows and jobs inside, signed webhooks out",
     row("events", all.events, "read from the feed, each in one transaction"),
     row("jobs", all.jobs, "summaries that the jobs wrote"),
-    row("deliveries", all.deliveries, "made by Pawl"),
-    row("verified", all.verified, "events in the receiver's own log, signature checked"),
+    row("deliveries", all.deliveries, "made by Pawl for the hub"),
+    row("verified", all.verified, "events in the hub's own log, signature checked"),
+    row("ledger", all.ledger, "events in the log of the ledger, which gets them in order"),
+    row("inversions", all.inversions, "of these, out of the order of their repository"),
     row("duplicates", all.duplicates, "received more than once (delivery is at least once)"),
-    row("dead", all.dead, "given up, waiting for a person"),
-    row("lost", all.lost, "events without a receipt or without their summary"),
+    row("pings", all.pings, "events that also go to a destination that never accepts"),
+    row("expectedDead", all.expectedDead, "dead letters of that destination"),
+    row("alarms", all.alarms, "business rows that a flow wrote about dead deliveries"),
+    row("dead", all.dead, "given up beside these, waiting for a person"),
+    row("lost", all.lost, "events without both receipts or without their summary"),
   ];
   if (all.badSignatures > 0) lines.push(row("refused", all.badSignatures, "wrong signature"));
   lines.push(`  ${seconds} s; secret, receipts and logs in ${logs}`, "");

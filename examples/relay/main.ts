@@ -15,7 +15,7 @@ import { type Options, readOptions, USAGE } from "./options.ts";
 import { readFeed } from "./read-feed.ts";
 import { Receipts } from "./receipts.ts";
 import { openBusiness } from "./tables.ts";
-import type { Totals, Witnesses } from "./totals.ts";
+import { isGood, type Totals, type Witnesses } from "./totals.ts";
 import { explainStuck, watch } from "./watch.ts";
 
 const WORKERS = 2;
@@ -100,7 +100,7 @@ async function run(options: Options, running: Running): Promise<number> {
   shown.clear();
   if (isStuck) shown.note(await explainStuck(witnesses, totals));
   tell(totals, options, { startedAt, folder });
-  return isStuck || totals.lost > 0 || totals.dead > 0 ? 1 : 0;
+  return isStuck || !isGood(totals) ? 1 : 0;
 }
 
 function tell(

@@ -6,7 +6,7 @@ import { wholeNumber } from "./local.ts";
 const COPIES_MAX = 10_000;
 
 export const USAGE: string = `npm start [-- <options>]
-  --once       end when everything is done; exit code 0 if nothing is lost or dead
+  --once       end when everything is done; exit code 0 if nothing is lost, dead or out of order
   --json       one JSON object as the last line of stdout
   --copies N   the feed N times over, 1 to ${COPIES_MAX} (default 1)
   --help       this text

@@ -1,23 +1,41 @@
-/** The app of this example: one job, one destination, one route. `main.ts` and every worker read this same value. */
+/** The app of this example: one job, four destinations and their routes. `main.ts` and every worker read this same value. */
 
-import { type App, defineApp, env, on, webhook } from "pawl";
+import { type App, defineApp, env, on, type WebhookOptions, webhook } from "pawl";
+import { alarm } from "./alarm.ts";
 import { summarize } from "./summarize.ts";
 
 /** Where `main.ts` found a port for the receiver; another one after each start. */
 const RECEIVER_URL = process.env.RELAY_RECEIVER_URL ?? "http://127.0.0.1:8787";
 
+const secret = env("RELAY_SECRET");
+
+/** Patient enough for a receiver that is down for some minutes, prompt when it is back. */
+const patient: Pick<WebhookOptions, "retry" | "breaker"> = {
+  retry: { attempts: 100, delay: "200ms", factor: 2, max: "3s" },
+  breaker: { failures: 5, open: "500ms", openMax: "2s" },
+};
+
 const app: App = defineApp({
   name: "relay",
   jobs: [summarize],
   destinations: {
-    hub: webhook({
-      url: RECEIVER_URL,
-      secret: env("RELAY_SECRET"),
-      // patient enough for a receiver that is down for some minutes, prompt when it is back
-      retry: { attempts: 100, delay: "200ms", factor: 2, max: "3s" },
+    hub: webhook({ url: `${RECEIVER_URL}/hub`, secret, ...patient }),
+    // the events of a repository one after the other, also while its receiver refuses them
+    ledger: webhook({ url: `${RECEIVER_URL}/ledger`, secret, order: "aggregate", ...patient }),
+    // never accepts anything; a breaker would only put off its dead letters
+    broken: webhook({
+      url: `${RECEIVER_URL}/broken`,
+      secret,
+      retry: { attempts: 2, delay: "50ms" },
+      breaker: false,
     }),
+    alarm,
   },
-  routes: [on("github.*").to("hub")],
+  routes: [
+    on("github.*").to("hub", "ledger"),
+    on("github.ping").to("broken"),
+    on("pawl.delivery.dead").to("alarm"),
+  ],
   // its receiver is on this machine
   http: { allow: ["127.0.0.1"] },
 });

@@ -56,12 +56,13 @@ async function readPage(feedUrl: string, after: number): Promise<FeedEvent[]> {
 
 function load(pawl: Pawl, { id, name, action, payload }: FeedEvent): Promise<void> {
   return pawl.transaction(async (tx) => {
-    const isNew = await insertEvent(tx, { id, name, payload });
+    const aggregate = aggregateOf(payload, id);
+    const isNew = await insertEvent(tx, { id, name, aggregate: aggregate.join(" "), payload });
     await movePosition(tx, id);
     if (!isNew) return;
     const { id: eventId } = await pawl.record(
       action === undefined ? `github.${name}` : `github.${name}.${action}`,
-      { aggregate: aggregateOf(payload, id), payload },
+      { aggregate, payload },
       { tx },
     );
     await noteEventId(tx, id, eventId);
@@ -69,9 +70,15 @@ function load(pawl: Pawl, { id, name, action, payload }: FeedEvent): Promise<voi
   });
 }
 
-const about = z.object({ repository: z.object({ full_name: z.string().min(1) }) });
+const about = z.object({
+  repository: z.object({ full_name: z.string().min(1) }).optional(),
+  organization: z.object({ login: z.string().min(1) }).optional(),
+});
 
+/** What the ledger gets in order: the events of a repository, or of an organization. */
 function aggregateOf(payload: unknown, id: number): [string, string | number] {
-  const { data } = about.safeParse(payload);
-  return data === undefined ? ["feed", id] : ["repository", data.repository.full_name];
+  const { repository, organization } = about.safeParse(payload).data ?? {};
+  if (repository !== undefined) return ["repository", repository.full_name];
+  if (organization !== undefined) return ["organization", organization.login];
+  return ["feed", id];
 }

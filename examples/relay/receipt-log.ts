@@ -8,6 +8,8 @@ import { type FileHandle, open } from "node:fs/promises";
 export interface Receipt {
   /** ISO 8601. */
   at: string;
+  /** Where it arrived, such as `/hub`. */
+  path: string;
   eventId: string | null;
   deliveryId: string | null;
   eventName: string | null;
@@ -17,9 +19,9 @@ export interface Receipt {
 export interface Counts {
   /** Requests whose signature was right. */
   verified: number;
-  /** Different events among them. */
+  /** Different events among them, at each path. */
   distinct: number;
-  /** Verified requests for an event that had been received before. */
+  /** Verified requests for an event that had been received at that path before. */
   duplicates: number;
   /** Requests whose signature was wrong or missing. */
   bad: number;
@@ -109,15 +111,16 @@ export class ReceiptLog {
     for (const [index, line] of lines.entries()) this.#count(parsed(line, `${path}:${index + 1}`));
   }
 
-  #count({ verified, eventId }: Receipt): void {
+  #count({ path, verified, eventId }: Receipt): void {
     const counts = this.#counts;
     if (!verified || eventId === null) {
       counts.bad += 1;
       return;
     }
     counts.verified += 1;
-    if (this.#events.has(eventId)) counts.duplicates += 1;
-    this.#events.add(eventId);
+    const event = `${path} ${eventId}`;
+    if (this.#events.has(event)) counts.duplicates += 1;
+    this.#events.add(event);
     counts.distinct = this.#events.size;
   }
 }

@@ -6,29 +6,59 @@ import type { Receipt } from "./receipt-log.ts";
 
 const CHUNK_BYTES = 4_194_304;
 
+/** Where a receipt stands: files by their names, which sort by time, and lines from 0. */
+export interface Place {
+  file: string;
+  line: number;
+}
+
+export function isBefore(a: Place, b: Place): boolean {
+  return a.file === b.file ? a.line < b.line : a.file < b.file;
+}
+
+/** The verified receipts of one path. */
+export class Arrivals {
+  readonly #events = new Map<string, { count: number; first: Place }>();
+
+  /** Different events. */
+  get size(): number {
+    return this.#events.size;
+  }
+
+  count(eventId: string): number {
+    return this.#events.get(eventId)?.count ?? 0;
+  }
+
+  first(eventId: string): Place | undefined {
+    return this.#events.get(eventId)?.first;
+  }
+
+  add(eventId: string, place: Place): void {
+    const known = this.#events.get(eventId);
+    if (known === undefined) {
+      this.#events.set(eventId, { count: 1, first: place });
+      return;
+    }
+    known.count += 1;
+    // a file that is older may still grow
+    if (isBefore(place, known.first)) known.first = place;
+  }
+}
+
 export class Receipts {
+  readonly hub: Arrivals = new Arrivals();
+  readonly ledger: Arrivals = new Arrivals();
   readonly #folder: string;
-  readonly #offsets = new Map<string, number>();
-  readonly #verified = new Map<string, number>();
+  readonly #read = new Map<string, { offset: number; lines: number }>();
   #bad = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Different events with at least one verified receipt. */
-  get size(): number {
-    return this.#verified.size;
-  }
-
   /** Requests whose signature was wrong or missing. */
   get bad(): number {
     return this.#bad;
-  }
-
-  /** Verified receipts of an event. */
-  count(eventId: string): number {
-    return this.#verified.get(eventId) ?? 0;
   }
 
   async refresh(): Promise<void> {
@@ -42,21 +72,25 @@ export class Receipts {
     try {
       const buffer = Buffer.alloc(CHUNK_BYTES);
       for (;;) {
-        const offset = this.#offsets.get(name) ?? 0;
+        const { offset, lines } = this.#read.get(name) ?? { offset: 0, lines: 0 };
         const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, offset);
         const end = buffer.subarray(0, bytesRead).lastIndexOf("\n") + 1;
         if (end === 0) return;
-        for (const line of buffer.toString("utf8", 0, end - 1).split("\n")) this.#add(line);
-        this.#offsets.set(name, offset + end);
+        const more = buffer.toString("utf8", 0, end - 1).split("\n");
+        for (const [index, line] of more.entries()) {
+          this.#add(line, { file: name, line: lines + index });
+        }
+        this.#read.set(name, { offset: offset + end, lines: lines + more.length });
       }
     } finally {
       await file.close();
     }
   }
 
-  #add(line: string): void {
-    const { verified, eventId } = JSON.parse(line) as Receipt;
+  #add(line: string, place: Place): void {
+    const { path, verified, eventId } = JSON.parse(line) as Receipt;
     if (!verified || eventId === null) this.#bad += 1;
-    else this.#verified.set(eventId, this.count(eventId) + 1);
+    else if (path === "/hub") this.hub.add(eventId, place);
+    else if (path === "/ledger") this.ledger.add(eventId, place);
   }
 }

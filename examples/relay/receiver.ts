@@ -1,6 +1,7 @@
 /**
- * The partner of this example: accepts webhooks, checks every signature with the public package
- * `standardwebhooks`, and answers only after the receipt is on disk, so that its log is a proof of its own.
+ * The partners of this example: `/hub` and `/ledger` check every signature with the public package
+ * `standardwebhooks`, and answer only after the receipt is on disk, so that the log is a proof of its own. After each
+ * start `/ledger` is unable for a while, and `/broken` always is: of what they turn away nothing is noted.
  */
 
 import { once } from "node:events";
@@ -11,6 +12,8 @@ import { isMain, listenOnLoopback } from "./local.ts";
 import { type Counts, type Receipt, ReceiptLog } from "./receipt-log.ts";
 
 const BODY_BYTES_MAX = 10_485_760;
+/** Requests that `/ledger` turns away after each start. */
+const LEDGER_REFUSALS = 10;
 
 export interface ReceiverOptions {
   /** Default 0: any free port. */
@@ -22,7 +25,7 @@ export interface ReceiverOptions {
 }
 
 export interface Receiver {
-  /** Takes `POST` at any path, and answers `GET <url>/counts`. */
+  /** Takes `POST` at /hub, /ledger and /broken, and answers `GET <url>/counts`. */
   url: string;
   counts(): Counts;
   close(): Promise<void>;
@@ -35,8 +38,10 @@ export async function startReceiver({
 }: ReceiverOptions): Promise<Receiver> {
   const webhook = new Webhook(secret);
   const log = await ReceiptLog.open(logFile);
+  const endpoints = { "/hub": accepts, "/ledger": refusesFirst(LEDGER_REFUSALS), "/broken": fails };
+  const refusals = new Map<string, Refusal>(Object.entries(endpoints));
   const server = createServer((request, response) => {
-    handle(request, response, webhook, log).catch((error: unknown) => {
+    handle(request, response, { webhook, log, refusals }).catch((error: unknown) => {
       if (!response.headersSent) response.writeHead(500);
       response.end(String(error));
     });
@@ -57,19 +62,42 @@ export async function startReceiver({
   }
 }
 
+/** The status with which a request is turned away, whatever is in it. */
+type Refusal = () => number | undefined;
+
+const accepts: Refusal = () => undefined;
+const fails: Refusal = () => 500;
+
+function refusesFirst(requests: number): Refusal {
+  let left = requests;
+  return () => {
+    if (left === 0) return undefined;
+    left -= 1;
+    return 503;
+  };
+}
+
+interface Serving {
+  webhook: Webhook;
+  log: ReceiptLog;
+  /** By path. */
+  refusals: ReadonlyMap<string, Refusal>;
+}
+
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  webhook: Webhook,
-  log: ReceiptLog,
+  { webhook, log, refusals }: Serving,
 ): Promise<void> {
   if (request.method === "GET" && request.url === "/counts") {
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify(log.counts()));
     return;
   }
-  if (request.method !== "POST") {
-    response.writeHead(404).end("only POST, and GET /counts\n");
+  const path = request.url ?? "";
+  const refusal = refusals.get(path);
+  if (request.method !== "POST" || refusal === undefined) {
+    response.writeHead(404).end("only POST /hub, /ledger, /broken, and GET /counts\n");
     return;
   }
   const body = await bodyOf(request);
@@ -77,12 +105,21 @@ async function handle(
     response.writeHead(413, { connection: "close" }).end();
     return;
   }
-  const receipt = receiptOf(request, body, webhook);
+  const refused = refusal();
+  if (refused !== undefined) {
+    response.writeHead(refused).end();
+    return;
+  }
+  const receipt = { path, ...receiptOf(request, body, webhook) };
   await log.append(receipt);
   response.writeHead(receipt.verified ? 204 : 401).end();
 }
 
-function receiptOf(request: IncomingMessage, body: Buffer, webhook: Webhook): Receipt {
+function receiptOf(
+  request: IncomingMessage,
+  body: Buffer,
+  webhook: Webhook,
+): Omit<Receipt, "path"> {
   const headers = Object.fromEntries(
     Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
   );

@@ -18,6 +18,7 @@ const TABLES = `
   create table if not exists relay.event (
     feed_id bigint primary key,
     name text not null,
+    aggregate text not null, -- what the event is about: what the order of deliveries is kept for
     payload jsonb not null,
     event_id uuid unique, -- the id of the event that Pawl recorded in the same transaction
     read_at timestamptz not null default now()
@@ -26,6 +27,13 @@ const TABLES = `
     event_id uuid primary key,
     sentence text not null,
     written_at timestamptz not null default now()
+  );
+  create table if not exists relay.alarm (
+    alarm_id uuid primary key, -- the event that raised it: a second row for it would be an error
+    delivery_id bigint not null,
+    destination text not null,
+    event_id uuid not null,
+    raised_at timestamptz not null default now()
   );
   insert into relay.position values ('github', 0) on conflict do nothing`;
 
@@ -78,12 +86,12 @@ export async function readPosition(database: Database): Promise<number> {
 /** False when the event is there already. */
 export async function insertEvent(
   database: Database,
-  event: { id: number; name: string; payload: unknown },
+  event: { id: number; name: string; aggregate: string; payload: unknown },
 ): Promise<boolean> {
   const { rows } = await database.query(
-    `insert into relay.event (feed_id, name, payload) values ($1, $2, $3)
+    `insert into relay.event (feed_id, name, aggregate, payload) values ($1, $2, $3, $4)
      on conflict (feed_id) do nothing returning feed_id`,
-    [event.id, event.name, JSON.stringify(event.payload)],
+    [event.id, event.name, event.aggregate, JSON.stringify(event.payload)],
   );
   return rows.length > 0;
 }
@@ -123,24 +131,47 @@ export async function writeSummary(
   );
 }
 
-export async function countRows(database: Database): Promise<{ events: number; jobs: number }> {
-  const { rows } = await database.query(
-    `select (select count(*) from relay.event)::int as events,
-            (select count(*) from relay.summary)::int as jobs`,
+/** Without `on conflict`: it shares the transaction of the alarm's outcome, so it does not happen twice. */
+export async function insertAlarm(
+  database: Database,
+  alarmId: string,
+  dead: { deliveryId: string; destination: string; eventId: string },
+): Promise<void> {
+  await database.query(
+    "insert into relay.alarm (alarm_id, delivery_id, destination, event_id) values ($1, $2, $3, $4)",
+    [alarmId, dead.deliveryId, dead.destination, dead.eventId],
   );
-  return rows[0] as { events: number; jobs: number };
+}
+
+export interface RowCounts {
+  events: number;
+  /** Events that go to the broken destination as well. */
+  pings: number;
+  jobs: number;
+  alarms: number;
+}
+
+export async function countRows(database: Database): Promise<RowCounts> {
+  const { rows } = await database.query(
+    `select e.*, (select count(*) from relay.summary)::int as jobs,
+            (select count(*) from relay.alarm)::int as alarms
+       from (select count(*)::int as events, count(*) filter (where name = 'ping')::int as pings
+               from relay.event) e`,
+  );
+  return rows[0] as RowCounts;
 }
 
 export interface BusinessRow {
   feed_id: string;
   event_id: string | null;
+  aggregate: string;
   has_summary: boolean;
 }
 
-/** Every business row with what became of it here. */
+/** Every business row with what became of it here, in the order in which they were read. */
 export async function allRows(database: Database): Promise<BusinessRow[]> {
   const { rows } = await database.query(
-    `select e.feed_id, e.event_id, s.event_id is not null as has_summary
+    `select e.feed_id, e.event_id, e.aggregate, s.event_id is not null as has_summary
        from relay.event e left join relay.summary s on s.event_id = e.event_id order by e.feed_id`,
   );
   return rows as BusinessRow[];

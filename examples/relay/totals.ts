@@ -1,37 +1,48 @@
 /**
- * Where the relay stands, from two witnesses: the business rows and the receiver's own logs. What counts as lost is
- * never asked of Pawl; only what still waits and what is dead is.
+ * Where the relay stands, from two witnesses: the business rows and the receiver's own logs. What counts as lost or out
+ * of order is never asked of Pawl; only what still waits and what is dead is.
  */
 
 import type { Pawl } from "pawl";
-import type { Receipts } from "./receipts.ts";
-import { allRows, type BusinessRow, countRows, type Database } from "./tables.ts";
+import { type Arrivals, isBefore, type Place, type Receipts } from "./receipts.ts";
+import { allRows, type BusinessRow, countRows, type Database, type RowCounts } from "./tables.ts";
 
-export interface Standing {
-  /** Business rows. */
-  events: number;
-  /** Summaries: what the jobs wrote. */
-  jobs: number;
-  /** Different events that the receiver verified. */
+/** Business rows: events, pings, summaries that the jobs wrote, alarms. */
+export interface Standing extends RowCounts {
+  /** Different events that the hub verified. */
   verified: number;
+  /** The same of the ledger. */
+  ledger: number;
   /** Tasks in Pawl that are not at their end: jobs and deliveries. */
   pending: number;
+  /** Given up, but for what is expected. */
   dead: number;
+  /** Deliveries to the broken destination that were given up. */
+  expectedDead: number;
 }
 
 export interface Totals extends Standing {
-  /** Deliveries that Pawl made of these events. */
+  /** Deliveries to the hub that Pawl made of these events. */
   deliveries: number;
   /** Verified receipts of an event beyond its first: delivery is at least once. */
   duplicates: number;
   badSignatures: number;
-  /** Events without a verified receipt, plus events without their summary. */
+  /** Events whose first receipt at the ledger came before that of an older event of the same aggregate. */
+  inversions: number;
+  /** Events without a verified receipt at the hub or at the ledger, plus events without their summary. */
   lost: number;
-  /** Feed ids of some of the lost, and their events. */
-  missing: BusinessRow[];
+  /** Some of the lost. */
+  missing: Missing[];
+}
+
+/** A lost event, with its verified receipts. */
+export interface Missing extends BusinessRow {
+  atHub: number;
+  atLedger: number;
 }
 
 const MISSING_MAX = 5;
+const EXPECTED_DEAD = "broken";
 
 export interface Witnesses {
   pawl: Pawl;
@@ -39,21 +50,25 @@ export interface Witnesses {
   receipts: Receipts;
 }
 
-/** Cheap: for looking again and again. `verified` may count events of another database. */
+/** Cheap: for looking again and again. `verified` and `ledger` may count events of another database. */
 export async function standing({ pawl, business, receipts }: Witnesses): Promise<Standing> {
   // Pawl first: what it has settled by now, the witnesses have seen.
-  const queues = new Set([
-    ...pawl.app.queues.map((one) => one.name),
-    ...pawl.app.destinations.map((one) => one.queue),
+  const { queues, destinations } = pawl.app;
+  const names = new Set([
+    ...queues.map((one) => one.name),
+    ...destinations.map((one) => one.queue),
   ]);
-  const stats = (await pawl.stats()).filter((one) => queues.has(one.queue));
+  const stats = (await pawl.stats()).filter((one) => names.has(one.queue));
+  const broken = destinations.find((one) => one.name === EXPECTED_DEAD)?.queue;
   const rows = await countRows(business);
   await receipts.refresh();
   return {
     ...rows,
-    verified: receipts.size,
-    pending: sum(stats.map((one) => one.ready + one.scheduled + one.running)),
-    dead: sum(stats.map((one) => one.dead)),
+    verified: receipts.hub.size,
+    ledger: receipts.ledger.size,
+    pending: sum(stats.map((one) => one.ready + one.scheduled + one.waiting + one.running)),
+    dead: sum(stats.filter((one) => one.queue !== broken).map((one) => one.dead)),
+    expectedDead: sum(stats.filter((one) => one.queue === broken).map((one) => one.dead)),
   };
 }
 
@@ -62,27 +77,61 @@ export async function totals(witnesses: Witnesses): Promise<Totals> {
   const { pawl, business, receipts } = witnesses;
   const now = await standing(witnesses);
   const rows = await allRows(business);
-  const receiptsOf = (row: BusinessRow): number =>
-    row.event_id === null ? 0 : receipts.count(row.event_id);
-  const unverified = rows.filter((row) => receiptsOf(row) === 0);
-  const withoutSummary = rows.filter((row) => !row.has_summary);
+  const seen = rows.map((row) => ({
+    ...row,
+    atHub: countOf(receipts.hub, row),
+    atLedger: countOf(receipts.ledger, row),
+  }));
+  const unverified = seen.filter((row) => row.atHub === 0 || row.atLedger === 0);
+  const withoutSummary = seen.filter((row) => !row.has_summary);
   return {
     ...now,
     events: rows.length,
     jobs: rows.length - withoutSummary.length,
     deliveries: await countDeliveries(pawl),
-    verified: rows.length - unverified.length,
-    duplicates: sum(rows.map((row) => Math.max(receiptsOf(row) - 1, 0))),
+    verified: seen.filter((row) => row.atHub > 0).length,
+    ledger: seen.filter((row) => row.atLedger > 0).length,
+    duplicates: sum(seen.flatMap((row) => [row.atHub, row.atLedger]).map(beyondFirst)),
     badSignatures: receipts.bad,
+    inversions: countInversions(rows, receipts.ledger),
     lost: unverified.length + withoutSummary.length,
     missing: [...new Set([...unverified, ...withoutSummary])].slice(0, MISSING_MAX),
   };
 }
 
+/** Whether everything is as it must be. */
+export function isGood({ lost, dead, inversions, pings, alarms }: Totals): boolean {
+  return lost === 0 && dead === 0 && inversions === 0 && alarms >= pings;
+}
+
+function countOf(arrivals: Arrivals, { event_id }: BusinessRow): number {
+  return event_id === null ? 0 : arrivals.count(event_id);
+}
+
+function beyondFirst(count: number): number {
+  return Math.max(count - 1, 0);
+}
+
+/** @param rows in the order in which their events were recorded */
+function countInversions(rows: readonly BusinessRow[], ledger: Arrivals): number {
+  const latest = new Map<string, Place>();
+  let inversions = 0;
+  for (const { event_id, aggregate } of rows) {
+    const first = event_id === null ? undefined : ledger.first(event_id);
+    if (first === undefined) continue;
+    const before = latest.get(aggregate);
+    if (before === undefined || isBefore(before, first)) latest.set(aggregate, first);
+    else inversions += 1;
+  }
+  return inversions;
+}
+
 async function countDeliveries({ store }: Pawl): Promise<number> {
   const [row] = await store.rows<{ count: number }>(
     `select count(*)::int as count
-       from pawl.delivery v join relay.event e on e.event_id = v.event_id`,
+       from pawl.delivery v
+       join pawl.destination d on d.id = v.destination_id and d.name = 'hub'
+       join relay.event e on e.event_id = v.event_id`,
   );
   return row?.count ?? 0;
 }

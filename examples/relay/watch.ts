@@ -42,25 +42,31 @@ export async function watch(options: WatchOptions): Promise<{ totals: Totals; is
 
 /** The end: nothing waits, and what did not arrive is dead. */
 async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals | undefined> {
-  const isWhole = now.jobs >= now.events && now.verified >= now.events;
+  const { events, jobs, verified, ledger, pings, alarms } = now;
+  const isWhole = Math.min(jobs, verified, ledger) >= events && alarms >= pings;
   if (now.pending > 0 || !(isWhole || now.dead > 0)) return undefined;
   const all = await totals(witnesses);
-  return all.pending === 0 && all.lost <= all.dead ? all : undefined;
+  const unalarmed = Math.max(all.pings - all.alarms, 0);
+  return all.pending === 0 && all.lost + unalarmed <= all.dead ? all : undefined;
 }
 
 /** What hangs, for people. */
 export async function explainStuck({ pawl }: Witnesses, all: Totals): Promise<string> {
-  const lines = [`nothing moves any more, and ${all.lost} are missing, such as:`];
-  for (const { feed_id, event_id, has_summary } of all.missing) {
+  const lines = [
+    `nothing moves any more: ${all.lost} lost, ${all.alarms} of ${all.pings} alarms there`,
+  ];
+  for (const { feed_id, event_id, has_summary, atHub, atLedger } of all.missing) {
     const event = event_id === null ? undefined : await pawl.event(event_id);
     const summary = has_summary ? "there" : "missing";
-    lines.push(`  feed id ${feed_id}: event ${event_id} ${event?.status}, its summary ${summary}`);
-  }
-  for (const { queue, ready, scheduled, running, dead } of await pawl.stats()) {
-    if (ready + scheduled + running + dead === 0) continue;
     lines.push(
-      `  queue ${queue}: ready ${ready}, scheduled ${scheduled}, running ${running}, dead ${dead}`,
+      `  feed id ${feed_id}: event ${event_id} ${event?.status}, receipts of the hub ${atHub}, of the ledger ${atLedger}, its summary ${summary}`,
     );
+  }
+  for (const one of await pawl.stats()) {
+    const { queue, ready, scheduled, waiting, blocked, running, dead } = one;
+    const counts = Object.entries({ ready, scheduled, waiting, blocked, running, dead });
+    const shown = counts.filter(([, count]) => count > 0).map((pair) => pair.join(" "));
+    if (shown.length > 0) lines.push(`  queue ${queue}: ${shown.join(", ")}`);
   }
   return lines.join("\n");
 }

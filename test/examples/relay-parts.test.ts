@@ -120,12 +120,13 @@ test("the receiver verifies what Pawl's webhook sends and has it on disk before 
       meta: {},
     },
   };
-  const destination = webhook({ url: `${receiver.url}/hooks`, secret: SECRET });
+  const destination = webhook({ url: `${receiver.url}/hub`, secret: SECRET });
   const success = await destination.deliver(delivery, deliveryContext({ http }));
   expect(success.status).toBe(204);
   expect(logged()).toEqual([
     {
       at: expect.any(String) as string,
+      path: "/hub",
       eventId: "e-1",
       deliveryId: "7",
       eventName: "pull_request.opened",
@@ -144,13 +145,14 @@ test("a wrong, missing or old signature is answered 401 and counted as bad, and 
     body: '{"eventId":"d"}',
     secrets: [SECRET],
   });
+  const hub = `${receiver.url}/hub`;
   const answers = [
-    await post(receiver.url, "a"),
-    await post(receiver.url, "b"),
-    await post(receiver.url, "a"),
-    await post(receiver.url, "c", { "webhook-id": "other" }),
-    await post(receiver.url, "c", { "webhook-signature": "" }),
-    await post(receiver.url, "d", {
+    await post(hub, "a"),
+    await post(hub, "b"),
+    await post(hub, "a"),
+    await post(hub, "c", { "webhook-id": "other" }),
+    await post(hub, "c", { "webhook-signature": "" }),
+    await post(hub, "d", {
       "webhook-timestamp": String(old),
       "webhook-signature": oldSignature,
     }),
@@ -162,11 +164,37 @@ test("a wrong, missing or old signature is answered 401 and counted as bad, and 
   expect(logged().map(({ verified }) => verified)).toEqual([true, true, true, false, false, false]);
 });
 
+test("the ledger turns requests away after each start and then accepts, and only what it accepts is noted", async () => {
+  const receiver = await startReceiver({ secret: SECRET, logFile });
+  closing.push(() => receiver.close());
+  const tries = Array.from({ length: 12 }, () => "a");
+  const answers: number[] = [];
+  for (const id of tries) answers.push((await post(`${receiver.url}/ledger`, id)).status);
+  expect(answers).toEqual([...Array.from({ length: 10 }, () => 503), 204, 204]);
+  expect(logged().map(({ path, eventId }) => [path, eventId])).toEqual([
+    ["/ledger", "a"],
+    ["/ledger", "a"],
+  ]);
+  expect((await post(`${receiver.url}/hub`, "a")).status).toBe(204);
+  expect(receiver.counts()).toEqual({ verified: 3, distinct: 2, duplicates: 1, bad: 0 });
+});
+
+test("the broken path never accepts, and a path that is not there is answered 404; neither is noted", async () => {
+  const receiver = await startReceiver({ secret: SECRET, logFile });
+  closing.push(() => receiver.close());
+  for (let tries = 0; tries < 3; tries++) {
+    expect((await post(`${receiver.url}/broken`, "a")).status).toBe(500);
+  }
+  expect((await post(`${receiver.url}/hooks`, "a")).status).toBe(404);
+  expect((await post(`${receiver.url}/hub?copy=1`, "a")).status).toBe(404);
+  expect(logged()).toEqual([]);
+});
+
 test("many requests at once are each logged once", async () => {
   const receiver = await startReceiver({ secret: SECRET, logFile });
   closing.push(() => receiver.close());
   const ids = Array.from({ length: 200 }, (_, index) => `e-${index}`);
-  const answers = await Promise.all(ids.map((id) => post(receiver.url, id)));
+  const answers = await Promise.all(ids.map((id) => post(`${receiver.url}/hub`, id)));
   expect(answers.every(({ status }) => status === 204)).toBe(true);
   const receipts = logged();
   expect(receipts).toHaveLength(ids.length);
@@ -176,16 +204,16 @@ test("many requests at once are each logged once", async () => {
 
 test("a line torn by a kill is cut off, and the counts go on after the restart", async () => {
   const first = await startReceiver({ secret: SECRET, logFile });
-  await post(first.url, "a");
-  await post(first.url, "b");
+  await post(`${first.url}/hub`, "a");
+  await post(`${first.url}/hub`, "b");
   await first.close();
   appendFileSync(logFile, '{"at":"2024-01-01T00:00:00Z","eventId":"torn');
 
   const second = await startReceiver({ secret: SECRET, logFile });
   closing.push(() => second.close());
   expect(second.counts()).toEqual({ verified: 2, distinct: 2, duplicates: 0, bad: 0 });
-  await post(second.url, "torn");
-  await post(second.url, "a");
+  await post(`${second.url}/hub`, "torn");
+  await post(`${second.url}/hub`, "a");
   expect(logged().map(({ eventId }) => eventId)).toEqual(["a", "b", "torn", "a"]);
   expect(second.counts()).toEqual({ verified: 4, distinct: 3, duplicates: 1, bad: 0 });
 });
@@ -199,7 +227,7 @@ test("a receiver that is killed has every receipt that it answered", async () =>
   const child = await processOf("receiver.ts", ["--log", logFile]);
   const answers = await Promise.allSettled(
     Array.from({ length: 60 }, async (_, index) => {
-      const answer = await post(child.url, `e-${index}`);
+      const answer = await post(`${child.url}/hub`, `e-${index}`);
       if (index === 20) child.process.kill("SIGKILL");
       return { id: `e-${index}`, status: answer.status };
     }),
