@@ -10,6 +10,7 @@ import type { RecordOptions } from "../outbox/record.ts";
 import { type EventRow, events } from "../outbox/sql.ts";
 import type { Enqueued, EnqueueOptions } from "../queue/enqueue.ts";
 import type { AnyJob, JobInput } from "../queue/job.ts";
+import { keyRing } from "../requests/dispatch/key-ring.ts";
 import { openSender } from "../requests/sender.ts";
 import type { Store } from "../store/store.ts";
 import type { Transaction } from "../store/transaction.ts";
@@ -17,6 +18,8 @@ import { type Database, openDatabase } from "./database.ts";
 import { type App, isApp } from "./define-app.ts";
 import { type Operate, operate } from "./operate.ts";
 import { registerApp } from "./register.ts";
+import { type Replays, replayCalls } from "./replays.ts";
+import { requestSender, type SendRequest } from "./send.ts";
 import { type RunningWorker, startWork, type WorkOptions } from "./work.ts";
 import { type InTransaction, writeEvent, writeTasks } from "./write.ts";
 
@@ -36,7 +39,7 @@ export interface ConnectOptions {
   log?: Logger;
 }
 
-export interface Pawl extends Operate {
+export interface Pawl extends Operate, Replays {
   readonly app: App;
   readonly store: Store;
   /** BEGIN, your function, COMMIT; ROLLBACK when it throws. READ COMMITTED. */
@@ -66,6 +69,11 @@ export interface Pawl extends Operate {
     event: RecordOptions,
     options?: InTransaction,
   ): Promise<{ id: string }>;
+  /**
+   * Writes an HTTP request that a worker will send, until it succeeds, is told to stop, expires, or has used up its tries.
+   * @throws PawlError `invalid_option` naming the field, `invalid_url`, `address_forbidden`, `payload_too_large`, `not_a_transaction`
+   */
+  send: SendRequest;
   work(options?: WorkOptions): Promise<RunningWorker>;
   /** Asks every live worker to stop; answers how many were asked. */
   stopWorkers(): Promise<number>;
@@ -124,8 +132,10 @@ function client(app: App, database: Database, log: Logger): Pawl {
   const { store } = database;
   const workers = new Set<RunningWorker>();
   const http = openSender(app.http);
+  const keys = keyRing(store, app.keys);
   const pawl: Pawl = {
     ...operate(store, app.name),
+    ...replayCalls(store, app.name),
     app,
     store,
     transaction: (work) => store.transaction(work),
@@ -139,6 +149,7 @@ function client(app: App, database: Database, log: Logger): Pawl {
     record: (name, event, options = {}) => writeEvent(app, store, name, event, options),
     sendTo: (type, destination, name, event, options = {}) =>
       writeEvent(app, store, name, event, { ...options, target: { type, name: destination } }),
+    send: requestSender(app, store, keys),
     work: async (options = {}) => {
       const worker = await startWork({ store, app, http, log }, options);
       workers.add(worker);

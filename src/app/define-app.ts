@@ -17,10 +17,16 @@ import type { AnyJob } from "../queue/job.ts";
 import {
   DEFAULT_QUEUES,
   defineQueue,
+  type QueueBehaviour,
   type QueueDefinition,
   type QueueOptions,
 } from "../queue/queue-options.ts";
-
+import {
+  REQUESTS_QUEUE,
+  type RequestsOptions,
+  requestsBehaviour,
+} from "../requests/dispatch/queue.ts";
+import { defineKeys, type JwtKey, type JwtKeyOptions } from "../requests/keys/index.ts";
 import type { SenderOptions } from "../requests/sender.ts";
 
 const OPTIONS = [
@@ -33,6 +39,8 @@ const OPTIONS = [
   "destinationTypes",
   "routes",
   "http",
+  "keys",
+  "requests",
   "maxPayloadBytes",
 ];
 const APP_NAME = /^[A-Za-z0-9_.-]{1,60}$/;
@@ -53,6 +61,10 @@ export interface AppOptions {
   destinationTypes?: readonly DestinationType[];
   /** How HTTP requests leave: which private hosts may be reached, the proxy, further certificates. */
   http?: SenderOptions;
+  /** What requests are signed with, by name. */
+  keys?: Readonly<Record<string, JwtKeyOptions>>;
+  /** Limits of the requests that `pawl.send` makes. */
+  requests?: RequestsOptions;
   /** Of a payload, a meta or a result as JSON; default 1 MiB. */
   maxPayloadBytes?: number;
 }
@@ -67,6 +79,9 @@ export interface App {
   readonly destinationTypes: readonly DestinationType[];
   readonly routes: readonly Route[];
   readonly http: SenderOptions;
+  readonly keys: ReadonlyMap<string, JwtKey>;
+  /** isDeclared: it means to send requests, and its queue is there from the start. */
+  readonly requests: { readonly behaviour: QueueBehaviour; readonly isDeclared: boolean };
   readonly maxPayloadBytes: number;
 }
 
@@ -114,6 +129,11 @@ export function defineApp(options: AppOptions): App {
     destinationTypes: destinationTypes(options.destinationTypes ?? []),
     routes,
     http,
+    keys: defineKeys(options.keys ?? {}),
+    requests: {
+      behaviour: requestsBehaviour(options.requests ?? {}),
+      isDeclared: options.requests !== undefined || options.keys !== undefined,
+    },
     maxPayloadBytes,
   });
   apps.add(app);
@@ -128,6 +148,12 @@ export function isApp(value: unknown): value is App {
 
 /** The app's order first; the default queues that it does not name come after. */
 function allQueues(named: Record<string, QueueOptions>): QueueDefinition[] {
+  if (Object.hasOwn(named, REQUESTS_QUEUE)) {
+    throw new PawlError(
+      "invalid_option",
+      "`queues.requests` is the queue of pawl.send; set its limits with `requests: { … }` of the app, or choose another name",
+    );
+  }
   const names = [...new Set([...Object.keys(named), ...Object.keys(DEFAULT_QUEUES)])];
   return names.map((name) => defineQueue(name, { ...DEFAULT_QUEUES[name], ...named[name] }));
 }

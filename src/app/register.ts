@@ -1,13 +1,26 @@
 /** Writes what the app's code defines into the catalogue, so that SQL, the router and every worker see it. */
 
 import { type QueueRow, register } from "../kernel/sql.ts";
+import { behaviourRow } from "../outbox/queue-row.ts";
 import { DELIVERY_KIND, type Route } from "../outbox/routes.ts";
 import { type RouteRow, registerOutbox } from "../outbox/sql.ts";
-import type { QueueBehaviour } from "../queue/queue-options.ts";
+import { REQUEST_RETRY, REQUESTS_QUEUE, requestsLimit } from "../requests/dispatch/queue.ts";
 import type { Executor } from "../store/executor.ts";
+import type { Store } from "../store/store.ts";
+import { inForeignTransaction } from "../store/transaction.ts";
 import type { App } from "./define-app.ts";
 
-export async function registerApp(executor: Executor, app: App): Promise<void> {
+/** All of it or nothing: a route that is refused leaves the queues as they were. */
+export async function registerApp(store: Store, app: App): Promise<void> {
+  await store.transaction((tx) =>
+    inForeignTransaction(tx, store.render, async (executor) => {
+      await registerAll(executor, app);
+      return true;
+    }),
+  );
+}
+
+async function registerAll(executor: Executor, app: App): Promise<void> {
   const owner = { application: app.name, revision: app.revision };
   const { destinations } = app;
   await register(executor, {
@@ -28,6 +41,7 @@ export async function registerApp(executor: Executor, app: App): Promise<void> {
         shards: 1,
         ...behaviourRow(behaviour),
       })),
+      ...(app.requests.isDeclared ? [requestsRow(app)] : []),
     ],
     streams: [
       ...app.jobs.map(({ queue, name, retry, timeoutMs }) => ({
@@ -61,30 +75,21 @@ export async function registerApp(executor: Executor, app: App): Promise<void> {
   });
 }
 
+/** @throws PawlError `invalid_environment` */
+export function requestsRow({ requests }: App): QueueRow {
+  return {
+    name: REQUESTS_QUEUE,
+    retry: REQUEST_RETRY,
+    timeout_ms: null,
+    shards: 1,
+    ...behaviourRow(requestsLimit(requests.behaviour)),
+    expired_is_dead: true,
+  };
+}
+
 function routeRow(
   { pattern, where, match, priority, active }: Omit<Route, "destinations">,
   destination: string,
 ): RouteRow {
   return { pattern, destination, filter: where, path: match, priority, active };
-}
-
-function behaviourRow({
-  concurrency,
-  kindConcurrency,
-  rate,
-  breaker,
-  onDead,
-  keepMs,
-}: QueueBehaviour): Omit<QueueRow, "name" | "retry" | "timeout_ms" | "shards"> {
-  return {
-    concurrency,
-    kind_concurrency: kindConcurrency,
-    breaker,
-    rate: rate === null ? null : { limit: rate.limit, per_ms: rate.perMs, burst: rate.burst },
-    on_dead: onDead,
-    keep:
-      keepMs === null
-        ? null
-        : Object.fromEntries(Object.entries(keepMs).map(([key, ms]) => [`${key}_ms`, ms])),
-  };
 }

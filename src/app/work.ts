@@ -7,10 +7,17 @@ import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { localSwitches } from "../control/local-switches.ts";
 import { CLAIM_MIN } from "../kernel/pump.ts";
+import type { TaskHandler } from "../kernel/task.ts";
 import { Worker } from "../kernel/worker.ts";
 import { deliverer } from "../outbox/deliver.ts";
+import { OWN_QUEUE, replayHandler } from "../outbox/replay/task.ts";
 import { router } from "../outbox/router.ts";
+import { operatorsDestinations } from "../outbox/sql.ts";
 import { jobHandler } from "../queue/job.ts";
+import { requestHandler } from "../requests/dispatch/handler.ts";
+import { keyRing } from "../requests/dispatch/key-ring.ts";
+import { REQUESTS_QUEUE } from "../requests/dispatch/queue.ts";
+import { checkKey } from "../requests/keys/index.ts";
 import type { HttpSender } from "../requests/sender.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { App } from "./define-app.ts";
@@ -54,11 +61,13 @@ export interface WorkBase {
   app: App;
   http: HttpSender;
   log: Logger;
+  /** Only deliveries run, and each is told of when it starts. */
+  delivering?: (taskId: string) => void;
 }
 
 /** @throws PawlError `invalid_option`, `unknown_queue`, `invalid_environment` */
 export async function startWork(
-  { store, app, http, log }: WorkBase,
+  { store, app, http, log, delivering }: WorkBase,
   options: WorkOptions,
 ): Promise<RunningWorker> {
   refuseUnknownOptions("work", options, OPTIONS);
@@ -69,9 +78,10 @@ export async function startWork(
   );
   const turns = whole("turns", options.turns ?? turnsFor(concurrency), TURNS_MAX);
   const graceMs = durationMs(options.grace ?? GRACE_DEFAULT, "grace");
-  const queues = wantedQueues(app, options.queues);
+  const queues = await wantedQueues(store, app, options.queues);
   for (const { queue, definition } of app.destinations)
     if (queues.includes(queue)) definition.check?.();
+  if (queues.includes(REQUESTS_QUEUE)) for (const key of app.keys.values()) checkKey(key);
   const timeouts = new Map(app.queues.map((queue) => [queue.name, queue.timeoutMs]));
   const transactions = whole(
     "transactions",
@@ -97,11 +107,16 @@ export async function startWork(
     localSwitches: localSwitches(),
     application: app.name,
     revision: app.revision,
-    handlers: [
-      ...app.jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
-      ...deliveries.handlers,
-    ],
-    queues,
+    handlers:
+      delivering === undefined
+        ? [
+            ...app.jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
+            ...deliveries.handlers,
+            replayHandler(store),
+            requestHandler({ executor: store, http, keys: keyRing(store, app.keys) }),
+          ]
+        : deliveries.handlers.map((handler) => toldOf(handler, delivering)),
+    queues: delivering === undefined ? [...queues, OWN_QUEUE] : queues,
     otherQueues: options.queues === undefined,
     concurrency,
     turns,
@@ -139,11 +154,29 @@ function turnsFor(concurrency: number): number {
   return Math.min(Math.ceil(concurrency / CLAIM_MIN), TURNS_DEFAULT_MAX);
 }
 
-function wantedQueues(app: App, wanted: readonly string[] | undefined): string[] {
+function toldOf(handler: TaskHandler, delivering: (taskId: string) => void): TaskHandler {
+  return {
+    ...handler,
+    run: (payload, context) => {
+      delivering(context.taskId);
+      return handler.run(payload, context);
+    },
+  };
+}
+
+async function wantedQueues(
+  store: Store,
+  app: App,
+  wanted: readonly string[] | undefined,
+): Promise<string[]> {
   const known = [
     ...app.queues.map((queue) => queue.name),
     ...app.destinations.map((one) => one.queue),
+    REQUESTS_QUEUE,
   ];
+  if (wanted?.some((name) => !known.includes(name)) === true) {
+    known.push(...(await operatorsDestinations(store)).map((one) => one.queue));
+  }
   for (const name of wanted ?? []) {
     if (known.includes(name)) continue;
     throw new PawlError("unknown_queue", `work: no queue "${name}"; ${didYouMean(name, known)}`);

@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   event_not_found: 3,
   delivery_not_found: 3,
   route_not_found: 3,
+  replay_not_found: 3,
   config_not_found: 3,
   // the app's own code
   config_failed: 1,

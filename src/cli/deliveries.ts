@@ -1,10 +1,12 @@
-/** `pawl deliveries`: what went to which destination, and how that ended. */
+/** `pawl deliveries`: what went to which destination, and how that ended; and what can be done about it. */
 
 import type { Command } from "commander";
 import { PawlError } from "../base/errors.ts";
 import { type AttemptRow, attemptsOf } from "../kernel/people/sql.ts";
 import { type DeliveryRow, deliveries, destinationIds, findDelivery } from "../outbox/sql.ts";
 import { command, does, withStore } from "./command.ts";
+import { dispatchCommand, rescueCommand } from "./deliveries-dispatch.ts";
+import { replayCommand, replaysCommand } from "./replay.ts";
 import { fields, iso, sections, table } from "./table.ts";
 import { attemptsText, errorText, pretty } from "./task-text.ts";
 import { requireKnown, taskId, wholeNumber } from "./values.ts";
@@ -13,9 +15,13 @@ const LIMIT_DEFAULT = 50;
 const LIMIT_MAX = 10_000;
 
 export function deliveriesCommand(): Command {
-  return command("deliveries", "Look at the deliveries of events")
+  return command("deliveries", "Look at the deliveries of events, deliver, replay")
     .addCommand(list())
-    .addCommand(show());
+    .addCommand(show())
+    .addCommand(dispatchCommand())
+    .addCommand(rescueCommand())
+    .addCommand(replayCommand())
+    .addCommand(replaysCommand());
 }
 
 function list(): Command {

@@ -1,10 +1,12 @@
-/** `pawl events`: look at recorded events, and record one by hand. */
+/** `pawl events`: look at recorded events, record one by hand, and route anew those that no route took. */
 
 import type { Command } from "commander";
 import { connect } from "../app/connect.ts";
 import { PawlError } from "../base/errors.ts";
 import { PAYLOAD_BYTES_DEFAULT } from "../kernel/payload.ts";
+import type { Act } from "../kernel/people/audit/sql.ts";
 import { eventInsert } from "../outbox/record.ts";
+import { countUnrouted, routeAgain, unroutedEvents } from "../outbox/replay/sql.ts";
 import {
   type DeliveryRow,
   deliveriesOf,
@@ -12,6 +14,8 @@ import {
   events,
   insertEvent,
 } from "../outbox/sql.ts";
+import type { Store } from "../store/store.ts";
+import { actOf, withAct } from "./act.ts";
 import { type Call, command, does, withStore } from "./command.ts";
 import { fields, iso, sections, table } from "./table.ts";
 import { pretty } from "./task-text.ts";
@@ -19,23 +23,29 @@ import { aggregate, eventId, jsonObject, jsonValue, likePattern, wholeNumber } f
 
 const LIMIT_DEFAULT = 50;
 const LIMIT_MAX = 10_000;
+/** In one transaction. */
+const ROUTE_MAX = 100_000;
 
 export function eventsCommand(): Command {
-  return command("events", "Look at recorded events, record one")
+  return command("events", "Look at recorded events, record one, route what had no route")
     .addCommand(list())
     .addCommand(show())
-    .addCommand(record());
+    .addCommand(record())
+    .addCommand(route());
 }
 
 function list(): Command {
   const made = command("list", "List events, the newest first", [
     ['pawl events list --name "order.*"', "quote the *, or the shell takes it"],
+    ["pawl events list --unrouted", "those that no route took"],
   ])
     .option("--name <pattern>", "only of this name; * stands for anything", likePattern)
+    .option("--unrouted", "only those that no route took")
     .option("--limit <n>", "at most so many", wholeNumber("--limit", LIMIT_MAX), LIMIT_DEFAULT);
-  return does<{ name?: string; limit: number }>(made, (call, options) =>
+  return does<{ name?: string; unrouted?: boolean; limit: number }>(made, (call, options) =>
     withStore(call, async (store) => {
-      const rows = await events(store, options);
+      const { unrouted, ...filter } = options;
+      const rows = await (unrouted === true ? unroutedEvents : events)(store, filter);
       const text = table(rows, [
         { head: "ID", value: (row) => row.id },
         { head: "NAME", value: (row) => row.name },
@@ -93,6 +103,57 @@ function eventText(
       { head: "ERROR", value: (row) => row.error?.message },
     ]),
   });
+}
+
+interface RouteCall extends Act {
+  name?: string;
+  limit: number;
+  dryRun?: boolean;
+}
+
+function route(): Command {
+  const made = command("route [ids...]", "Route events once more that no route took", [
+    ['pawl events route --name "order.*"', "after a route for them was added"],
+    ["pawl events route 019a0b6e-2f31-7c55-9d0a-3f1b8e6a4c21", "this one"],
+    ["pawl events route --dry-run", "how many that would be"],
+  ])
+    .option("--name <pattern>", "only of this name; * stands for anything", likePattern)
+    .option(
+      "--limit <n>",
+      "at most so many, the oldest",
+      wholeNumber("--limit", ROUTE_MAX),
+      ROUTE_MAX,
+    )
+    .option("--dry-run", "say what would happen, change nothing");
+  return does<RouteCall>(withAct(made), (call, { name, limit, dryRun = false, ...act }) => {
+    const ids = call.args.length === 0 ? undefined : [...new Set(call.args.map(eventId))];
+    return withStore(call, async (store) => {
+      const selection = { ids, name, limit };
+      await requireUnrouted(store, ids ?? []);
+      const count = dryRun
+        ? await countUnrouted(store, selection)
+        : await routeAgain(store, selection, actOf(act));
+      const what = `${count} ${count === 1 ? "event" : "events"}`;
+      return {
+        json: { action: "route", dryRun, count },
+        text: dryRun ? `would route ${what} again` : `${what} to be routed again, by any worker`,
+      };
+    });
+  });
+}
+
+/** Nothing is half done: one that has a route, and none is touched. */
+async function requireUnrouted(store: Store, ids: readonly string[]): Promise<void> {
+  const found = await unroutedEvents(store, { ids, limit: ids.length });
+  const missing = ids.find((id) => !found.some((event) => event.id === id));
+  if (missing === undefined) return;
+  const [event] = await events(store, { id: missing, limit: 1 });
+  if (event === undefined) throw noEvent(missing);
+  throw new PawlError(
+    "event_not_found",
+    `event ${missing}: it is ${event.status}, not unrouted; \`pawl deliveries replay\` delivers again what was delivered`,
+    { data: { id: missing, status: event.status } },
+  );
 }
 
 interface RecordCall {

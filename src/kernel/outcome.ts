@@ -6,6 +6,9 @@ import type { ClaimedTask } from "./task.ts";
 import { InvalidPayload } from "./task.ts";
 import { Recoverable, RetryAfter, Snooze, Unrecoverable } from "./thrown.ts";
 
+/** A receiver is waited for this long at most: 30 days. */
+const WAIT_MS_MAX = 2_592_000_000;
+
 export type FailureKind =
   | "retry"
   | "timeout"
@@ -66,10 +69,12 @@ function failureOfPawl(
   thrown: PawlError,
 ): Failure {
   if (thrown.code === "handler_timeout") return { ...base, kind: "timeout" };
-  const { retryAfterMs, isReceiverUp, pauseMs } = thrown.data;
+  const { isReceiverUp } = thrown.data;
+  const pauseMs = waitMs(thrown.data.pauseMs);
+  const delayMsMin = waitMs(thrown.data.retryAfterMs);
   const health = {
     ...(isReceiverUp === true && ({ isReceiverUp } as const)),
-    ...(typeof pauseMs === "number" && { pauseMs }),
+    ...(pauseMs !== undefined && pauseMs > 0 && { pauseMs }),
   };
   if (thrown.data.stop === true) return { ...base, kind: "stop" };
   if (thrown.data.permanent === true) return { ...base, ...health, kind: "unrecoverable" };
@@ -77,8 +82,14 @@ function failureOfPawl(
     ...base,
     ...health,
     kind: "retry",
-    ...(typeof retryAfterMs === "number" && { delayMsMin: retryAfterMs }),
+    ...(delayMsMin !== undefined && { delayMsMin }),
   };
+}
+
+/** Whatever a handler wrote: whole, and not for ever; what is no wait says nothing. */
+function waitMs(value: unknown): number | undefined {
+  if (typeof value !== "number" || !(value >= 0)) return undefined;
+  return Math.min(Math.ceil(value), WAIT_MS_MAX);
 }
 
 /** It had expired when it was claimed, and was not started. */

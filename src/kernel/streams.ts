@@ -23,6 +23,7 @@ export class Streams {
   readonly #withBreaker = new Set<number>();
   readonly #byQueue: Map<string, TaskHandler>;
   readonly #byKind: Map<string, TaskHandler>;
+  readonly #byPrefix: readonly TaskHandler[];
 
   constructor(options: StreamsOptions) {
     this.#options = options;
@@ -31,6 +32,7 @@ export class Streams {
     this.#byKind = new Map(
       handlers.filter((one) => one.inAnyQueue === true).map((one) => [kindOf(one), one]),
     );
+    this.#byPrefix = handlers.filter((one) => one.isPrefix === true);
   }
 
   /** Answers whether a stream was added. */
@@ -62,18 +64,21 @@ export class Streams {
     const { queues, otherQueues } = this.#options;
     const place = queues.indexOf(row.queue);
     const handler =
-      this.#byQueue.get(`${row.queue} ${kindOf(row)}`) ?? this.#byKind.get(kindOf(row));
+      this.#byQueue.get(`${row.queue} ${kindOf(row)}`) ??
+      this.#byKind.get(kindOf(row)) ??
+      this.#byPrefix.find((one) => isOfPrefix(row, one));
     if (handler === undefined || (place < 0 && otherQueues !== true)) return;
-    // a handler of any queue sees the one that its task waits in
+    // a handler of any queue or of many kinds sees those of its task
     if (!this.handlers.has(row.id))
-      this.handlers.set(
-        row.id,
-        handler.queue === row.queue ? handler : { ...handler, queue: row.queue },
-      );
+      this.handlers.set(row.id, { ...handler, queue: row.queue, kind: row.kind });
     if (row.has_breaker) this.#withBreaker.add(row.id);
     this.#ranks.set(row.id, place < 0 ? queues.length : place);
     this.#queues.set(row.id, row.queue);
   }
+}
+
+function isOfPrefix(row: StreamRow, { queue, kind, version }: TaskHandler): boolean {
+  return row.queue === queue && row.version === version && row.kind.startsWith(kind);
 }
 
 function kindOf({ kind, version }: { kind: string; version: number }): string {

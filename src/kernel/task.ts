@@ -60,6 +60,8 @@ export interface TaskHandler {
   readonly version: number;
   /** Also runs what waits in other queues under its kind: the job was moved, or enqueued elsewhere through SQL. */
   readonly inAnyQueue?: boolean;
+  /** Of its queue it runs every kind that begins with `kind`. */
+  readonly isPrefix?: true;
   /** Longest run of one attempt. */
   readonly timeoutMs: number;
   /** Throws an `InvalidPayload` for what it cannot decode: such a task is dead at once. */

@@ -67,6 +67,7 @@ export function routeCondition(
   }
   if (match !== undefined && (typeof match !== "string" || match.trim() === ""))
     throw badOption(`${name}.match`, 'a jsonpath predicate such as "$.payload.total > 100"', match);
+  if (match !== undefined) toJson(match, { what: `${name}.match`, bytesMax: CONDITION_BYTES_MAX });
   if (!Number.isInteger(priority) || priority < 0 || priority > 3)
     throw badOption(`${name}.priority`, "an integer from 0 to 3", priority);
   if (typeof active !== "boolean") throw badOption(`${name}.active`, "true or false", active);

@@ -39,13 +39,16 @@ export class StoredDestinations {
 
   /** undefined: it was removed. @throws PawlError when its config does not fit its type any more */
   async ofQueue(queue: string): Promise<StoredTarget | undefined> {
-    if (performance.now() - this.#readAt > FRESH_MS) {
-      this.#reading ??= this.#read().finally(() => {
-        this.#reading = undefined;
-      });
-      await this.#reading;
-    }
+    if (performance.now() - this.#readAt > FRESH_MS) await this.#readOnce();
+    if (!this.#known.has(queue)) await this.#readOnce(); // it may have been added since
     return this.#known.get(queue);
+  }
+
+  #readOnce(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
   }
 
   async #read(): Promise<void> {

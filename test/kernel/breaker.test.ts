@@ -138,6 +138,16 @@ describe("a breaker", () => {
     expect(await claimable(store, worker, 3)).toHaveLength(50);
   });
 
+  test("R96: where little is done, a minute without a failure closes it", async () => {
+    const { store, clock, say } = await guarded();
+    await say(0, 4);
+    await clock.advance(POLICY.open_ms);
+    await say(1, 0);
+    await clock.advance(60_000);
+    expect(await say(1, 0)).toMatchObject([{ phase: "closed" }]);
+    expect(await breaker(store)).toBeUndefined();
+  });
+
   test("R96: while it closes slowly, failures open it again", async () => {
     const { store, clock, say } = await guarded();
     await say(0, 4);

@@ -1,6 +1,7 @@
 /** Webhooks as operators add them: the options of `webhook()` as fields. */
 
-import type { SecretRef } from "../../base/secret.ts";
+import { COMMON_FIELDS } from "./common-options.ts";
+import { withLiveSecrets } from "./expiring-secrets.ts";
 import type { ConfigFields } from "./fields.ts";
 import type { DestinationType } from "./types.ts";
 import { type WebhookOptions, webhook } from "./webhook.ts";
@@ -14,29 +15,14 @@ const FIELDS: ConfigFields = {
     help: "whsec_… (v1) or whsk_… (v1a); several while one is rotated",
   },
   headers: { kind: "map", label: "Further headers" },
+  ...COMMON_FIELDS,
   timeout: { kind: "duration", label: "Timeout", default: "15s" },
-  order: {
-    kind: "choice",
-    label: "Order",
-    choices: ["none", "aggregate", "all"],
-    default: "none",
-  },
-  onDead: {
-    kind: "choice",
-    label: "Behind a dead delivery",
-    choices: ["block", "skip"],
-    default: "block",
-  },
-  concurrency: { kind: "number", label: "Deliveries at once", min: 1, max: 1_000_000 },
-  rate: { kind: "rate", label: "Rate" },
-  retry: { kind: "retry", label: "Retries" },
-  breaker: { kind: "breaker", label: "Breaker" },
   maxResponseBytes: { kind: "number", label: "Bytes kept of an answer", min: 1, max: 1_048_576 },
 };
 
-export const webhookType: DestinationType = {
+export const webhookType: DestinationType = withLiveSecrets({
   type: "webhook",
   label: "Webhook (signed POST)",
   fields: FIELDS,
-  define: (config) => webhook(config as unknown as WebhookOptions & { secret: SecretRef }),
-};
+  define: (config) => webhook(config as unknown as WebhookOptions),
+});

@@ -228,11 +228,16 @@ begin
     v_row.until := null;
     v_row.starts := 2;
     v_row.ok := 0;
-  elsif v_row.phase = 'recovering' and v_row.ok >= v_row.starts then
-    v_row.starts := v_row.starts * 2;
-    v_row.ok := 0;
-    v_row.failed := 0;
-    if v_row.starts > 64 then v_row.phase := null; end if;
+  elsif v_row.phase = 'recovering' then
+    while v_row.starts <= 64 and v_row.ok >= v_row.starts loop
+      v_row.ok := v_row.ok - v_row.starts;
+      v_row.starts := v_row.starts * 2;
+      v_row.failed := 0;
+    end loop;
+    -- where little is to be done, a minute without a failure is enough
+    if v_row.starts > 64 or (p_failed = 0 and v_row.since <= p_now - greatest(v_window, interval '1 minute')) then
+      v_row.phase := null;
+    end if;
   elsif v_row.phase = 'closed' and v_row.failed = 0 then
     v_row.phase := null;
   end if;

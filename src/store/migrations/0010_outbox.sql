@@ -167,12 +167,16 @@ begin
   on conflict (name) where removed_at is null do update
      set type = excluded.type, config = excluded.config, ordering = excluded.ordering,
          application = excluded.application, revision = excluded.revision, defined_at = pawl.now();
-  with named as materialized (
+  with given as materialized (
     select n.pattern, d.id as destination_id, nullif(n.filter, 'null') as filter, pawl.path_of(n.path) as path, coalesce(n.priority, 1) as priority,
            coalesce(n.active, true) as active
       from jsonb_to_recordset(p_definitions -> 'routes')
         as n (pattern text, destination text, filter jsonb, path text, priority smallint, active boolean)
       join pawl.destination d on d.name = n.destination and d.removed_at is null
+  ), named as materialized (
+    -- the same route twice: what is active counts, and of that the first priority
+    select distinct on (m.pattern, m.destination_id, m.filter, m.path::text) m.* from given m
+     order by m.pattern, m.destination_id, m.filter, m.path::text, m.active desc, m.priority
   ), gone as (
     delete from pawl.route r where r.application = v_application and not exists (
       select 1 from named n where n.pattern = r.pattern and n.destination_id = r.destination_id
@@ -184,7 +188,7 @@ begin
   )
   insert into pawl.route (pattern, destination_id, filter, path, priority, active, application)
   select n.pattern, n.destination_id, n.filter, n.path, n.priority, n.active, v_application
-    from (select distinct on (m.pattern, m.destination_id, m.filter, m.path::text) m.* from named m) n
+    from named n
    where not exists (
     select 1 from pawl.route r where r.application = v_application and n.pattern = r.pattern
        and n.destination_id = r.destination_id and n.filter is not distinct from r.filter
@@ -194,10 +198,22 @@ end $$;
 create function pawl.path_of(p_text text) returns jsonpath
 language plpgsql immutable as $$
 begin
+  -- a variable is found missing only when it is asked for
+  perform jsonb_path_match('{"payload": {}, "meta": {}}', p_text::jsonpath, '{}', true);
   return p_text::jsonpath;
 exception when others then
   raise exception 'bad condition %: %', '"' || left(p_text, 200) || '"', sqlerrm using errcode = 'PW010',
     hint = 'write a jsonpath predicate over the event, such as $.payload.total > 100 && $.payload.country == "CZ"';
+end $$;
+
+-- Some faults of a condition are raised whatever is said, such as a variable that is not there, or times without a zone
+-- compared with others: it does not hold then, and the router goes on.
+create function pawl.path_holds(p_path jsonpath, p_event jsonb) returns boolean
+language plpgsql immutable as $$
+begin
+  return jsonb_path_match(p_event, p_path, '{}', true);
+exception when others then
+  return false;
 end $$;
 
 -- Does a route's condition hold for an event?
@@ -205,7 +221,7 @@ create function pawl.passes(p_filter jsonb, p_path jsonpath, p_event jsonb) retu
 language sql immutable as $$
   select coalesce((p_filter is null
         or (coalesce(p_event -> 'payload' @> (p_filter -> 'payload'), true) and coalesce(p_event -> 'meta' @> (p_filter -> 'meta'), true)))
-     and (p_path is null or jsonb_path_match(p_event, p_path, '{}', true)), false)
+     and (p_path is null or pawl.path_holds(p_path, p_event)), false)
 $$;
 
 -- Turned off in such a way that what would go there is dropped, not held.
@@ -225,6 +241,14 @@ language sql stable as $$
     join pawl.route r on n.name like r.like_pattern and (n.name not like 'pawl' || '.%' or r.pattern like 'pawl' || '.%')
     join pawl.destination d on d.id = r.destination_id
    where r.active and r.off_by is null and d.removed_at is null and not pawl.is_dropping(d.name)
+$$;
+
+-- The lane of an aggregate; a long one by its hash, since lanes are indexed.
+create function pawl.lane_of(p_type text, p_id text) returns text
+language sql immutable as $$
+  select case when octet_length(a.name) <= 500 then a.name
+    else left(a.name, 100) || ' ' || encode(sha256(convert_to(a.name, 'UTF8')), 'hex') end
+    from (select p_type || ':' || p_id as name) a
 $$;
 
 -- Makes the deliveries of recorded events, in the order of their numbers, in the transaction that marks them routed.
@@ -284,7 +308,7 @@ begin
   with matched as materialized (
     select u.place, u.nth, d.id as destination_id, d.stream_id, d.queue_id, u.priority, v_ids[u.place] as event_id,
            case d.ordering when 'all' then 'all' when 'aggregate' then
-             (select e.aggregate_type || ':' || e.aggregate_id from pawl.event e where e.id = v_ids[u.place]) end as lane
+             (select pawl.lane_of(e.aggregate_type, e.aggregate_id) from pawl.event e where e.id = v_ids[u.place]) end as lane
       from unnest(v_places, v_destinations, v_priorities) with ordinality u (place, destination_id, priority, nth)
       join pawl.destination d on d.id = u.destination_id
      where u.place <= cardinality(v_counts)

@@ -59,7 +59,7 @@ language sql stable as $$
     select s.number, s.id, s.target_id from seen s where (p_what).routed and s.target_id is not null
   )
   select a.number, a.id, a.destination_id from aimed a join pawl.destination d on d.id = a.destination_id
-   where d.removed_at is null and not d.drops
+   where d.removed_at is null and not pawl.is_dropping(d.name)
      and ((p_what).destinations is null or a.destination_id = any ((p_what).destinations))
 $$;
 
@@ -77,7 +77,7 @@ language sql stable as $$
      and ((p_what).like_pattern is null or e.name like (p_what).like_pattern)
      and ((p_what).from_at is null or e.occurred_at >= (p_what).from_at)
      and ((p_what).to_at is null or e.occurred_at < (p_what).to_at)
-     and d.removed_at is null and not d.drops
+     and d.removed_at is null and not pawl.is_dropping(d.name)
      and ((p_what).destinations is null or v.destination_id = any ((p_what).destinations))
 $$;
 
@@ -126,7 +126,7 @@ begin
 end $$;
 
 -- The delivery of a pair that counts: the latest. is_live: one of the pair's has not ended.
-create function pawl.latest_delivery(p_event uuid, p_destination int, out replay int, out dead_id bigint, out is_live boolean)
+create function pawl.latest_delivery(p_event uuid, p_destination int) returns table (replay int, dead_id bigint, is_live boolean)
 language sql stable as $$
   select max(v.replay), (array_agg(x.id order by v.replay desc))[1], coalesce(bool_or(t.id is not null), false)
     from pawl.delivery v
@@ -202,8 +202,8 @@ declare
 begin
   with pair as materialized (
     select u.place, u.event_id, u.destination_id, d.stream_id, d.queue_id,
-           case d.ordering when 'aggregate' then e.aggregate_type || ':' || e.aggregate_id when 'all' then 'all' end as lane,
-           coalesce((pawl.latest_delivery(u.event_id, u.destination_id)).replay, 0) + 1 as replay
+           case d.ordering when 'aggregate' then pawl.lane_of(e.aggregate_type, e.aggregate_id) when 'all' then 'all' end as lane,
+           coalesce((select l.replay from pawl.latest_delivery(u.event_id, u.destination_id) l), 0) + 1 as replay
       from unnest(p_events, p_destinations) with ordinality u (event_id, destination_id, place)
       join pawl.event e on e.id = u.event_id
       join pawl.destination d on d.id = u.destination_id
@@ -242,9 +242,9 @@ begin
   ), marked as (
     -- a pair may have died more than once
     update pawl.delivery v set replay = n.replay from (
-      select m.id, (pawl.latest_delivery(o.event_id, o.destination_id)).replay
-               + row_number() over (partition by o.event_id, o.destination_id order by m.id) as replay
-        from mine m join pawl.delivery o on o.task_id = m.id) n
+      select m.id, l.replay + row_number() over (partition by o.event_id, o.destination_id order by m.id) as replay
+        from mine m join pawl.delivery o on o.task_id = m.id
+        cross join lateral pawl.latest_delivery(o.event_id, o.destination_id) l) n
      where v.task_id = n.id returning v.task_id, v.replay
   )
   update pawl.dead x set payload = x.payload || jsonb_build_object('replay', m.replay) from marked m where x.id = m.task_id;

@@ -1,0 +1,175 @@
+/**
+ * Makes one try of one request now, due or not, in this process. It is a worker of its own with a lease, that claims
+ * this task and no other; its outcome is judged by the same handler and settled by the same turn as everywhere.
+ */
+
+import { hostname } from "node:os";
+import { setTimeout as wait } from "node:timers/promises";
+import { PawlError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { type Loop, loop } from "../../base/loop.ts";
+import { BreakerReports } from "../../kernel/breaker-reports.ts";
+import type { Outcome } from "../../kernel/outcome.ts";
+import { type Running, runTask } from "../../kernel/run.ts";
+import { endWorker, heartbeat, startWorker } from "../../kernel/sql.ts";
+import type { ClaimedTask, TaskHandler } from "../../kernel/task.ts";
+import { settleAndClaim } from "../../kernel/turn.ts";
+import type { Store } from "../../store/store.ts";
+import { REQUESTS_QUEUE } from "./queue.ts";
+import { type ClaimOneRow, claimOne } from "./sql.ts";
+
+const HEARTBEAT_MS = 3_000;
+/** Others hold the limits for the length of a turn. */
+const BUSY_MS = 20;
+const BUSY_TRIES_MAX = 500;
+/** Of this worker's claims: the one that it makes, and the settling. */
+const CLAIM = 1;
+const SETTLING = 2;
+
+export interface RunOneOptions {
+  store: Store;
+  handler: TaskHandler;
+  application: string;
+  revision: number;
+  resultBytesMax: number;
+  log: Logger;
+  /** Gives the request back, uncounted. */
+  stop: Promise<void>;
+}
+
+export type RunOne =
+  | { did: "run"; outcome: Outcome }
+  | { did: "stop" }
+  /** It does not live, or something holds it. */
+  | { did: "nothing"; why: ClaimOneRow | undefined };
+
+/** @throws PawlError `lease_lost` when nobody knows any more what became of it */
+export async function runOne(id: string, options: RunOneOptions): Promise<RunOne> {
+  const { store, application, revision } = options;
+  const worker = await startWorker(store, {
+    host: hostname(),
+    pid: process.pid,
+    application,
+    revision,
+    queues: [REQUESTS_QUEUE],
+    concurrency: 1,
+    refused: 0,
+    streams: [],
+    off_here: [],
+  });
+  try {
+    const row = await claimWhenFree(store, worker, id);
+    if (row?.outcome !== "claimed") return { did: "nothing", why: row };
+    return await tryClaimed(worker, row, options);
+  } finally {
+    await endWorker(store, worker); // what was not settled goes back
+  }
+}
+
+async function claimWhenFree(
+  store: Store,
+  worker: number,
+  id: string,
+): Promise<ClaimOneRow | undefined> {
+  for (let tries = 1; ; tries += 1) {
+    const row = await claimOne(store, { worker, claim: CLAIM, id });
+    if (row?.outcome !== "busy" || tries >= BUSY_TRIES_MAX) return row;
+    await wait(BUSY_MS);
+  }
+}
+
+async function tryClaimed(worker: number, row: ClaimOneRow, options: RunOneOptions): Promise<RunOne> {
+  const { store, log, stop } = options;
+  const breakers = new BreakerReports({ store, log, hasBreaker: () => true });
+  let beats: Loop | undefined;
+  try {
+    const outcome = await new Promise<Outcome | undefined>((resolve, reject) => {
+      const running = start(row, options, resolve);
+      beats = heartbeats(worker, running, options, reject);
+      beats.start();
+      void stop.then(() => {
+        running.abort(stopped(row.id));
+        resolve(undefined);
+      });
+    });
+    if (outcome === undefined) return { did: "stop" };
+    const request = { worker, claim: SETTLING, limit: 0, shards: [], solo: false };
+    const refused = await settleAndClaim(store, { ...request, outcomes: [outcome], gone: [CLAIM] });
+    if (refused.length > 0) throw lost(row.id);
+    breakers.start();
+    breakers.note(outcome, true);
+    return { did: "run", outcome };
+  } finally {
+    await beats?.stop();
+    await breakers.stop();
+  }
+}
+
+function start(
+  row: ClaimOneRow,
+  { store, handler, resultBytesMax, log }: RunOneOptions,
+  ended: (outcome: Outcome) => void,
+): Running {
+  return runTask(claimedTask(row), handler, {
+    log,
+    resultBytesMax,
+    transactions: { store, pool: store, workerId: 0 }, // the handler writes nothing
+    progressed: () => undefined,
+    ended: (_, outcome) => ended(outcome),
+  });
+}
+
+function heartbeats(
+  worker: number,
+  running: Running,
+  { store, log }: RunOneOptions,
+  ended: (error: unknown) => void,
+): Loop {
+  return loop({
+    runOnce: async () => {
+      const beat = { worker, known: [CLAIM], next: SETTLING, running: 1, refused: 0, tally: [] };
+      const { cancelled } = await heartbeat(store, { ...beat, streams: null, offHere: null });
+      if (cancelled !== null) running.cancel(cancelledByPerson(running.task.id));
+      return HEARTBEAT_MS;
+    },
+    failed: (error) => {
+      if (error instanceof PawlError && error.code === "lease_lost") {
+        running.abort(error);
+        ended(error);
+      } else log.warn({ err: (error as Error).message }, "a heartbeat failed, it is tried again");
+    },
+  });
+}
+
+function claimedTask(row: ClaimOneRow): ClaimedTask {
+  return {
+    id: row.id,
+    seq: row.seq,
+    attempt: row.attempt + 1,
+    claim: CLAIM,
+    streamId: row.stream_id,
+    solo: true,
+    payload: row.payload,
+    meta: row.meta,
+    ref: row.ref,
+    createdAt: new Date(row.created_at).toISOString(),
+    shardId: row.shard_id ?? 0,
+    isExpired: row.is_expired,
+    isLaned: row.is_laned,
+  };
+}
+
+function stopped(id: string): PawlError {
+  return new PawlError("worker_stopping", `request ${id}: this process stops, it is given back`);
+}
+
+function cancelledByPerson(id: string): PawlError {
+  return new PawlError("task_cancelled", `task ${id}: cancelled by a person`);
+}
+
+function lost(id: string): PawlError {
+  return new PawlError(
+    "lease_lost",
+    `request ${id}: it was sent, but its outcome came too late to be recorded; see \`pawl requests show ${id}\``,
+  );
+}

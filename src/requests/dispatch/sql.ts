@@ -1,0 +1,176 @@
+/** Every statement about requests and operators' keys: one function each. The work is in `0011_requests.sql`. */
+
+import type { ErrorJson } from "../../base/json.ts";
+import type { SecretRef } from "../../base/secret.ts";
+import type { Act } from "../../kernel/people/audit/sql.ts";
+import type { EnqueueRow, TurnRow } from "../../kernel/sql.ts";
+import type { Executor } from "../../store/executor.ts";
+import type { JwtAlgorithm } from "../keys/index.ts";
+
+/** `requests` is the JSON text of an array. `xid` null: no check; otherwise answers no row unless in that transaction. */
+export function sendRequests(
+  executor: Executor,
+  requests: string,
+  xid: string | null,
+): Promise<EnqueueRow[]> {
+  return executor.rows(
+    `select * from pawl.send_v1(
+       case when $2::text is null or pg_current_xact_id_if_assigned()::text = $2 then $1::jsonb else '[]' end)`,
+    [requests, xid],
+  );
+}
+
+/** Of a task that lives; a dead letter that was retried after its expiry has none any more. */
+export async function expiryOf(
+  executor: Executor,
+  id: string,
+): Promise<{ expiresAt: Date | null; isOver: boolean } | undefined> {
+  const [row] = await executor.rows<{ expires_at: Date | null; is_over: boolean }>(
+    "select t.expires_at, coalesce(t.expires_at <= pawl.now(), false) as is_over from pawl.task t where t.id = $1",
+    [id],
+  );
+  return row === undefined ? undefined : { expiresAt: row.expires_at, isOver: row.is_over };
+}
+
+export const REQUEST_STATES = [
+  "ready",
+  "scheduled",
+  "running",
+  "done",
+  "dead",
+  "cancelled",
+  "removed",
+] as const;
+export type RequestState = (typeof REQUEST_STATES)[number];
+
+export interface RequestRow {
+  id: string;
+  state: RequestState;
+  /** Why it is dead. */
+  reason: string | null;
+  method: string;
+  url: string;
+  host: string;
+  company: string | null;
+  plugin: string | null;
+  /** Ended ones, and the one that runs. */
+  attempt: number;
+  attempts: number;
+  created_at: Date;
+  run_at: Date;
+  expires_at: Date | null;
+  ended_at: Date | null;
+  /** Of the last answer. */
+  status: number | null;
+  error: ErrorJson | null;
+}
+
+export interface RequestFilter {
+  id?: string | undefined;
+  host?: string | undefined;
+  company?: string | undefined;
+  plugin?: string | undefined;
+  state?: RequestState | undefined;
+  limit: number;
+}
+
+/** The newest first. */
+export function requests(
+  executor: Executor,
+  { id, host, company, plugin, state, limit }: RequestFilter,
+): Promise<RequestRow[]> {
+  return executor.rows("select * from pawl.requests_v1($1, $2, $3, $4, $5, $6)", [
+    id ?? null,
+    host ?? null,
+    company ?? null,
+    plugin ?? null,
+    state ?? null,
+    limit,
+  ]);
+}
+
+/** The kinds of the hosts that requests went to. */
+export async function requestKinds(executor: Executor): Promise<string[]> {
+  const rows = await executor.rows<{ kind: string }>(
+    `select st.kind from pawl.stream st join pawl.queue q on q.id = st.queue_id
+      where q.name = 'requests' order by st.kind`,
+  );
+  return rows.map((row) => row.kind);
+}
+
+export type ClaimOneRow = TurnRow & {
+  /** `claimed`, or why not; `busy`: ask again at once. */
+  outcome: "claimed" | "running" | "held" | "busy";
+  detail: { reason?: string; until?: string; by?: string; why?: string } | null;
+  stream_id: number;
+};
+
+/** Claims this task, due or not, for this worker and no other; undefined when it does not live. */
+export async function claimOne(
+  executor: Executor,
+  { worker, claim, id }: { worker: number; claim: number; id: string },
+): Promise<ClaimOneRow | undefined> {
+  const [row] = await executor.rows<ClaimOneRow>("select * from pawl.claim_one_v1($1, $2, $3)", [
+    worker,
+    claim,
+    id,
+  ]);
+  return row;
+}
+
+export interface KeyRow {
+  name: string;
+  algorithm: JwtAlgorithm;
+  kid: string | null;
+  /** The current one first; those that operators typed in are sealed. */
+  secrets: SecretRef[];
+  changed_at: Date;
+  changed_by: string;
+}
+
+export function keyRows(executor: Executor): Promise<KeyRow[]> {
+  return executor.rows(
+    "select name, algorithm, kid, secrets, changed_at, changed_by from pawl.key order by name",
+  );
+}
+
+export interface KeyToPut {
+  name: string;
+  algorithm: JwtAlgorithm;
+  kid: string | undefined;
+  secret: SecretRef;
+}
+
+/** @throws PawlError when there is one of this name already */
+export async function addKey(executor: Executor, key: KeyToPut, act: Act): Promise<void> {
+  await executor.rows("select pawl.add_key_v1($1, $2, $3, $4, $5, $6)", [
+    key.name,
+    key.algorithm,
+    key.kid ?? null,
+    JSON.stringify(key.secret),
+    act.by,
+    act.why ?? null,
+  ]);
+}
+
+/** The new secret signs from now on; the previous ones are kept as such. @returns false: there is no such key */
+export async function rotateKey(
+  executor: Executor,
+  key: { name: string; kid: string | undefined; secret: SecretRef; keep: number },
+  act: Act,
+): Promise<boolean> {
+  const [row] = await executor.rows<{ is_done: boolean }>(
+    "select pawl.rotate_key_v1($1, $2, $3, $4, $5, $6) as is_done",
+    [key.name, key.kid ?? null, JSON.stringify(key.secret), key.keep, act.by, act.why ?? null],
+  );
+  return row?.is_done ?? false;
+}
+
+/** @returns false: there is no such key */
+export async function removeKey(executor: Executor, name: string, act: Act): Promise<boolean> {
+  const [row] = await executor.rows<{ is_done: boolean }>(
+    "select pawl.remove_key_v1($1, $2, $3) as is_done",
+    [name, act.by, act.why ?? null],
+  );
+  return row?.is_done ?? false;
+}
