@@ -3,6 +3,7 @@
 import type pg from "pg";
 import { describe, expect, test } from "vitest";
 import type { Store } from "../../src/store/store.ts";
+import { movableClock } from "../support/clock.ts";
 import { freshStore, rawClient } from "../support/database.ts";
 import {
   defineDestinations,
@@ -12,7 +13,15 @@ import {
   routeOnce,
   targetsOf,
 } from "../support/delivery-catalogue.ts";
-import { count, executorOn } from "../support/kernel.ts";
+import {
+  count,
+  defineKinds,
+  enqueueCount,
+  executorOn,
+  failed,
+  newWorker,
+  sendTurn,
+} from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 const BREAKER = {
@@ -155,6 +164,47 @@ describe("breaker reports", () => {
     expect(await store.rows("select * from pawl.gate_v1(array[1])")).toEqual([]);
     expect(await breaker(store)).toBeUndefined();
   });
+});
+
+test("R96: the turn that records a failed probe starts no other: its worker has not told the breaker yet", async () => {
+  const { store } = await race();
+  await defineKinds(store);
+  await store.rows("update pawl.queue set breaker = $1 where name = 'q'", [
+    JSON.stringify(BREAKER),
+  ]);
+  await enqueueCount(store, 10);
+  const worker = await newWorker(store);
+  await store.rows(...report([bad(1, 4)]));
+  await store.rows("update pawl.breaker set until = pawl.now() - interval '1 ms'");
+  const [probe, ...others] = await sendTurn(store, { worker, claim: 1, limit: 5 });
+  if (probe === undefined) throw new Error("no probe was given");
+  expect(others).toEqual([]);
+  const outcomes = [failed(probe, 1)];
+  expect(await sendTurn(store, { worker, outcomes, gone: [1], claim: 2, limit: 5 })).toEqual([]);
+  expect(await sendTurn(store, { worker, claim: 3, limit: 5 })).toEqual([]);
+  await store.rows(...report([bad(1, 1)]));
+  expect(await breaker(store)).toMatchObject({ phase: "open", trips: 2, open_s: 60 });
+  await store.rows("update pawl.breaker set until = pawl.now() - interval '1 ms'");
+  expect(await sendTurn(store, { worker, claim: 4, limit: 5 })).toHaveLength(1);
+});
+
+test("R96: a probe whose worker dies after recording it and before telling the breaker makes room for another", async () => {
+  const { store } = await race();
+  const clock = await movableClock(store);
+  await defineKinds(store);
+  await store.rows("update pawl.queue set breaker = $1 where name = 'q'", [
+    JSON.stringify(BREAKER),
+  ]);
+  await enqueueCount(store, 10);
+  const worker = await newWorker(store);
+  await store.rows("update pawl.worker set lease_until = 'infinity'");
+  await store.rows(...report([bad(1, 4)]));
+  await clock.advance(BREAKER.open_ms);
+  const [probe] = await sendTurn(store, { worker, claim: 1, limit: 5 });
+  if (probe === undefined) throw new Error("no probe was given");
+  await sendTurn(store, { worker, outcomes: [failed(probe, 1)], gone: [1] });
+  await clock.advance(60_000);
+  expect(await sendTurn(store, { worker, claim: 2, limit: 5 })).toHaveLength(1);
 });
 
 describe("disabling", () => {
