@@ -3,6 +3,13 @@
 export { type ConnectOptions, connect, type Pawl } from "./app/connect.ts";
 export { type App, type AppOptions, defineApp } from "./app/define-app.ts";
 export type { ActOptions, OffOptions, Operate, RescheduleOptions } from "./app/operate.ts";
+export type {
+  Changed as ChangedDestination,
+  Destinations,
+  OperateOutbox,
+  PauseDestination,
+  Routes,
+} from "./app/operate-outbox.ts";
 export type { PlanReplayOptions, ReplayCallOptions, Replays } from "./app/replays.ts";
 export type { RunningWorker, WorkOptions } from "./app/work.ts";
 export type { InTransaction } from "./app/write.ts";
@@ -40,6 +47,12 @@ export {
   type WebhookOptions,
   webhook,
 } from "./outbox/destinations/index.ts";
+export type { DestinationInfo, DestinationState } from "./outbox/operators/describe.ts";
+export type { AddDestination } from "./outbox/operators/destinations.ts";
+export type { Rotated, RotateOptions } from "./outbox/operators/rotate.ts";
+export type { AddRoute, EditRoute, RouteInfo } from "./outbox/operators/routes.ts";
+export type { TestEvent, TestOptions, TestResult } from "./outbox/operators/test-delivery.ts";
+export type { RouteTest, RouteTestResult, RouteVerdict } from "./outbox/operators/test-routes.ts";
 export type { RecordOptions } from "./outbox/record.ts";
 export type { ReplayOptions } from "./outbox/replay/replay.ts";
 export type { ReplayPlanRow, ReplayRow } from "./outbox/replay/sql.ts";
@@ -48,4 +61,8 @@ export type { EventRow, EventStatus } from "./outbox/sql.ts";
 export type { Enqueued, EnqueueOptions } from "./queue/enqueue.ts";
 export { type AnyJob, defineJob, type Job, type JobInput, type JobOptions } from "./queue/job.ts";
 export type { BreakerOptions, QueueOptions, RateLimit } from "./queue/queue-options.ts";
+export type { JwtSpec } from "./requests/dispatch/body-spec.ts";
+export type { RequestsOptions } from "./requests/dispatch/queue.ts";
+export type { RequestSpec, Tenant } from "./requests/dispatch/spec.ts";
+export type { JwtClaims, JwtKeyOptions } from "./requests/keys/index.ts";
 export type { ForeignTransaction, Transaction } from "./store/transaction.ts";

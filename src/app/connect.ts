@@ -17,6 +17,7 @@ import type { Transaction } from "../store/transaction.ts";
 import { type Database, openDatabase } from "./database.ts";
 import { type App, isApp } from "./define-app.ts";
 import { type Operate, operate } from "./operate.ts";
+import { type OperateOutbox, operateOutbox } from "./operate-outbox.ts";
 import { registerApp } from "./register.ts";
 import { type Replays, replayCalls } from "./replays.ts";
 import { requestSender, type SendRequest } from "./send.ts";
@@ -39,7 +40,7 @@ export interface ConnectOptions {
   log?: Logger;
 }
 
-export interface Pawl extends Operate, Replays {
+export interface Pawl extends Operate, Replays, OperateOutbox {
   readonly app: App;
   readonly store: Store;
   /** BEGIN, your function, COMMIT; ROLLBACK when it throws. READ COMMITTED. */
@@ -133,8 +134,18 @@ function client(app: App, database: Database, log: Logger): Pawl {
   const workers = new Set<RunningWorker>();
   const http = openSender(app.http);
   const keys = keyRing(store, app.keys);
+  const outbox = {
+    store,
+    http,
+    log,
+    types: app.destinationTypes,
+    destinations: app.destinations,
+    allow: app.http.allow ?? [],
+    isWorking: () => workers.size > 0,
+  };
   const pawl: Pawl = {
     ...operate(store, app.name),
+    ...operateOutbox(outbox, app.name),
     ...replayCalls(store, app.name),
     app,
     store,

@@ -51,6 +51,8 @@ export interface RunningWorker {
   readonly stopWanted: Promise<void>;
   readonly isIdle: boolean;
   readonly running: number;
+  /** Ids of the streams that it can run: what it knows by its code, and what operators have made of that. */
+  readonly streams: readonly number[];
   wake(): void;
   /** Finishes what runs or gives it back, uncounted. Returns how many tasks were given back. */
   stop(grace?: Duration): Promise<{ givenBack: number }>;
@@ -136,6 +138,9 @@ export async function startWork(
     },
     get running() {
       return worker.running;
+    },
+    get streams() {
+      return worker.streams;
     },
     wake: () => worker.wake(),
     stop: async (grace) => {

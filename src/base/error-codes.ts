@@ -29,12 +29,14 @@ export const ERROR_CODES = {
   owned_by_code: 2,
   unknown_destination_type: 2,
   not_a_transaction: 2,
+  request_over: 2,
   // looked for and not there
   task_not_found: 3,
   event_not_found: 3,
   delivery_not_found: 3,
   route_not_found: 3,
   replay_not_found: 3,
+  key_not_found: 3,
   config_not_found: 3,
   // the app's own code
   config_failed: 1,
@@ -42,6 +44,7 @@ export const ERROR_CODES = {
   result_not_json: 1,
   delivery_failed: 1,
   http_failed: 1,
+  request_not_sent: 1,
   webhook_rejected: 1,
   address_forbidden: 1,
   // the database

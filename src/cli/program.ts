@@ -8,10 +8,12 @@ import { dbCommand } from "./db.ts";
 import { deadCommand } from "./dead.ts";
 import { deliveriesCommand } from "./deliveries.ts";
 import { eventsCommand } from "./events.ts";
+import { keysCommand } from "./keys.ts";
 import { migrateCommand } from "./migrate.ts";
 import { offCommand, onCommand } from "./off.ts";
 import { pruneCommand } from "./prune.ts";
 import { queuesCommand } from "./queues.ts";
+import { requestsCommand } from "./requests.ts";
 import { statsCommand } from "./stats.ts";
 import { stopWorkersCommand } from "./stop-workers.ts";
 import { tasksCommand } from "./tasks.ts";
@@ -57,6 +59,8 @@ export function program(): Command {
     deadCommand(),
     eventsCommand(),
     deliveriesCommand(),
+    requestsCommand(),
+    keysCommand(),
     auditCommand(),
     pruneCommand(),
     dbCommand(),

@@ -125,20 +125,16 @@ async function firstReason(run: Run): Promise<EndedBy> {
 }
 
 /** The worker's own view is cheap and comes first; the database has the last word, as other workers may run tasks too. */
-async function untilIdle(
-  { worker, app, store, options, log }: Run,
-  over: AbortSignal,
-): Promise<void> {
-  const work = handledBy(app, options.queues);
+async function untilIdle({ worker, store, log }: Run, over: AbortSignal): Promise<void> {
   while (!over.aborted) {
-    if (worker.isIdle && !(await isWorkLeft(store, work, log))) return;
+    if (worker.isIdle && !(await isWorkLeft(store, worker.streams, log))) return;
     await wait(IDLE_LOOK_MS);
   }
 }
 
-async function isWorkLeft(store: Store, work: Handled, log: Logger): Promise<boolean> {
+async function isWorkLeft(store: Store, streams: readonly number[], log: Logger): Promise<boolean> {
   try {
-    return await hasWork(store, { ...work, withinMs: DUE_SOON_MS });
+    return await hasWork(store, { streams, withinMs: DUE_SOON_MS });
   } catch (error) {
     log.warn(
       { err: toError(error).message },
@@ -146,20 +142,6 @@ async function isWorkLeft(store: Store, work: Handled, log: Logger): Promise<boo
     );
     return true;
   }
-}
-
-interface Handled {
-  queues: string[];
-  kinds: string[];
-}
-
-/** Pairs of queue and kind. Tasks of kinds that this app does not know would never end. */
-function handledBy(app: App, wanted: readonly string[] | undefined): Handled {
-  const pairs = [
-    ...app.jobs.map(({ queue, name }) => ({ queue, kind: name })),
-    ...app.destinations.map(({ queue }) => ({ queue, kind: DELIVERY_KIND })),
-  ].filter(({ queue }) => wanted?.includes(queue) ?? true);
-  return { queues: pairs.map((one) => one.queue), kinds: pairs.map((one) => one.kind) };
 }
 
 /** Not where logs are collected: there, every line is JSON. */

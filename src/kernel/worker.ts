@@ -117,6 +117,11 @@ export class Worker {
     return this.#session?.pump.isIdle ?? false;
   }
 
+  /** The streams that it can run, as far as it knows now. */
+  get streams(): number[] {
+    return this.#streams.open([]);
+  }
+
   get running(): number {
     return this.#session?.pump.running ?? 0;
   }

@@ -247,19 +247,18 @@ export async function findDelivery(
  */
 export async function hasWork(
   executor: Executor,
-  { queues, kinds, withinMs }: { queues: string[]; kinds: string[]; withinMs: number },
+  { streams, withinMs }: { streams: readonly number[]; withinMs: number },
 ): Promise<boolean> {
   const [row] = await executor.rows<{ has_work: boolean }>(
     `with shard as materialized (
-       select h.id from pawl.shard h join pawl.stream st on st.id = h.stream_id join pawl.queue q on q.id = st.queue_id
-        where (q.name, st.kind) in (select * from unnest($1::text[], $2::text[]))
-          and not exists (select 1 from pawl.holds_v1(array[st.id])))
+       select h.id from pawl.shard h
+        where h.stream_id = any ($1) and not exists (select 1 from pawl.holds_v1(array[h.stream_id])))
      select exists (select 1 from pawl.event e where e.routed_at is null)
          or exists (select 1 from shard h join pawl.task t on t.shard_id = h.id and t.state = 'ready')
          or exists (select 1 from pawl.task t join shard h on h.id = t.shard_id
-                     where t.state = 'scheduled' and t.run_at <= pawl.now() + $3::float8 * interval '1 ms')
+                     where t.state = 'scheduled' and t.run_at <= pawl.now() + $2::float8 * interval '1 ms')
          or exists (select 1 from pawl.task t join shard h on h.id = t.shard_id where t.state = 'arrived') as has_work`,
-    [queues, kinds, withinMs],
+    [streams, withinMs],
   );
   return row?.has_work ?? false;
 }

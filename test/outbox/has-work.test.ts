@@ -5,7 +5,7 @@ import { bench } from "../kernel/people/fixture.ts";
 
 test("--until-idle: a task that has just arrived in a lane is work, one that waits behind a dead letter is none", async () => {
   const at = await bench();
-  const isLeft = () => hasWork(at.store, { queues: ["q"], kinds: ["k"], withinMs: 1_000 });
+  const isLeft = () => hasWork(at.store, { streams: [1], withinMs: 1_000 });
   expect(await isLeft()).toBe(false);
   const head = await at.enqueue({ lane: "order-7" });
   expect(await isLeft()).toBe(true);

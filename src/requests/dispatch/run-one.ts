@@ -8,7 +8,6 @@ import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { type Loop, loop } from "../../base/loop.ts";
-import { BreakerReports } from "../../kernel/breaker-reports.ts";
 import type { Outcome } from "../../kernel/outcome.ts";
 import { type Running, runTask } from "../../kernel/run.ts";
 import { endWorker, heartbeat, startWorker } from "../../kernel/sql.ts";
@@ -78,11 +77,15 @@ async function claimWhenFree(
   }
 }
 
-async function tryClaimed(worker: number, row: ClaimOneRow, options: RunOneOptions): Promise<RunOne> {
-  const { store, log, stop } = options;
-  const breakers = new BreakerReports({ store, log, hasBreaker: () => true });
+async function tryClaimed(
+  worker: number,
+  row: ClaimOneRow,
+  options: RunOneOptions,
+): Promise<RunOne> {
+  const { store, stop } = options;
   let beats: Loop | undefined;
   try {
+    // the breaker is not told: what a person tries by hand says little about how the host fares
     const outcome = await new Promise<Outcome | undefined>((resolve, reject) => {
       const running = start(row, options, resolve);
       beats = heartbeats(worker, running, options, reject);
@@ -96,12 +99,9 @@ async function tryClaimed(worker: number, row: ClaimOneRow, options: RunOneOptio
     const request = { worker, claim: SETTLING, limit: 0, shards: [], solo: false };
     const refused = await settleAndClaim(store, { ...request, outcomes: [outcome], gone: [CLAIM] });
     if (refused.length > 0) throw lost(row.id);
-    breakers.start();
-    breakers.note(outcome, true);
     return { did: "run", outcome };
   } finally {
     await beats?.stop();
-    await breakers.stop();
   }
 }
 
