@@ -9,7 +9,6 @@ import { startWork } from "../app/work.ts";
 import { PawlError } from "../base/errors.ts";
 import { rescue } from "../kernel/sql.ts";
 import { countByStatus } from "../outbox/replay/sql.ts";
-import { DELIVERY_KIND } from "../outbox/routes.ts";
 import { destinationIds, hasWork, operatorsDestinations } from "../outbox/sql.ts";
 import { openSender } from "../requests/sender.ts";
 import type { Store } from "../store/store.ts";
@@ -59,17 +58,16 @@ async function dispatch(call: Call, options: Options): Promise<Answer> {
 interface Line {
   name: string;
   queue: string;
-  kind: string;
 }
 
 /** Those that this process can deliver to: the app's own, and those that operators made of types that it knows. */
 async function linesOf(store: Store, app: App, wanted: string[] | undefined): Promise<Line[]> {
   const types = app.destinationTypes.map((one) => one.type);
   const lines = [
-    ...app.destinations.map(({ name, queue }) => ({ name, queue, kind: DELIVERY_KIND })),
+    ...app.destinations.map(({ name, queue }) => ({ name, queue })),
     ...(await operatorsDestinations(store))
       .filter((one) => types.includes(one.type))
-      .map(({ name, queue, type }) => ({ name, queue, kind: `${DELIVERY_KIND}:${type}` })),
+      .map(({ name, queue }) => ({ name, queue })),
   ];
   const known = (await destinationIds(store)).map((row) => row.name);
   for (const name of wanted ?? []) {
@@ -106,8 +104,7 @@ async function deliverBatch({ log }: Call, { app, store, lines, limit }: Batch):
       { store, app, http, log, delivering: (id) => ids.add(id) },
       { queues, limit, concurrency: Math.min(limit, CONCURRENCY) },
     );
-    const kinds = lines.map((one) => one.kind);
-    const isWorkLeft = () => hasWork(store, { queues, kinds, withinMs: 0 });
+    const isWorkLeft = () => hasWork(store, { streams: worker.streams, withinMs: 0 });
     const idle = untilIdle(() => worker.isIdle, isWorkLeft, over.signal);
     try {
       await Promise.race([worker.stopWanted, signal, idle]);

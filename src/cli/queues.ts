@@ -88,9 +88,11 @@ function pause(): Command {
 }
 
 function resume(): Command {
-  const made = command("resume <name>", "The queue's tasks may start again, its breakers are closed", [
-    ["pawl queues resume low", "as `pawl on queue:low`"],
-  ]);
+  const made = command(
+    "resume <name>",
+    "The queue's tasks may start again, its breakers are closed",
+    [["pawl queues resume low", "as `pawl on queue:low`"]],
+  );
   return does<Act>(withAct(made), (call, options) =>
     withStore(call, async (store) =>
       turnOn(store, await requireScope(store, scopeOf(call)), options),

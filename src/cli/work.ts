@@ -7,7 +7,6 @@ import type { App } from "../app/define-app.ts";
 import type { RunningWorker } from "../app/work.ts";
 import { toError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import { DELIVERY_KIND } from "../outbox/routes.ts";
 import { hasWork } from "../outbox/sql.ts";
 import type { Store } from "../store/store.ts";
 import { type Call, command, does, requireApp } from "./command.ts";

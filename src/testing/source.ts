@@ -1,0 +1,175 @@
+/** A source in memory that answers pages by id, fails where it is told to, and records each request. */
+
+import { PawlError, shown } from "../base/errors.ts";
+import { type SourceOptions, sourceBase } from "../inbox/define-source.ts";
+import {
+  type Page,
+  type PullSource,
+  type RawPage,
+  SourceAnswered,
+  type SourceEvent,
+  SourceUnavailable,
+  type Window,
+} from "../inbox/source.ts";
+
+/**
+ * `unsent`, `answered`, `unknown`: the three kinds of fault. `lost`: the answer never comes; the signal or the timeout ends
+ * the request. The rest are answers that break the contract: ids not ascending, ids at or below the cursor, one id twice,
+ * more events than asked for, a page that cannot be read.
+ */
+export const FAKE_FAULTS = [
+  "unsent",
+  "answered",
+  "unknown",
+  "lost",
+  "unordered",
+  "behind",
+  "repeated",
+  "too-many",
+  "unreadable",
+] as const;
+export type FakeFault = (typeof FAKE_FAULTS)[number];
+
+export interface FakeRequest {
+  /** 1 for the first. */
+  readonly no: number;
+  readonly after: string;
+  readonly limit: number;
+  readonly fault?: FakeFault;
+  /** Of the events in the answer. */
+  readonly ids: readonly string[];
+}
+
+export interface FakeSourceOptions extends Partial<SourceOptions> {
+  /** By the number of the request, `{ 2: "unknown" }`, or a function of the request. */
+  faults?:
+    | Readonly<Record<number, FakeFault>>
+    | ((request: { no: number; after: string; limit: number }) => FakeFault | undefined);
+}
+
+export interface FakeSource {
+  /** For `sources: […]` of the app. */
+  readonly source: PullSource;
+  readonly requests: readonly FakeRequest[];
+  /** How often each id was part of an answer that was no fault. */
+  readonly fetched: ReadonlyMap<string, number>;
+  /** More events; their ids beyond those before. */
+  add(...events: SourceEvent[]): void;
+}
+
+/**
+ * @param events their ids whole numbers, ascending; or how many to make, with the ids from 1 and `{ n: id }` as payload
+ * @param options those of every source, all of them with defaults that suit a test: `fake`, no gap, idle for 10 ms
+ */
+export function fakeSource(
+  events: readonly SourceEvent[] | number,
+  options: FakeSourceOptions = {},
+): FakeSource {
+  const { faults = {}, ...common } = options;
+  const all = typeof events === "number" ? madeEvents(events) : [...events];
+  refuseDisorder(all);
+  const requests: FakeRequest[] = [];
+  const fetched = new Map<string, number>();
+  const base = sourceBase(
+    { name: "fake", gap: 0, idle: 10, ...common },
+    { type: "fake", config: {}, cursor: "number" },
+  );
+  const answer = ({ after, limit }: Window): { fault: FakeFault | undefined; page: Page } => {
+    const no = requests.length + 1;
+    const fault = typeof faults === "function" ? faults({ no, after, limit }) : faults[no];
+    const events = brokenBy(fault, all, { after, limit });
+    const ids = events.map((event) => event.id);
+    requests.push({ no, after, limit, ...(fault !== undefined && { fault }), ids });
+    if (fault === undefined) for (const id of ids) fetched.set(id, (fetched.get(id) ?? 0) + 1);
+    return { fault, page: { events } };
+  };
+  return {
+    source: Object.freeze({
+      ...base,
+      request: async (window: Window, { signal }: { signal: AbortSignal }) => {
+        const { fault, page } = answer(window);
+        await failAs(fault, signal);
+        return rawPage(fault === "unreadable" ? "no page" : JSON.stringify(page));
+      },
+      parse: (page: RawPage) => parsed(page),
+    }),
+    requests,
+    fetched,
+    add: (...more) => {
+      refuseDisorder([...all.slice(-1), ...more]);
+      all.push(...more);
+    },
+  };
+}
+
+function madeEvents(count: number): SourceEvent[] {
+  return Array.from({ length: count }, (_, i) => ({ id: String(i + 1), payload: { n: i + 1 } }));
+}
+
+function refuseDisorder(events: readonly SourceEvent[]): void {
+  for (const [i, { id }] of events.entries()) {
+    const previous = events[i - 1];
+    const isWhole = /^-?\d+$/.test(id);
+    if (isWhole && (previous === undefined || BigInt(previous.id) < BigInt(id))) continue;
+    throw new PawlError(
+      "invalid_option",
+      `fakeSource: expected ascending whole numbers as ids, got ${shown(id)} after ${shown(previous?.id)}`,
+      { data: { option: "events" } },
+    );
+  }
+}
+
+function brokenBy(
+  fault: FakeFault | undefined,
+  all: readonly SourceEvent[],
+  { after, limit }: Pick<Window, "after" | "limit">,
+): SourceEvent[] {
+  const beyond = all.filter(({ id }) => BigInt(id) > BigInt(after));
+  const page = beyond.slice(0, limit);
+  const first = page[0];
+  switch (fault) {
+    case undefined:
+      return page;
+    case "unordered":
+      return page.toReversed();
+    case "behind":
+      return [{ id: after, payload: null }, ...page].slice(0, limit);
+    case "repeated":
+      return first === undefined ? [] : [first, first];
+    case "too-many":
+      return [...page, ...madeBeyond(page.at(-1)?.id ?? after, limit + 1 - page.length)];
+    default:
+      return [];
+  }
+}
+
+function madeBeyond(id: string, count: number): SourceEvent[] {
+  return Array.from({ length: count }, (_, i) => ({
+    id: String(BigInt(id) + BigInt(i + 1)),
+    payload: null,
+  }));
+}
+
+async function failAs(fault: FakeFault | undefined, signal: AbortSignal): Promise<void> {
+  if (fault === "unsent") throw new SourceUnavailable("fake: not reached", { sent: "no" });
+  if (fault === "unknown") throw new SourceUnavailable("fake: no answer", { sent: "unknown" });
+  if (fault === "answered") throw new SourceAnswered("fake: status 500", { status: 500 });
+  if (fault !== "lost") return;
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  throw new SourceUnavailable("fake: given up before the answer", { sent: "unknown" });
+}
+
+function rawPage(text: string): RawPage {
+  return { bytes: Buffer.from(text), contentType: "application/json" };
+}
+
+function parsed({ bytes }: RawPage): Page {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString()) as Page;
+  } catch (cause) {
+    throw new SourceAnswered("fake: the page cannot be read", { cause });
+  }
+}
