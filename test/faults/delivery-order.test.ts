@@ -55,8 +55,11 @@ async function produce({ pawl, committed }: Run, { next, whole }: Random): Promi
     for (let n = whole(1, 12); n > 0; n -= 1) {
       const account = accounts[whole(0, accounts.length - 1)] ?? { id: 0, places: 0 };
       account.places += 1;
-      const event = { aggregate: ["account", account.id], payload: { place: account.places } };
-      ids.push((await pawl.record("order.changed", event as RecordOptions, { tx: client })).id);
+      const event: RecordOptions = {
+        aggregate: ["account", account.id],
+        payload: { place: account.places },
+      };
+      ids.push((await pawl.record("order.changed", event, { tx: client })).id);
     }
     for (const { id, places } of accounts)
       await client.query("update account set places = $2 where id = $1", [id, places]);

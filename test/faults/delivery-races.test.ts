@@ -99,8 +99,7 @@ describe("breaker reports", () => {
   test("R96: many workers that all say that the receiver asks for a pause of 2 s make one of 2 s", async () => {
     const { store } = await race();
     await defineDestinations(store, { destinations: [{ name: "erp", breaker: BREAKER }] });
-    for (let worker = 1; worker <= 8; worker += 1)
-      await store.rows(...report([bad(1, 1, 2_000)]));
+    for (let worker = 1; worker <= 8; worker += 1) await store.rows(...report([bad(1, 1, 2_000)]));
     expect(await breaker(store)).toMatchObject({ phase: "open", open_s: 2 });
   });
 
@@ -122,7 +121,10 @@ describe("breaker reports", () => {
 
   test("R96: reports of many workers at once, with resuming beside them: none fails", async () => {
     const store = await freshStore({ max: 8 });
-    const destinations = Array.from({ length: 10 }, (_, n) => ({ name: `d${n}`, breaker: BREAKER }));
+    const destinations = Array.from({ length: 10 }, (_, n) => ({
+      name: `d${n}`,
+      breaker: BREAKER,
+    }));
     await defineDestinations(store, { destinations });
     const streams = destinations.map((_, n) => n + 1);
     const told = Array.from({ length: 300 }, (_, n) => {

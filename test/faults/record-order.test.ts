@@ -1,6 +1,7 @@
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, type DestinationDefinition, defineApp, on, type Pawl } from "../../src/index.ts";
+import { atEnd } from "../support/at-end.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { until } from "../support/until.ts";
 
@@ -28,7 +29,7 @@ async function twoWriters(order: "aggregate" | "none" = "aggregate") {
     routes: [on("changed.*").to("ledger")],
   });
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger });
-  afterAll(() => pawl.close());
+  atEnd(() => pawl.close());
   await pawl.store.rows("create table other (n int)");
   const a = await rawClient(url);
   const b = await rawClient(url);

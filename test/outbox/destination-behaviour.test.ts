@@ -177,6 +177,22 @@ describe("one dead destination among several", () => {
   });
 });
 
+test("R96: a receiver that answers 400 to the probe is up: its breaker lets go, and what it refuses dies alone", async () => {
+  let isDown = true;
+  const picky = await receiver(() => ({ status: isDown ? 503 : 400 }));
+  const breaker = { failures: 5, open: "100ms", openMax: "100ms" };
+  const pawl = await connected({
+    erp: hook(picky.url, { breaker, retry: { ...QUICK, attempts: 30 } }),
+  });
+  await record(pawl, 10);
+  await pawl.work({ concurrency: 10 });
+  await until("it is open", async () => (await breakers(pawl))[0]?.phase === "open");
+  isDown = false;
+  await until("it lets go", async () => (await breakers(pawl))[0]?.phase !== "open");
+  await until("all are dead", async () => (await count(pawl.store, "dead")) === 10);
+  expect((await breakers(pawl)).filter((one) => one.phase === "open")).toEqual([]);
+});
+
 describe("Retry-After", () => {
   const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toUTCString();
 
@@ -210,39 +226,39 @@ describe("Retry-After", () => {
     ["1.5", "1.5", 10],
     ["yesterday", inDays(-1), 10],
     ["0", "0", 10],
-  ])("R96: 503 with Retry-After of %s: the next try comes when it says, or as the policy says", async (_what, value, waitMs) => {
-    const busy = await receiver(() => ({ status: 503, headers: { "retry-after": value } }));
-    const pawl = await connected({ erp: hook(busy.url, { breaker: false }) });
-    await record(pawl, 1);
-    await pawl.work({ concurrency: 1, limit: 1 });
-    const row = await until("the first try is recorded", async () => {
-      const [found] = await pawl.store.rows<{ wait_ms: number }>(
-        `select (extract(epoch from t.run_at - a.ended_at) * 1000)::int as wait_ms
+  ])(
+    "R96: 503 with Retry-After of %s: the next try comes when it says, or as the policy says",
+    async (_what, value, waitMs) => {
+      const busy = await receiver(() => ({ status: 503, headers: { "retry-after": value } }));
+      const pawl = await connected({ erp: hook(busy.url, { breaker: false }) });
+      await record(pawl, 1);
+      await pawl.work({ concurrency: 1, limit: 1 });
+      const row = await until("the first try is recorded", async () => {
+        const [found] = await pawl.store.rows<{ wait_ms: number }>(
+          `select (extract(epoch from t.run_at - a.ended_at) * 1000)::int as wait_ms
            from pawl.task t join pawl.attempt a on a.task_id = t.id`,
-      );
-      return found;
-    });
-    expect(row.wait_ms).toBe(waitMs);
-  });
+        );
+        return found;
+      });
+      expect(row.wait_ms).toBe(waitMs);
+    },
+  );
 
   test.each([
     ["-5", "-5"],
     ["soon", "soon"],
     ["0", "0"],
     ["yesterday", inDays(-1)],
-  ])(
-    "R96: 429 with Retry-After of %s pauses nothing",
-    async (_what, value) => {
-      const busy = await receiver((nth) =>
-        nth === 1 ? { status: 429, headers: { "retry-after": value } } : { status: 204 },
-      );
-      const pawl = await connected({ erp: hook(busy.url) });
-      await record(pawl, 1);
-      await pawl.work({ concurrency: 1 });
-      await nothingLeft(pawl);
-      expect((await breakers(pawl)).filter((one) => one.phase !== "closed")).toEqual([]);
-    },
-  );
+  ])("R96: 429 with Retry-After of %s pauses nothing", async (_what, value) => {
+    const busy = await receiver((nth) =>
+      nth === 1 ? { status: 429, headers: { "retry-after": value } } : { status: 204 },
+    );
+    const pawl = await connected({ erp: hook(busy.url) });
+    await record(pawl, 1);
+    await pawl.work({ concurrency: 1 });
+    await nothingLeft(pawl);
+    expect((await breakers(pawl)).filter((one) => one.phase !== "closed")).toEqual([]);
+  });
 
   test.each([1_500.5, 1e300, Number.NaN, Number.POSITIVE_INFINITY, -1])(
     "R96: a destination of one's own that asks to wait for %d ms: the try is recorded all the same",
@@ -276,38 +292,41 @@ describe("a receiver that wants no more", () => {
     [{ status: 410, headers: { "retry-after": "5" } }, "410", true],
     [{ status: 204, headers: { "webhook-delivery": "disable" } }, "disable", false],
     [{ status: 500, headers: { "webhook-delivery": " Disable " } }, "disable", true],
-  ])("R96: %j turns its destination off and says why; what else waits for it goes on when it is resumed", async (answer, why, isDead) => {
-    let isGone = true;
-    const gone = await receiver(() => (isGone ? answer : { status: 204 }));
-    const pawl = await connected({ erp: hook(gone.url), alarm: nullDestination() }, [
-      on("order.*").to("erp"),
-      on("pawl.destination.*").to("alarm"),
-    ]);
-    await record(pawl, 10);
-    await pawl.work({ concurrency: 1 });
-    await until("it is off", async () => (await count(pawl.store, "switch")) === 1);
-    await until("nothing runs", async () => (await count(pawl.store, "claim")) === 0);
-    const asked = gone.ids.length;
-    const [off] = await pawl.store.rows("select name, off_by, why from pawl.switch");
-    expect(off).toMatchObject({ name: "destination:erp", off_by: "pawl" });
-    expect(off).toMatchObject({ why: expect.stringContaining(why) });
-    expect(await count(pawl.store, "dead")).toBe(isDead ? asked : 0);
-    await record(pawl, 1);
-    await until("that is routed too", async () => {
-      return (await count(pawl.store, "event where routed_at is null")) === 0;
-    });
-    expect(gone.ids).toHaveLength(asked);
-    expect(await count(pawl.store, "event where name = 'pawl.destination.disabled'")).toBe(1);
-    const [event] = await pawl.store.rows(
-      "select payload from pawl.event where name like 'pawl.%'",
-    );
-    expect(event).toMatchObject({ payload: { destination: "erp" } });
+  ])(
+    "R96: %j turns its destination off and says why; what else waits for it goes on when it is resumed",
+    async (answer, why, isDead) => {
+      let isGone = true;
+      const gone = await receiver(() => (isGone ? answer : { status: 204 }));
+      const pawl = await connected({ erp: hook(gone.url), alarm: nullDestination() }, [
+        on("order.*").to("erp"),
+        on("pawl.destination.*").to("alarm"),
+      ]);
+      await record(pawl, 10);
+      await pawl.work({ concurrency: 1 });
+      await until("it is off", async () => (await count(pawl.store, "switch")) === 1);
+      await until("nothing runs", async () => (await count(pawl.store, "claim")) === 0);
+      const asked = gone.ids.length;
+      const [off] = await pawl.store.rows("select name, off_by, why from pawl.switch");
+      expect(off).toMatchObject({ name: "destination:erp", off_by: "pawl" });
+      expect(off).toMatchObject({ why: expect.stringContaining(why) });
+      expect(await count(pawl.store, "dead")).toBe(isDead ? asked : 0);
+      await record(pawl, 1);
+      await until("that is routed too", async () => {
+        return (await count(pawl.store, "event where routed_at is null")) === 0;
+      });
+      expect(gone.ids).toHaveLength(asked);
+      expect(await count(pawl.store, "event where name = 'pawl.destination.disabled'")).toBe(1);
+      const [event] = await pawl.store.rows(
+        "select payload from pawl.event where name like 'pawl.%'",
+      );
+      expect(event).toMatchObject({ payload: { destination: "erp" } });
 
-    isGone = false;
-    await pawl.store.rows("select pawl.resume_destination_v1('erp', 'ada', 'it is back')");
-    await nothingLeft(pawl);
-    expect(new Set(gone.ids).size).toBe(11);
-  });
+      isGone = false;
+      await pawl.store.rows("select pawl.resume_destination_v1('erp', 'ada', 'it is back')");
+      await nothingLeft(pawl);
+      expect(new Set(gone.ids).size).toBe(11);
+    },
+  );
 
   test("R96: abort-message ends this event's delivery as dead and leaves the destination on", async () => {
     const picky = await receiver((nth) => ({

@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import {
   connect,
@@ -15,6 +15,7 @@ import {
 } from "../../src/index.ts";
 import { retryDead } from "../../src/kernel/people/dead/sql.ts";
 import { deliveries, deliveriesOf, events, outboxStats } from "../../src/outbox/sql.ts";
+import { atEnd } from "../support/at-end.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { until } from "../support/until.ts";
 
@@ -44,7 +45,7 @@ async function pawlWith(
     databaseUrl,
     log: silentLogger,
   });
-  afterAll(() => pawl.close());
+  atEnd(() => pawl.close());
   return pawl;
 }
 
@@ -248,7 +249,7 @@ describe("delivering", () => {
       });
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    afterAll(() => server.close());
+    atEnd(() => server.close());
     const { port } = server.address() as AddressInfo;
     const hook = webhook({
       url: `http://127.0.0.1:${port}/hooks`,

@@ -1,6 +1,5 @@
 /** What the tests of replays share: destinations that remember, events, and waiting for the end. */
 
-import { afterAll } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import {
   type AppOptions,
@@ -13,6 +12,7 @@ import {
   type ReplayRow,
   type Route,
 } from "../../src/index.ts";
+import { atEnd } from "../support/at-end.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";
 
@@ -52,7 +52,7 @@ export function pawlWith(
 export async function pawlOf(app: AppOptions, options: ConnectOptions = {}): Promise<Pawl> {
   const databaseUrl = options.databaseUrl ?? (await freshDatabase()).url;
   const pawl = await connect(defineApp(app), { ...options, databaseUrl, log: silentLogger });
-  afterAll(() => pawl.close());
+  atEnd(() => pawl.close());
   return pawl;
 }
 

@@ -5,7 +5,7 @@
 
 import net from "node:net";
 import pg from "pg";
-import { afterAll } from "vitest";
+import { atEnd } from "./at-end.ts";
 
 /** As node-postgres sends it: a simple query (PostgreSQL manual, 55.7). */
 const COMMIT = Buffer.from("Q\0\0\0\x0bcommit\0", "latin1");
@@ -58,7 +58,7 @@ export async function commitProxy(url: string): Promise<CommitProxy> {
     server.on("close", () => client.destroy());
   });
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  afterAll(() => listener.close());
+  atEnd(() => listener.close());
   const secret = password === null ? "" : `:${encodeURIComponent(String(password))}`;
   const own = `${encodeURIComponent(user ?? "")}${secret}@127.0.0.1`;
   return {

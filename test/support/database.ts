@@ -5,9 +5,10 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import pg from "pg";
-import { afterAll, inject } from "vitest";
+import { inject } from "vitest";
 import { migrate, migrations } from "../../src/store/migrate.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
+import { atEnd } from "./at-end.ts";
 
 const TEMPLATE = `pawl_template_${createHash("sha256")
   .update(JSON.stringify(migrations().map((one) => one.checksum)))
@@ -39,7 +40,7 @@ export async function freshDatabase(options: { migrated?: boolean } = {}): Promi
     withAdmin(server, async (admin) => {
       await admin.query(`drop database if exists ${name} with (force)`);
     });
-  afterAll(drop);
+  atEnd(drop);
   return { url: urlOf(server, name), drop };
 }
 
@@ -47,7 +48,7 @@ export async function freshDatabase(options: { migrated?: boolean } = {}): Promi
 export async function freshStore(options: { max?: number } = {}): Promise<Store> {
   const { url } = await freshDatabase();
   const store = openStore({ url, ...options });
-  afterAll(() => store.close());
+  atEnd(() => store.close());
   return store;
 }
 
@@ -56,7 +57,7 @@ export async function rawClient(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url });
   client.on("error", () => undefined); // the server may be stopped, or the database dropped, under it
   await client.connect();
-  afterAll(() => client.end().catch(() => undefined));
+  atEnd(() => client.end().catch(() => undefined));
   return client;
 }
 

@@ -64,7 +64,7 @@ export async function faultyReceiver({ next, whole }: Random): Promise<Receiver>
     get broken() {
       return broken;
     },
-    close: server.close,
+    close: () => server.close(),
   };
 }
 

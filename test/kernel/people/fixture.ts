@@ -1,8 +1,8 @@
 /** What people ask is tested on a catalogue of a few queues, with a moved clock and workers that are rows only. */
 
-import { afterAll } from "vitest";
 import { startWorker, streams } from "../../../src/kernel/sql.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
+import { atEnd } from "../../support/at-end.ts";
 import { movableClock } from "../../support/clock.ts";
 import { freshDatabase } from "../../support/database.ts";
 import { enqueueSql, QUICK_RETRY } from "../../support/kernel.ts";
@@ -25,7 +25,7 @@ export interface Bench {
 export async function bench(): Promise<Bench> {
   const { url } = await freshDatabase();
   const store = openStore({ url, max: 4 });
-  afterAll(() => store.close());
+  atEnd(() => store.close());
   const clock = await movableClock(store);
   const defaults = { retry: QUICK_RETRY, timeout_ms: null, shards: 1 };
   const names = ["q", "low", "limited", "paced", "unblocked"];

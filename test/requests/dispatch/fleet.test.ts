@@ -1,0 +1,233 @@
+import { describe, expect, test } from "vitest";
+import { silentLogger } from "../../../src/base/log.ts";
+import type { Pawl } from "../../../src/index.ts";
+import { requestHandler } from "../../../src/requests/dispatch/handler.ts";
+import { keyRing } from "../../../src/requests/dispatch/key-ring.ts";
+import { runOne } from "../../../src/requests/dispatch/run-one.ts";
+import { openSender } from "../../../src/requests/sender.ts";
+import { freshDatabase } from "../../support/database.ts";
+import { until } from "../../support/until.ts";
+import { freePort } from "../local-servers.ts";
+import { app, ended, failed, receiver } from "./support.ts";
+
+const SPEC = { method: "POST", body: "x" } as const;
+
+async function kindsOf(pawl: Pawl): Promise<string[]> {
+  const rows = await pawl.store.rows<{ kind: string }>(
+    "select kind from pawl.stream where kind like 'request:%' order by id",
+  );
+  return rows.map((row) => row.kind);
+}
+
+/** Waits for as many as there are, and says how many were under way at most. */
+function gate() {
+  let [open, most] = [0, 0];
+  let release: (() => void) | undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  return {
+    release: () => release?.(),
+    most: () => most,
+    open: () => open,
+    answer: async () => {
+      open += 1;
+      most = Math.max(most, open);
+      await released;
+      open -= 1;
+      return { status: 200 };
+    },
+  };
+}
+
+describe("hosts", () => {
+  test("R6: a host that hangs fills its own window, and the others go on", async () => {
+    const hanging = gate();
+    const slow = await receiver(hanging.answer);
+    const good = await receiver([{ status: 200 }]);
+    const pawl = await app({ requests: { concurrency: 20, perHost: 4 } });
+    await pawl.work({ concurrency: 20 });
+    for (let i = 0; i < 30; i += 1) await pawl.send({ ...SPEC, url: slow.url });
+    await until("its window is full", () => hanging.open() === 4);
+    const others = await Promise.all(
+      Array.from({ length: 30 }, () => pawl.send({ ...SPEC, url: good.url })),
+    );
+    for (const { id } of others) expect((await ended(pawl, id)).state).toBe("done");
+    expect(hanging.most()).toBe(4);
+    hanging.release();
+    expect(await kindsOf(pawl)).toEqual([`request:${slow.host}`, `request:${good.host}`]);
+  });
+
+  test("R6: a host that fails opens its own breaker, which uses up no attempt", async () => {
+    const good = await receiver([{ status: 200 }]);
+    const dead = `http://127.0.0.1:${await freePort()}`;
+    const breaker = { failures: 3, open: "10m" };
+    const pawl = await app({ requests: { breaker } });
+    await pawl.work();
+    const spec = { ...SPEC, url: dead, interval: "1ms" };
+    const sent = await Promise.all(Array.from({ length: 4 }, () => pawl.send(spec)));
+    const host = new URL(dead).host;
+    await until("the breaker is open", async () => {
+      const rows = await pawl.store.rows(
+        "select 1 from pawl.breaker b join pawl.stream st on st.id = b.stream_id where st.kind = $1 and b.phase = 'open'",
+        [`request:${host}`],
+      );
+      return rows.length === 1;
+    });
+    const { id } = await pawl.send({ ...SPEC, url: dead });
+    const ok = await pawl.send({ ...SPEC, url: good.url });
+    await ended(pawl, ok.id);
+    expect(await pawl.task(id)).toMatchObject({ state: "ready", attempt: 0 });
+    expect((await pawl.why(id))?.line).toContain("breaker");
+    expect(sent).toHaveLength(4);
+  });
+
+  test("answers about one request, as 422 is, do not open the breaker of its host", async () => {
+    const { url } = await receiver((one) => ({ status: one.path === "/ok" ? 200 : 422 }));
+    const pawl = await app({ requests: { breaker: { failures: 2, open: "10m" } } });
+    await pawl.work();
+    const bad = await Promise.all(
+      Array.from({ length: 6 }, () => pawl.send({ ...SPEC, url: `${url}/bad`, attempts: 1 })),
+    );
+    for (const { id } of bad) expect((await ended(pawl, id)).reason).toBe("attempts");
+    const { id } = await pawl.send({ ...SPEC, url: `${url}/ok` });
+    expect((await ended(pawl, id)).state).toBe("done");
+  });
+
+  test("the first request to a host that no worker has met starts at once, not at the next look at the streams", async () => {
+    const hosts = await Promise.all([1, 2, 3, 4].map(() => receiver([{ status: 200 }])));
+    const pawl = await app();
+    const worker = await pawl.work();
+    const startedAt = performance.now();
+    for (const { url } of hosts) {
+      await until("the worker is idle", () => worker.isIdle);
+      await ended(pawl, (await pawl.send({ ...SPEC, url })).id);
+    }
+    // four looks at the streams would take 20 s
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
+  });
+
+  test("after 500 hosts further ones share streams, the same always the same one", async () => {
+    const { url, received } = await receiver([{ status: 200 }]);
+    const pawl = await app();
+    await pawl.store.rows(
+      `insert into pawl.stream (queue_id, kind) select q.id, 'request:h' || g || '.example'
+         from pawl.queue q cross join generate_series(1, 500) g where q.name = 'requests'`,
+    );
+    await pawl.work();
+    const ids = [await pawl.send({ ...SPEC, url }), await pawl.send({ ...SPEC, url })];
+    for (const { id } of ids) expect(await ended(pawl, id)).toMatchObject({ state: "done" });
+    expect(received).toHaveLength(2);
+    const kinds = (await kindsOf(pawl)).slice(500);
+    expect(kinds).toEqual([expect.stringMatching(/^request:#\d{1,2}$/)]);
+    const long = await pawl.store.rows<{ kind: string }>(
+      "select pawl.request_kind(repeat('a', 250)) as kind",
+    );
+    expect(long[0]?.kind).toMatch(/^request:#/);
+  });
+});
+
+describe("order and limits over the fleet", () => {
+  test("R6: requests go out in the order of their due time, then of their creation", async () => {
+    const { url, received } = await receiver([{ status: 200 }]);
+    const pawl = await app({ requests: { concurrency: 1 } });
+    const now = Date.now();
+    for (const [name, dueMs] of Object.entries({ c: -10, d: -5, b: -20, a: -30 })) {
+      await pawl.send({ ...SPEC, url: `${url}/${name}`, runAt: new Date(now + 700 + dueMs * 10) });
+    }
+    for (const name of ["1", "2", "3"]) await pawl.send({ ...SPEC, url: `${url}/${name}` });
+    await until("all are due", () => Date.now() > now + 800);
+    await pawl.work();
+    await until("all came", () => received.length === 7);
+    const order = received.map((one) => one.path?.slice(1)).join("");
+    // those that were due at once come as they were made, the others when they have become due
+    expect(order.replaceAll(/[a-d]/g, "")).toBe("123");
+    expect(order.replaceAll(/[123]/g, "")).toBe("abcd");
+  });
+
+  test("R6: the limit is exact over several workers", async () => {
+    const { url: databaseUrl } = await freshDatabase();
+    const held = gate();
+    const { url } = await receiver(held.answer);
+    const options = { requests: { concurrency: 6, perHost: 50 } };
+    const fleet = await Promise.all([1, 2, 3].map(() => app(options, databaseUrl)));
+    const [pawl] = fleet;
+    if (pawl === undefined) throw new Error("no client");
+    for (let i = 0; i < 40; i += 1) await pawl.send({ ...SPEC, url });
+    await Promise.all(fleet.map((one) => one.work({ concurrency: 20 })));
+    await until("the window is full", () => held.open() === 6);
+    held.release();
+    await until("all are sent", async () => {
+      const [row] = await pawl.store.rows<{ n: number }>(
+        "select count(*)::int as n from pawl.finished where outcome = 'done'",
+      );
+      return row?.n === 40;
+    });
+    expect(held.most()).toBe(6);
+  });
+
+  test("R7: many that are run by hand beside working workers are each tried once an attempt, and none is lost", async () => {
+    const { url, received } = await receiver((one) => ({
+      status: JSON.parse(one.body).__task.attempt.number === 1 ? 500 : 200,
+    }));
+    const pawl = await app();
+    const sent = await Promise.all(
+      Array.from({ length: 60 }, (_, i) =>
+        pawl.send({ ...SPEC, url: `${url}/${i}`, interval: "50ms", attempts: 5 }),
+      ),
+    );
+    await pawl.work({ concurrency: 5 });
+    const http = openSender({ allow: ["127.0.0.1"] });
+    const handler = requestHandler({
+      executor: pawl.store,
+      http,
+      keys: keyRing(pawl.store, pawl.app.keys),
+    });
+    const stop = new Promise<void>(() => undefined);
+    const options = { store: pawl.store, handler, application: "app", revision: 0, stop };
+    const runs = sent
+      .slice(20, 60)
+      .map(({ id }) => runOne(id, { ...options, resultBytesMax: 65_536, log: silentLogger }));
+    const did = (await Promise.all(runs)).map((one) => one.did);
+    expect(did.filter((one) => one === "run").length).toBeGreaterThan(0);
+    for (const { id } of sent) {
+      expect(await ended(pawl, id)).toMatchObject({ state: "done", attempt: 2 });
+    }
+    expect(received).toHaveLength(120);
+    await http.close();
+  });
+
+  test("R3: what was retried after its expiry is sent, without one", async () => {
+    const { url, received } = await receiver([{ status: 500 }, { status: 200 }]);
+    const pawl = await app();
+    await pawl.work();
+    const jwt = { claims: { cid: 1 }, key: "crm", ttl: "1s" };
+    const { id } = await pawl.send({ method: "POST", url, jwt, interval: "5s" });
+    const dead = await ended(pawl, id);
+    expect(dead.state).toBe("dead");
+    await until("its time is over", () => Date.now() > (dead.expires_at?.getTime() ?? 0) + 50);
+    await pawl.store.rows("select pawl.retry_dead_v1($1, 'ada', null)", [[id]]);
+    await until("sent", async () => (await pawl.task(id))?.state === "done");
+    expect(received).toHaveLength(2);
+  });
+
+  test("R11: a request that expires while a key is missing ends as expired, without an attempt", async () => {
+    const { url, received } = await receiver([{ status: 200 }]);
+    const pawl = await app();
+    const { id } = await pawl.send({
+      method: "POST",
+      url,
+      jwt: { claims: {}, key: "crm", ttl: "3s" },
+      interval: "1s",
+    });
+    await pawl.store.rows(
+      `update pawl.task set payload = jsonb_set(payload, '{jwt,key}', '"gone"') where id = $1`,
+      [id],
+    );
+    await pawl.work();
+    const waiting = await failed(pawl, id, 0);
+    expect(waiting.error?.message).toContain('no key "gone"');
+    expect(await ended(pawl, id)).toMatchObject({ reason: "expired", attempt: 0 });
+    expect(received).toHaveLength(0);
+  });
+});

@@ -1,0 +1,13 @@
+/** Cleaning up after whoever opened something: after the test that runs, or after the file when none does. */
+
+import { afterAll, onTestFinished } from "vitest";
+import { getCurrentTest } from "vitest/suite";
+
+/** `afterAll` called inside a running test would never be called. The last thing opened is closed first. */
+export function atEnd(clean: () => unknown): void {
+  const cleaning = async () => {
+    await clean();
+  };
+  if (getCurrentTest() === undefined) afterAll(cleaning);
+  else onTestFinished(cleaning);
+}
