@@ -46,7 +46,8 @@ export class BreakerReports {
   note(outcome: Outcome, isWatched: boolean): void {
     const { streamId: stream } = outcome.task;
     const isFailure = !outcome.ok && FAILED.has(outcome.kind) && outcome.isReceiverUp !== true;
-    if (!isFailure && !(outcome.ok && isWatched)) return;
+    const isGood = outcome.ok || outcome.isReceiverUp === true;
+    if (!isFailure && !(isGood && isWatched)) return;
     if (!this.#options.hasBreaker(stream)) return;
     const report = this.#reports.get(stream) ?? newReport(stream);
     if (isFailure) {

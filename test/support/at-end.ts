@@ -1,13 +1,12 @@
 /** Cleaning up after whoever opened something: after the test that runs, or after the file when none does. */
 
-import { afterAll, onTestFinished } from "vitest";
-import { getCurrentTest } from "vitest/suite";
+import { afterAll, onTestFinished, TestRunner } from "vitest";
 
 /** `afterAll` called inside a running test would never be called. The last thing opened is closed first. */
 export function atEnd(clean: () => unknown): void {
   const cleaning = async () => {
     await clean();
   };
-  if (getCurrentTest() === undefined) afterAll(cleaning);
+  if (TestRunner.getCurrentTest() === undefined) afterAll(cleaning);
   else onTestFinished(cleaning);
 }

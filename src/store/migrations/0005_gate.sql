@@ -120,7 +120,8 @@ $$;
 
 -- The breaker of a stream whose attempts fail; no row: closed, and nothing has failed lately.
 -- closed: counts, in a window, until too many have failed. open: nothing starts until a time, then one at a time as a
--- probe. recovering: the probe went well, and more and more may run at once (starts) until the row goes.
+-- probe (probe_id, probe_seq: the last one, until a report comes). recovering: the probe went well, and more and more may
+-- run at once (starts) until the row goes.
 create table pawl.breaker (
   stream_id int primary key references pawl.stream (id) on delete cascade,
   phase text not null default 'closed' check (phase in ('closed', 'open', 'recovering')),
@@ -130,6 +131,8 @@ create table pawl.breaker (
   failed int not null default 0,
   trips smallint not null default 0,
   starts int,
+  probe_id bigint,
+  probe_seq bigint,
   error jsonb,
   check (phase <> 'open' or until is not null),
   check (phase <> 'recovering' or starts is not null)
@@ -175,7 +178,8 @@ begin
     else
       update pawl.breaker b
          set phase = v_row.phase, since = v_row.since, until = v_row.until, ok = v_row.ok, failed = v_row.failed,
-             trips = v_row.trips, starts = v_row.starts, error = coalesce(v_report.error, b.error)
+             trips = v_row.trips, starts = v_row.starts, probe_id = v_row.probe_id, probe_seq = v_row.probe_seq,
+             error = coalesce(v_report.error, b.error)
        where b.stream_id = v_report.stream;
     end if;
     continue when v_row.phase = 'closed' or v_row.phase is not distinct from v_before and v_row.since < v_now;
@@ -207,6 +211,8 @@ begin
     v_row.ok := 0;
     v_row.failed := 0;
   end if;
+  v_row.probe_id := null;
+  v_row.probe_seq := null;
   v_row.ok := v_row.ok + p_ok;
   v_row.failed := v_row.failed + p_failed;
   v_is_bad := p_failed > 0 and case v_row.phase when 'open' then v_row.until <= p_now
@@ -341,7 +347,26 @@ begin
   if v_limit.kind_concurrency is not null or v_breaker.phase is not null then
     starts := least(starts, least(v_limit.kind_concurrency, pawl.breaker_starts(v_breaker, at)) - pawl.running_of(p_stream));
   end if;
+  if v_breaker.phase = 'open' and starts > 0 and pawl.is_probe_untold(v_breaker.probe_id, v_breaker.probe_seq, at) then
+    starts := 0;
+  end if;
 end $$;
+
+-- A probe has failed and its worker has not told the breaker: it will within a moment, if it lives.
+create function pawl.is_probe_untold(p_id bigint, p_seq bigint, p_now timestamptz) returns boolean
+language sql stable as $$
+  select exists (select 1 from pawl.attempt a where a.task_id = p_id and a.seq = p_seq
+             and a.outcome in ('retry', 'timeout') and a.ended_at > p_now - interval '2 s')
+      or exists (select 1 from pawl.dead d where d.id = p_id and d.seq = p_seq and d.died_at > p_now - interval '2 s')
+$$;
+
+-- Remembers the probe that a claim has started; the breaker is locked since its starts were counted.
+create function pawl.note_probe(p_shard int, p_stream int, p_seq bigint) returns void
+language sql volatile as $$
+  update pawl.breaker b set probe_id = t.id, probe_seq = t.seq
+    from pawl.task t
+   where b.stream_id = p_stream and b.phase = 'open' and t.shard_id = p_shard and t.state = 'ready' and t.seq = p_seq
+$$;
 
 create function pawl.count_starts(p_queue int, p_starts bigint, p_at timestamptz) returns void
 language sql volatile as $$

@@ -268,6 +268,7 @@ declare
   v_left int := p_limit;
   v_limit int;
   v_claimed bigint;
+  v_probe bigint;
   v_are_holds boolean;
   v_are_limits boolean;
   v_has_waited boolean := false;
@@ -336,9 +337,10 @@ begin
     end if;
     get diagnostics v_claimed = row_count;
     if v_claimed > 0 and v_are_limits then
-      select c.claimed_at into v_at from pawl.claim c where c.worker_id = p_worker and c.no = p_claim
+      select c.claimed_at, c.seqs[1] into v_at, v_probe from pawl.claim c where c.worker_id = p_worker and c.no = p_claim
          and c.shard_id = v_shard.id;
       perform pawl.count_starts(v_shard.queue_id, v_claimed, v_at);
+      perform pawl.note_probe(v_shard.id, v_shard.stream_id, v_probe);
     end if;
     v_may_be_solo := v_may_be_solo and not (v_shard.solo and v_claimed > 0);
     v_left := v_left - v_claimed;
