@@ -49,14 +49,13 @@ export class BreakerReports {
     const isGood = outcome.ok || outcome.isReceiverUp === true;
     if (!isFailure && !(isGood && isWatched)) return;
     if (!this.#options.hasBreaker(stream)) return;
-    const report = this.#reports.get(stream) ?? newReport(stream);
-    if (isFailure) {
-      report.failed += 1;
-      report.error = outcome.error;
-      if (outcome.pauseMs !== undefined)
-        report.hold_ms = Math.max(report.hold_ms ?? 0, outcome.pauseMs);
-    } else report.ok += 1;
-    this.#reports.set(stream, report);
+    this.#add({
+      stream,
+      ok: isFailure ? 0 : 1,
+      failed: isFailure ? 1 : 0,
+      hold_ms: isFailure ? (outcome.pauseMs ?? null) : null,
+      error: isFailure ? outcome.error : null,
+    });
     this.#loop.wake();
   }
 
@@ -65,12 +64,23 @@ export class BreakerReports {
     this.#reports = new Map();
     if (reports.length === 0) return IDLE_MS;
     const { store, log } = this.#options;
-    for (const { stream_id: stream, phase, until } of await reportAttempts(store, reports))
+    const changed = await reportAttempts(store, reports).catch((error: unknown) => {
+      for (const report of reports) this.#add(report); // told with the next ones
+      throw error;
+    });
+    for (const { stream_id: stream, phase, until } of changed)
       log.warn({ stream, phase, until }, "a breaker changed");
     return IDLE_MS;
   }
-}
 
-function newReport(stream: number): BreakerReport {
-  return { stream, ok: 0, failed: 0, hold_ms: null, error: null };
+  #add({ stream, ok, failed, hold_ms, error }: BreakerReport): void {
+    const sum = this.#reports.get(stream);
+    this.#reports.set(stream, {
+      stream,
+      ok: ok + (sum?.ok ?? 0),
+      failed: failed + (sum?.failed ?? 0),
+      hold_ms: hold_ms === null ? (sum?.hold_ms ?? null) : Math.max(hold_ms, sum?.hold_ms ?? 0),
+      error: error ?? sum?.error ?? null,
+    });
+  }
 }

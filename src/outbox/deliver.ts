@@ -5,7 +5,7 @@
 
 import { PawlError } from "../base/errors.ts";
 import { InvalidPayload, type TaskContext, type TaskHandler } from "../kernel/task.ts";
-import { Recoverable, Unrecoverable } from "../kernel/thrown.ts";
+import { Unrecoverable } from "../kernel/thrown.ts";
 import type { HttpSender } from "../requests/sender.ts";
 import type { Executor } from "../store/executor.ts";
 import type {
@@ -71,7 +71,8 @@ export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
         timeoutMs: DELIVERY_TIMEOUT_MS_MAX + TIMEOUT_MARGIN_MS,
         run: async (payload: unknown, context: TaskContext) => {
           const target = await stored.ofQueue(context.queue);
-          if (target === undefined) throw new Recoverable(`no destination for ${context.queue}`);
+          if (target === undefined)
+            throw new Unrecoverable(`delivery: ${context.queue} was removed; remove its dead letters`);
           return run(target, payload, context);
         },
       })),

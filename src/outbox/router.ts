@@ -6,7 +6,7 @@ import { type Loop, loop } from "../base/loop.ts";
 import type { Executor } from "../store/executor.ts";
 import { route } from "./sql.ts";
 
-const BATCH = 500;
+const BATCH = 1_000;
 const IDLE_POLL_MS = { baseMs: 20, maxMs: 1_000 };
 /** A worker that is busy hears of no recorded event. */
 const BUSY_POLL_MS_MAX = 100;
