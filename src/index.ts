@@ -2,6 +2,7 @@
 
 export { type ConnectOptions, connect, type Pawl } from "./app/connect.ts";
 export { type App, type AppOptions, defineApp } from "./app/define-app.ts";
+export type { WorkRole } from "./app/inbox-loops.ts";
 export type { ActOptions, OffOptions, Operate, RescheduleOptions } from "./app/operate.ts";
 export type {
   Changed as ChangedDestination,
@@ -11,6 +12,7 @@ export type {
   Routes,
 } from "./app/operate-outbox.ts";
 export type { PlanReplayOptions, ReplayCallOptions, Replays } from "./app/replays.ts";
+export type { Inbox, PruneSourceLogOptions, Sources } from "./app/sources.ts";
 export type { RunningWorker, WorkOptions } from "./app/work.ts";
 export type { InTransaction } from "./app/write.ts";
 export type { Duration } from "./base/duration.ts";
@@ -18,6 +20,50 @@ export type { ErrorCode } from "./base/error-codes.ts";
 export { PawlError } from "./base/errors.ts";
 export { jsonLogger, type Logger, type LogLevel } from "./base/log.ts";
 export { env, file, type SecretRef } from "./base/secret.ts";
+export {
+  defineSource,
+  type FetchSourceOptions,
+  type PullSourceOptions,
+  type PushSourceOptions,
+  type SourceOptions,
+} from "./inbox/define-source.ts";
+export type {
+  ActedSource,
+  InboxRow,
+  SourceState,
+  SourceWindowRow,
+  WindowState,
+} from "./inbox/people/sql.ts";
+export {
+  type BadEvent,
+  type FetchContext,
+  type Page,
+  type PushContext,
+  type RawPage,
+  SourceAnswered,
+  type SourceDefinition,
+  type SourceEvent,
+  SourceUnavailable,
+  type StoreContext,
+  type StoredEvent,
+  type StoreHandler,
+  type Window,
+} from "./inbox/source.ts";
+export {
+  type DecodedMessage,
+  type FileSourceOptions,
+  fileSource,
+  type HttpSourceOptions,
+  httpSource,
+  type PostgresTableOptions,
+  postgresTableSource,
+  type RabbitmqStreamOptions,
+  rabbitmqStreamSource,
+  type StreamClient,
+  type StreamMessage,
+  type StreamSubscribing,
+  type StreamSubscription,
+} from "./inbox/sources/index.ts";
 export type { QueueStats, TaskDetail, TaskState } from "./kernel/people/sql.ts";
 export type { Why } from "./kernel/people/why.ts";
 export type { WhyReason } from "./kernel/people/why-reason.ts";

@@ -21,6 +21,7 @@ import { type OperateOutbox, operateOutbox } from "./operate-outbox.ts";
 import { registerApp } from "./register.ts";
 import { type Replays, replayCalls } from "./replays.ts";
 import { requestSender, type SendRequest } from "./send.ts";
+import { type Inbox, inboxCalls, type Sources, sourceCalls } from "./sources.ts";
 import { type RunningWorker, startWork, type WorkOptions } from "./work.ts";
 import { type InTransaction, writeEvent, writeTasks } from "./write.ts";
 
@@ -75,6 +76,8 @@ export interface Pawl extends Operate, Replays, OperateOutbox {
    * @throws PawlError `invalid_option` naming the field, `invalid_url`, `address_forbidden`, `payload_too_large`, `not_a_transaction`
    */
   send: SendRequest;
+  readonly sources: Sources;
+  readonly inbox: Inbox;
   work(options?: WorkOptions): Promise<RunningWorker>;
   /** Asks every live worker to stop; answers how many were asked. */
   stopWorkers(): Promise<number>;
@@ -161,6 +164,8 @@ function client(app: App, database: Database, log: Logger): Pawl {
     sendTo: (type, destination, name, event, options = {}) =>
       writeEvent(app, store, name, event, { ...options, target: { type, name: destination } }),
     send: requestSender(app, store, keys),
+    sources: sourceCalls(store, app.name),
+    inbox: inboxCalls(store, app.name),
     work: async (options = {}) => {
       const worker = await startWork({ store, app, http, log }, options);
       workers.add(worker);

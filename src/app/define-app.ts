@@ -3,6 +3,7 @@
 import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { isSource, type SourceDefinition } from "../inbox/source.ts";
 import { PAYLOAD_BYTES_DEFAULT, payloadBytes } from "../kernel/payload.ts";
 import { refuseFlowLoops } from "../outbox/destinations/flow-loops.ts";
 import { destinationTypes } from "../outbox/destinations/registry.ts";
@@ -38,6 +39,7 @@ const OPTIONS = [
   "destinations",
   "destinationTypes",
   "routes",
+  "sources",
   "http",
   "keys",
   "requests",
@@ -59,6 +61,8 @@ export interface AppOptions {
   routes?: readonly Route[];
   /** Of your own, beside Pawl's: operators can then add destinations of them. */
   destinationTypes?: readonly DestinationType[];
+  /** What is loaded into the inbox. */
+  sources?: readonly SourceDefinition[];
   /** How HTTP requests leave: which private hosts may be reached, the proxy, further certificates. */
   http?: SenderOptions;
   /** What requests are signed with, by name. */
@@ -78,6 +82,7 @@ export interface App {
   readonly destinations: readonly NamedDestination[];
   readonly destinationTypes: readonly DestinationType[];
   readonly routes: readonly Route[];
+  readonly sources: readonly SourceDefinition[];
   readonly http: SenderOptions;
   readonly keys: ReadonlyMap<string, JwtKey>;
   /** isDeclared: it means to send requests, and its queue is there from the start. */
@@ -91,6 +96,7 @@ const apps = new WeakSet<object>();
 export function defineApp(options: AppOptions): App {
   refuseUnknownOptions("defineApp", options, OPTIONS);
   const { name = "app", revision = 0, schema = "pawl", jobs = [], routes = [] } = options;
+  const { sources = [] } = options;
   if (!APP_NAME.test(name)) {
     throw new PawlError(
       "invalid_option",
@@ -118,6 +124,8 @@ export function defineApp(options: AppOptions): App {
   const http = options.http ?? {};
   refuseFlowLoops(routes, destinations);
   for (const { definition } of destinations) definition.checkHost?.(http.allow ?? []);
+  checkSources(sources);
+  for (const source of sources) source.checkHost?.(http.allow ?? []);
   const maxPayloadBytes = payloadBytes(options.maxPayloadBytes ?? PAYLOAD_BYTES_DEFAULT);
   const app = Object.freeze({
     name,
@@ -128,6 +136,7 @@ export function defineApp(options: AppOptions): App {
     destinations,
     destinationTypes: destinationTypes(options.destinationTypes ?? []),
     routes,
+    sources,
     http,
     keys: defineKeys(options.keys ?? {}),
     requests: {
@@ -156,6 +165,22 @@ function allQueues(named: Record<string, QueueOptions>): QueueDefinition[] {
   }
   const names = [...new Set([...Object.keys(named), ...Object.keys(DEFAULT_QUEUES)])];
   return names.map((name) => defineQueue(name, { ...DEFAULT_QUEUES[name], ...named[name] }));
+}
+
+function checkSources(sources: readonly SourceDefinition[]): void {
+  const names = sources.map((source) => {
+    if (isSource(source)) return source.name;
+    throw new PawlError(
+      "invalid_option",
+      `sources: expected values made by defineSource(...), httpSource(...) and the like, got ${shown(source)}`,
+    );
+  });
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return;
+  throw new PawlError(
+    "duplicate_name",
+    `sources: two are named "${twice}"; give each a name of its own`,
+  );
 }
 
 function checkJobs(jobs: readonly AnyJob[], queues: readonly string[]): void {

@@ -1,5 +1,6 @@
 /** Writes what the app's code defines into the catalogue, so that SQL, the router and every worker see it. */
 
+import { registerSources } from "../inbox/register-sources.ts";
 import { type QueueRow, register } from "../kernel/sql.ts";
 import { behaviourRow } from "../outbox/queue-row.ts";
 import { DELIVERY_KIND, type Route } from "../outbox/routes.ts";
@@ -73,6 +74,7 @@ async function registerAll(executor: Executor, app: App): Promise<void> {
       targets.map((destination) => routeRow(route, destination)),
     ),
   });
+  await registerSources(executor, owner, app.sources);
 }
 
 /** @throws PawlError `invalid_environment` */

@@ -9,7 +9,7 @@ import { localSwitches } from "../control/local-switches.ts";
 import { CLAIM_MIN } from "../kernel/pump.ts";
 import type { TaskHandler } from "../kernel/task.ts";
 import { Worker } from "../kernel/worker.ts";
-import { deliverer } from "../outbox/deliver.ts";
+import { type Deliverer, deliverer } from "../outbox/deliver.ts";
 import { OWN_QUEUE, replayHandler } from "../outbox/replay/task.ts";
 import { router } from "../outbox/router.ts";
 import { operatorsDestinations } from "../outbox/sql.ts";
@@ -21,6 +21,13 @@ import { checkKey } from "../requests/keys/index.ts";
 import type { HttpSender } from "../requests/sender.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { App } from "./define-app.ts";
+import {
+  type InboxLoops,
+  inboxLoops,
+  isInboxWorkLeft,
+  type WorkRole,
+  wantedRoles,
+} from "./inbox-loops.ts";
 
 const CONCURRENCY_DEFAULT = 20;
 const CONCURRENCY_MAX = 10_000;
@@ -28,10 +35,12 @@ const TURNS_DEFAULT_MAX = 3;
 const TURNS_MAX = 16;
 const TRANSACTIONS_DEFAULT_MAX = 10;
 const TRANSACTIONS_MAX = 1_000;
-const OPTIONS = ["queues", "concurrency", "turns", "transactions", "limit", "grace"];
+const OPTIONS = ["roles", "queues", "concurrency", "turns", "transactions", "limit", "grace"];
 const GRACE_DEFAULT: Duration = "25s";
 
 export interface WorkOptions {
+  /** `worker` runs tasks, `loader` loads the app's sources, `mover` stores what they gave; default all three. */
+  roles?: readonly WorkRole[];
   /** Which queues, the preferred first; default: all of the app, then its destinations. */
   queues?: readonly string[];
   /** Tasks run at once, 1 to 10,000; default 20. */
@@ -53,6 +62,8 @@ export interface RunningWorker {
   readonly running: number;
   /** Ids of the streams that it can run: what it knows by its code, and what operators have made of that. */
   readonly streams: readonly number[];
+  /** Something of the sources that it loads or stores is still to be asked for or stored, as far as is known. */
+  isInboxWorkLeft(): Promise<boolean>;
   wake(): void;
   /** Finishes what runs or gives it back, uncounted. Returns how many tasks were given back. */
   stop(grace?: Duration): Promise<{ givenBack: number }>;
@@ -68,10 +79,8 @@ export interface WorkBase {
 }
 
 /** @throws PawlError `invalid_option`, `unknown_queue`, `invalid_environment` */
-export async function startWork(
-  { store, app, http, log, delivering }: WorkBase,
-  options: WorkOptions,
-): Promise<RunningWorker> {
+export async function startWork(base: WorkBase, options: WorkOptions): Promise<RunningWorker> {
+  const { store, app, http, log, delivering } = base;
   refuseUnknownOptions("work", options, OPTIONS);
   const concurrency = whole(
     "concurrency",
@@ -80,11 +89,10 @@ export async function startWork(
   );
   const turns = whole("turns", options.turns ?? turnsFor(concurrency), TURNS_MAX);
   const graceMs = durationMs(options.grace ?? GRACE_DEFAULT, "grace");
-  const queues = await wantedQueues(store, app, options.queues);
-  for (const { queue, definition } of app.destinations)
-    if (queues.includes(queue)) definition.check?.();
-  if (queues.includes(REQUESTS_QUEUE)) for (const key of app.keys.values()) checkKey(key);
-  const timeouts = new Map(app.queues.map((queue) => [queue.name, queue.timeoutMs]));
+  const roles = delivering === undefined ? wantedRoles(options.roles) : (["worker"] as const);
+  const runsTasks = roles.includes("worker");
+  const queues = runsTasks ? await wantedQueues(store, app, options.queues) : [];
+  checkSecrets(app, queues, roles);
   const transactions = whole(
     "transactions",
     options.transactions ?? Math.min(concurrency, TRANSACTIONS_DEFAULT_MAX),
@@ -103,23 +111,17 @@ export async function startWork(
     types: app.destinationTypes,
     http,
   });
+  let inbox: InboxLoops | undefined;
+  const isInboxLeft = await isInboxWorkLeft(store, app, roles);
   const worker = new Worker({
     store,
     transactionPool,
     localSwitches: localSwitches(),
     application: app.name,
     revision: app.revision,
-    handlers:
-      delivering === undefined
-        ? [
-            ...app.jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
-            ...deliveries.handlers,
-            replayHandler(store),
-            requestHandler({ executor: store, http, keys: keyRing(store, app.keys) }),
-          ]
-        : deliveries.handlers.map((handler) => toldOf(handler, delivering)),
-    queues: delivering === undefined ? [...queues, OWN_QUEUE] : queues,
-    otherQueues: options.queues === undefined,
+    handlers: runsTasks ? taskHandlers(base, deliveries) : [],
+    queues: delivering === undefined && runsTasks ? [...queues, OWN_QUEUE] : queues,
+    otherQueues: options.queues === undefined && runsTasks,
     concurrency,
     turns,
     ...(options.limit !== undefined && {
@@ -127,14 +129,17 @@ export async function startWork(
     }),
     resultBytesMax: app.maxPayloadBytes,
     log,
-    loops: (kernel) => [router({ executor: store, log, ...kernel })],
+    loops: (kernel) => {
+      inbox = inboxLoops({ store, app, http, log }, roles, kernel);
+      return [...(runsTasks ? [router({ executor: store, log, ...kernel })] : []), ...inbox.loops];
+    },
   });
   let closed: Promise<void> | undefined;
   await worker.start();
   return {
     stopWanted: worker.stopWanted,
     get isIdle() {
-      return worker.isIdle;
+      return worker.isIdle && (inbox?.isIdle() ?? true);
     },
     get running() {
       return worker.running;
@@ -142,6 +147,7 @@ export async function startWork(
     get streams() {
       return worker.streams;
     },
+    isInboxWorkLeft: isInboxLeft,
     wake: () => worker.wake(),
     stop: async (grace) => {
       const givenBack = await worker.stop(
@@ -152,6 +158,29 @@ export async function startWork(
       return { givenBack };
     },
   };
+}
+
+/** What the queues and sources will need is here, or the worker does not start. */
+function checkSecrets(app: App, queues: readonly string[], roles: readonly WorkRole[]): void {
+  for (const { queue, definition } of app.destinations)
+    if (queues.includes(queue)) definition.check?.();
+  if (queues.includes(REQUESTS_QUEUE)) for (const key of app.keys.values()) checkKey(key);
+  if (roles.includes("loader")) for (const source of app.sources) source.check?.();
+}
+
+function taskHandlers(
+  { store, app, http, delivering }: WorkBase,
+  deliveries: Deliverer,
+): TaskHandler[] {
+  if (delivering !== undefined)
+    return deliveries.handlers.map((handler) => toldOf(handler, delivering));
+  const timeouts = new Map(app.queues.map((queue) => [queue.name, queue.timeoutMs]));
+  return [
+    ...app.jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
+    ...deliveries.handlers,
+    replayHandler(store),
+    requestHandler({ executor: store, http, keys: keyRing(store, app.keys) }),
+  ];
 }
 
 /** More turns than the slots can fill are smaller ones, and what a turn costs is mostly fixed. */

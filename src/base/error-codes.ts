@@ -36,6 +36,8 @@ export const ERROR_CODES = {
   delivery_not_found: 3,
   route_not_found: 3,
   replay_not_found: 3,
+  source_not_found: 3,
+  inbox_event_not_found: 3,
   key_not_found: 3,
   config_not_found: 3,
   // the app's own code

@@ -7,13 +7,17 @@ import { auditCommand } from "./audit.ts";
 import { dbCommand } from "./db.ts";
 import { deadCommand } from "./dead.ts";
 import { deliveriesCommand } from "./deliveries.ts";
+import { destinationsCommand } from "./destinations.ts";
 import { eventsCommand } from "./events.ts";
+import { inboxCommand } from "./inbox.ts";
 import { keysCommand } from "./keys.ts";
 import { migrateCommand } from "./migrate.ts";
 import { offCommand, onCommand } from "./off.ts";
 import { pruneCommand } from "./prune.ts";
 import { queuesCommand } from "./queues.ts";
 import { requestsCommand } from "./requests.ts";
+import { routesCommand } from "./routes.ts";
+import { sourcesCommand } from "./sources.ts";
 import { statsCommand } from "./stats.ts";
 import { stopWorkersCommand } from "./stop-workers.ts";
 import { tasksCommand } from "./tasks.ts";
@@ -59,8 +63,12 @@ export function program(): Command {
     deadCommand(),
     eventsCommand(),
     deliveriesCommand(),
+    destinationsCommand(),
+    routesCommand(),
     requestsCommand(),
     keysCommand(),
+    sourcesCommand(),
+    inboxCommand(),
     auditCommand(),
     pruneCommand(),
     dbCommand(),

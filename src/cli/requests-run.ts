@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { openDatabase } from "../app/database.ts";
 import type { App } from "../app/define-app.ts";
 import { PawlError } from "../base/errors.ts";
+import { localSwitches } from "../control/local-switches.ts";
 import { findTask } from "../kernel/people/sql.ts";
 import { requestHandler } from "../requests/dispatch/handler.ts";
 import { keyRing } from "../requests/dispatch/key-ring.ts";
@@ -20,6 +21,7 @@ import { taskId } from "./values.ts";
 
 /** What asks, what beats, what the handler looks up. */
 const CONNECTIONS = 4;
+const SCOPES = ["all", `queue:${REQUESTS_QUEUE}`];
 
 const AFTER_HELP = `
 Exit codes here:
@@ -52,8 +54,10 @@ interface Run {
 
 async function run({ log }: Call, { app, store, id }: Run): Promise<Answer> {
   const task = await findTask(store, id);
-  if (task?.queue !== REQUESTS_QUEUE) throw over(id, "there is none of this id");
+  if (task?.queue !== REQUESTS_QUEUE) throw unknown(id);
   if (!isLive(task)) throw over(id, `it is ${task.reason ?? task.state} already`);
+  const off = (await localSwitches().read()).find((one) => SCOPES.includes(one));
+  if (off !== undefined) throw notSent(id, `"${off}" is off on this host`);
   const http = openSender(app.http);
   try {
     const handler = requestHandler({ executor: store, http, keys: keyRing(store, app.keys) });
@@ -99,6 +103,14 @@ function nothingDone(id: string, why: Extract<RunOne, { did: "nothing" }>["why"]
   const { reason = "the gate", until } = why.detail ?? {};
   const end = until === undefined || until === null ? "" : ` until ${until}`;
   return notSent(id, `it is held (${reason})${end}; see \`pawl why ${id}\``);
+}
+
+function unknown(id: string): PawlError {
+  return new PawlError(
+    "request_over",
+    `request ${id}: there is none of this id; see \`pawl requests list\``,
+    { data: { id } },
+  );
 }
 
 function over(id: string, why: string): PawlError {

@@ -89,7 +89,7 @@ function tryOf(row: {
     at: row.at,
     durationMs: typeof seen.durationMs === "number" ? seen.durationMs : null,
     status: typeof seen.status === "number" ? seen.status : null,
-    message: row.outcome === "sent" ? String(seen.summary ?? "") : (row.error?.message ?? null),
+    message: typeof seen.summary === "string" ? seen.summary : (row.error?.message ?? null),
     headers: (seen.headers as Record<string, string> | undefined) ?? null,
     body: typeof body === "string" ? body : null,
   };

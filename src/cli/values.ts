@@ -37,6 +37,20 @@ function readDuration(text: string): number | undefined {
   }
 }
 
+const SIZE = /^(\d+(?:\.\d+)?)([KMG]?)B?$/i;
+const UNIT_BYTES: Record<string, number> = { "": 1, K: 1_024, M: 1_048_576, G: 1_073_741_824 };
+const SIZE_BYTES_MIN = 1_048_576;
+
+/** `256M`; K, M and G are powers of 1,024. Answers bytes. */
+export function byteSize(flag: string): (text: string) => number {
+  return (text) => {
+    const [, digits = "", unit = ""] = SIZE.exec(text) ?? [];
+    const bytes = Math.round(Number(digits || "NaN") * (UNIT_BYTES[unit.toUpperCase()] ?? 1));
+    if (bytes >= SIZE_BYTES_MIN && Number.isSafeInteger(bytes)) return bytes;
+    throw refused(flag, "a size of at least 1M, such as 256M or 1.5G", text);
+  };
+}
+
 /** When something ends or starts: a time, or a duration from now by the database's clock. */
 export type End = { until: Date } | { forMs: number };
 

@@ -4,6 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Command } from "commander";
 import { connect } from "../app/connect.ts";
 import type { App } from "../app/define-app.ts";
+import type { WorkRole } from "../app/inbox-loops.ts";
 import type { RunningWorker } from "../app/work.ts";
 import { toError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
@@ -12,24 +13,28 @@ import type { Store } from "../store/store.ts";
 import { type Call, command, does, requireApp } from "./command.ts";
 import type { Answer } from "./output.ts";
 import { stopSignals } from "./signals.ts";
-import { duration, nameList, wholeNumber } from "./values.ts";
+import { byteSize, duration, nameList, wholeNumber } from "./values.ts";
 
 const CONCURRENCY_MAX = 10_000;
 const LIMIT_MAX = 1_000_000_000;
 const IDLE_LOOK_MS = 50;
+const MEMORY_LOOK_MS = 1_000;
 /** With --until-idle: what is due within is waited for. */
 const DUE_SOON_MS = 1_000;
 
 interface Options {
+  roles?: WorkRole[];
   queues?: string[];
   concurrency?: number;
   untilIdle?: boolean;
+  once?: boolean;
   limit?: number;
   grace?: number;
   timeLimit?: number;
+  memoryLimit?: number;
 }
 
-type EndedBy = "signal" | "request" | "limit or request" | "idle" | "time limit";
+type EndedBy = "signal" | "request" | "limit or request" | "idle" | "time limit" | "memory limit";
 
 const AFTER_HELP = `
 SIGTERM, SIGINT and SIGHUP stop it: what runs may finish within --grace, the rest is given back to its queue
@@ -42,8 +47,14 @@ export function workCommand(): Command {
     ["pawl work", "all queues of the app, then its destinations"],
     ["pawl work --queues high,normal --concurrency 50", "two queues, high first"],
     ["pawl work --until-idle", "for cron and for tests: end when nothing is left"],
+    ["pawl work --roles loader,mover --once", "load and store what there is, then end"],
     ["pawl work --time-limit 1h --limit 10000 -v", "end early, for a supervisor to start anew"],
   ])
+    .option(
+      "--roles <names>",
+      "worker runs tasks, loader loads sources, mover stores what they gave (default: all)",
+      nameList("--roles"),
+    )
     .option(
       "--queues <names>",
       "only these, the preferred first: high,normal",
@@ -56,8 +67,9 @@ export function workCommand(): Command {
     )
     .option(
       "--until-idle",
-      "end when nothing of these queues is ready, running, to be routed, or due within 1 s",
+      "end when nothing of these queues is ready, running, to be routed, or due within 1 s, and sources have nothing more",
     )
+    .option("--once", "the same as --until-idle")
     .option("--limit <n>", "end after so many tasks", wholeNumber("--limit", LIMIT_MAX))
     .option(
       "--grace <duration>",
@@ -65,6 +77,11 @@ export function workCommand(): Command {
       duration("--grace", 0),
     )
     .option("--time-limit <duration>", "end after this time", duration("--time-limit", 1))
+    .option(
+      "--memory-limit <size>",
+      "end when the process holds more memory than this, such as 256M",
+      byteSize("--memory-limit"),
+    )
     .addHelpText("after", AFTER_HELP);
   return does<Options>(made, work);
 }
@@ -78,8 +95,9 @@ async function work(call: Call, options: Options): Promise<Answer> {
   const app = await requireApp(call);
   const pawl = await connect(app, { log });
   try {
-    const { queues, concurrency, limit, grace } = options;
+    const { roles, queues, concurrency, limit, grace } = options;
     const worker = await pawl.work({
+      ...(roles !== undefined && { roles }),
       ...(queues !== undefined && { queues }),
       ...(concurrency !== undefined && { concurrency }),
       ...(limit !== undefined && { limit }),
@@ -115,25 +133,35 @@ async function firstReason(run: Run): Promise<EndedBy> {
     signal.then(() => "signal"),
     worker.stopWanted.then(() => asked),
   ];
-  const { timeLimit } = options;
+  const { timeLimit, memoryLimit } = options;
   if (timeLimit !== undefined) reasons.push(wait(timeLimit, "time limit"));
-  if (options.untilIdle === true) reasons.push(untilIdle(run, over.signal).then(() => "idle"));
+  if (memoryLimit !== undefined)
+    reasons.push(untilOver(memoryLimit, over.signal).then(() => "memory limit"));
+  if (options.untilIdle === true || options.once === true)
+    reasons.push(untilIdle(run, over.signal).then(() => "idle"));
   const reason = await Promise.race(reasons);
   over.abort();
   return reason;
 }
 
+/** What the system counts as the process's own (resident set size). */
+async function untilOver(bytes: number, over: AbortSignal): Promise<void> {
+  while (!over.aborted && process.memoryUsage.rss() <= bytes) await wait(MEMORY_LOOK_MS);
+}
+
 /** The worker's own view is cheap and comes first; the database has the last word, as other workers may run tasks too. */
 async function untilIdle({ worker, store, log }: Run, over: AbortSignal): Promise<void> {
   while (!over.aborted) {
-    if (worker.isIdle && !(await isWorkLeft(store, worker.streams, log))) return;
+    if (worker.isIdle && !(await isWorkLeft(store, worker, log))) return;
     await wait(IDLE_LOOK_MS);
   }
 }
 
-async function isWorkLeft(store: Store, streams: readonly number[], log: Logger): Promise<boolean> {
+async function isWorkLeft(store: Store, worker: RunningWorker, log: Logger): Promise<boolean> {
   try {
-    return await hasWork(store, { streams, withinMs: DUE_SOON_MS });
+    if (await worker.isInboxWorkLeft()) return true;
+    if (worker.streams.length === 0) return false; // it runs no tasks, and routes nothing
+    return await hasWork(store, { streams: worker.streams, withinMs: DUE_SOON_MS });
   } catch (error) {
     log.warn(
       { err: toError(error).message },

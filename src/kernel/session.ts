@@ -8,7 +8,7 @@ import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
 import { translateDatabaseError } from "../store/sqlstate.ts";
 import type { Store } from "../store/store.ts";
-import { BreakerReports } from "./breaker-reports.ts";
+import { BreakerReports } from "./breaker/reports.ts";
 import type { FailureKind, Outcome } from "./outcome.ts";
 import { Progress } from "./progress.ts";
 import { Pump, type PumpOptions } from "./pump.ts";

@@ -1,7 +1,7 @@
 /** Every statement of the kernel: one function each, named by its verb. The work is in the migrations' functions. */
 
-import type { ErrorJson } from "../base/json.ts";
 import type { Executor, PreparedExecutor } from "../store/executor.ts";
+import type { BreakerPolicy } from "./breaker/sql.ts";
 import { failuresJson, type Outcome } from "./outcome.ts";
 import type { RetrySeries } from "./retry.ts";
 import type { ClaimedTask } from "./task.ts";
@@ -117,15 +117,6 @@ export interface QueueRow {
   keep?: Record<string, number> | null;
 }
 
-/** As the catalogue keeps it. */
-export interface BreakerPolicy {
-  failures: number;
-  ratio: number;
-  window_ms: number;
-  open_ms: number;
-  open_ms_max: number;
-}
-
 export interface Definitions {
   application: string;
   revision: number;
@@ -205,24 +196,6 @@ export async function heartbeat(executor: Executor, beat: Heartbeat): Promise<He
     ],
   );
   return row ?? { stop_requested: false, orphans: 0, cancelled: null };
-}
-
-export interface BreakerReport {
-  stream: number;
-  ok: number;
-  failed: number;
-  /** The receiver asked for a pause. */
-  hold_ms: number | null;
-  /** Of the last that failed. */
-  error: ErrorJson | null;
-}
-
-/** @returns the breakers whose phase has changed by it */
-export function reportAttempts(
-  executor: Executor,
-  reports: readonly BreakerReport[],
-): Promise<{ stream_id: number; phase: string; until: Date | null }[]> {
-  return executor.rows("select * from pawl.report_v1($1)", [JSON.stringify(reports)]);
 }
 
 export async function setIdle(executor: Executor, worker: number, isIdle: boolean): Promise<void> {

@@ -72,7 +72,9 @@ export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
         run: async (payload: unknown, context: TaskContext) => {
           const target = await stored.ofQueue(context.queue);
           if (target === undefined)
-            throw new Unrecoverable(`delivery: ${context.queue} was removed; remove its dead letters`);
+            throw new Unrecoverable(
+              `delivery: ${context.queue} was removed; remove its dead letters`,
+            );
           return run(target, payload, context);
         },
       })),

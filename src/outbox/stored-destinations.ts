@@ -4,7 +4,9 @@
  */
 
 import { PawlError } from "../base/errors.ts";
+import { refuseForeignSeals } from "../base/seal.ts";
 import type { Executor } from "../store/executor.ts";
+import { secretContext } from "./destinations/config.ts";
 import type { DestinationDefinition, DestinationType } from "./destinations/types.ts";
 import { operatorsDestinations, type StoredDestination } from "./sql.ts";
 
@@ -78,6 +80,7 @@ export class StoredDestinations {
     const type = this.#types.get(row.type);
     if (type === undefined) return undefined;
     try {
+      refuseForeignSeals(row.config, secretContext(row.name));
       return type.define(row.config);
     } catch (error) {
       // each delivery says so, instead of all destinations failing

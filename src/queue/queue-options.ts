@@ -3,8 +3,8 @@
 import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
+import type { BreakerPolicy } from "../kernel/breaker/sql.ts";
 import { type RetryPolicy, type RetrySeries, retrySeries } from "../kernel/retry.ts";
-import type { BreakerPolicy } from "../kernel/sql.ts";
 
 const QUEUE_NAME = /^[a-z][a-z0-9_.-]{0,99}$/;
 const SHARDS_MAX = 64;

@@ -85,7 +85,7 @@ test("work --until-idle does what is there, events included, and ends without th
   expect(await client.event(event.id)).toMatchObject({ status: "published" });
 });
 
-test("R57: a limit of tasks or of time ends the worker in good order", async () => {
+test("R6 and R57: a limit of tasks, of time or of memory ends the worker in good order", async () => {
   await client.enqueueMany(hello, [{ n: 1 }, { n: 2 }, { n: 3 }]);
   const limited = await work("--limit", "2", "--concurrency", "1").finished;
   expect(limited.code).toBe(0);
@@ -95,6 +95,9 @@ test("R57: a limit of tasks or of time ends the worker in good order", async () 
   const timed = await work("--time-limit", "1ms").finished;
   expect(timed.code).toBe(0);
   expect(JSON.parse(timed.stdout)).toMatchObject({ endedBy: "time limit" });
+  const grown = await work("--memory-limit", "1M").finished;
+  expect(grown.code).toBe(0);
+  expect(JSON.parse(grown.stdout)).toMatchObject({ endedBy: "memory limit" });
 });
 
 test("R112: a queue that the app does not have is refused before anything runs", async () => {

@@ -295,7 +295,7 @@ describe("what people see", () => {
     const indexes = await pawl.store.rows(
       `select 1 from pg_indexes where schemaname = 'pawl' and tablename ~ '^finished_\\d+'`,
     );
-    expect(indexes).toHaveLength(10);
+    expect(indexes).toHaveLength(20);
     await pawl.close();
   });
 

@@ -127,9 +127,11 @@ export function sealConfig(fields: ConfigFields, config: Config, context: string
   return Object.fromEntries(entries) as Config;
 }
 
-/** As anybody may see it. Without fields, of a type that is not known here, whatever looks like a URL is masked too. */
+/** As anybody may see it, in the order of the fields. Without fields, of a type that is not known here, whatever looks like a URL is masked too. */
 export function maskConfig(fields: ConfigFields | undefined, config: Config): Config {
-  const entries = Object.entries(config).map(([name, value]) => {
+  const names = Object.keys(fields ?? {}).filter((name) => Object.hasOwn(config, name));
+  const entries = [...new Set([...names, ...Object.keys(config)])].map((name) => {
+    const value = config[name];
     const kind = fields?.[name]?.kind;
     if (kind === "secret" || kind === "secrets") return [name, maskSecret(value)];
     if (kind === "map" && isRecord(value)) return [name, maskMap(value)];

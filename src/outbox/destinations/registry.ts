@@ -1,6 +1,7 @@
 /** The types of destinations that operators can add: Pawl's, and the app's own. */
 
 import { PawlError, shown } from "../../base/errors.ts";
+import { withLiveSecrets } from "./expiring-secrets.ts";
 import { flowType } from "./flow-type.ts";
 import { jobType } from "./job-type.ts";
 import { nullType } from "./null.ts";
@@ -43,7 +44,10 @@ export function defineDestinationType(type: DestinationType): DestinationType {
 
 /** Pawl's and the app's. @throws PawlError `duplicate_name`, `invalid_option` */
 export function destinationTypes(own: readonly DestinationType[]): readonly DestinationType[] {
-  const all = [...BUILT_IN_TYPES, ...own.map(defineDestinationType)];
+  const all = [
+    ...BUILT_IN_TYPES,
+    ...own.map((type) => withLiveSecrets(defineDestinationType(type))),
+  ];
   const names = all.map((one) => one.type);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice === undefined) return all;

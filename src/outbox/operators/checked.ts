@@ -12,6 +12,7 @@ import {
 import type { DestinationDefinition, DestinationType } from "../destinations/types.ts";
 import { behaviourRow } from "../queue-row.ts";
 import { namedDestination } from "../routes.ts";
+import { ofType } from "./of-type.ts";
 import type { PutDestination } from "./sql.ts";
 
 export interface Checked {
@@ -27,6 +28,13 @@ export interface Checked {
  * says about the config
  */
 export function checked(
+  type: DestinationType,
+  { name, config, allow }: { name: string; config: Config; allow: readonly string[] },
+): Checked {
+  return ofType(() => check(type, { name, config, allow }));
+}
+
+function check(
   type: DestinationType,
   { name, config, allow }: { name: string; config: Config; allow: readonly string[] },
 ): Checked {
@@ -57,7 +65,7 @@ export function checked(
 /** A secret may be on the workers' machines only; one that is there and wrong is refused. */
 function missingHere(definition: DestinationDefinition): string[] {
   try {
-    definition.check?.();
+    ofType(() => definition.check?.());
     return [];
   } catch (error) {
     if (error instanceof PawlError && error.code === "invalid_environment") return [error.message];

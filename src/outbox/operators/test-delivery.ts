@@ -18,6 +18,7 @@ import { eventInsert, type RecordOptions } from "../record.ts";
 import { eventBodies } from "../sql.ts";
 import { type Operators, ownerOf, requireDestination, requireType } from "./base.ts";
 import { capturing, type SeenExchange } from "./captured-http.ts";
+import { ofType, ownError } from "./of-type.ts";
 import type { DestinationRow } from "./sql.ts";
 
 export const TEST_EVENT = "pawl.test";
@@ -114,7 +115,8 @@ function definitionOf(
 ): DestinationDefinition {
   if (row.application === null) {
     refuseForeignSeals(row.config, secretContext(row.name));
-    return requireType(types, row.type).define(row.config);
+    const type = requireType(types, row.type);
+    return ofType(() => type.define(row.config));
   }
   const found = destinations.find((one) => one.name === row.name);
   if (found !== undefined) return found.definition;
@@ -166,7 +168,7 @@ function madeEvent(given: TestEvent): OutboxEvent {
 }
 
 function errorOf(thrown: unknown): TestResult["error"] {
-  const error = toError(thrown);
+  const error = toError(ownError(thrown));
   if (error instanceof PawlError) return error.toJSON() as TestResult["error"];
   return { code: null, message: error.message, data: {} };
 }

@@ -46,7 +46,11 @@ async function tryOnce(
   context: TaskContext,
   options: RequestHandlerOptions,
 ): Promise<RequestSuccess> {
-  const expiresAtMs = await expiryNow(request, context, options.executor);
+  const expiresAtMs = await expiryNow(request, context, options.executor).catch(
+    (thrown: unknown) => {
+      throw thrown instanceof Recoverable ? thrown : ownFault(thrown, request);
+    },
+  );
   const body = await bodyOf(request, context, { ...options, expiresAtMs });
   try {
     const answer = await options.http.send({
@@ -96,7 +100,12 @@ async function expiryNow(
   if (plannedMs > Date.now()) return plannedMs;
   const stored = await expiryOf(executor, taskId);
   if (stored?.isOver !== true) return stored?.expiresAt?.getTime();
-  throw new Recoverable("expired before it was sent", { delay: OWN_FAULT_DELAY_MS.min });
+  throw expired();
+}
+
+/** The next time lies after the expiry, so this is the end. */
+function expired(): Recoverable {
+  return new Recoverable("expired before it was sent", { delay: OWN_FAULT_DELAY_MS.min });
 }
 
 async function bodyOf(
@@ -117,8 +126,9 @@ async function bodyOf(
       ...(expiresAtMs !== undefined && { expiresAtMs }),
     });
   } catch (thrown) {
-    const isClaims = thrown instanceof PawlError && thrown.message.startsWith("jwt:");
-    if (isClaims) throw new InvalidPayload(thrown.message, { cause: thrown });
+    if (thrown instanceof PawlError && thrown.data.option === "ttlMs") throw expired();
+    if (thrown instanceof PawlError && thrown.message.startsWith("jwt:"))
+      throw new InvalidPayload(thrown.message, { cause: thrown }); // its claims
     context.log.warn({ err: toError(thrown).message }, "a request could not be signed");
     throw ownFault(thrown, request);
   }

@@ -152,7 +152,7 @@ function claimedTask(row: ClaimOneRow): ClaimedTask {
     payload: row.payload,
     meta: row.meta,
     ref: row.ref,
-    createdAt: new Date(row.created_at).toISOString(),
+    createdAt: row.created_at,
     shardId: row.shard_id ?? 0,
     isExpired: row.is_expired,
     isLaned: row.is_laned,

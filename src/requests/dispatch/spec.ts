@@ -53,6 +53,7 @@ const TIMEOUT_DEFAULT: Duration = "30s";
 /** 24 hours at an interval of a minute. */
 const ATTEMPTS_DEFAULT = 1_440;
 const ATTEMPTS_MAX = 32_000;
+const SLACK_MS_MAX = 5_000;
 /** The kernel's timestamps and counters take it, and nobody means more. */
 const EXPIRY_MS_MAX = 10 * 365 * 86_400_000;
 const TENANT_CHARS_MAX = 200;
@@ -126,7 +127,6 @@ function expiryOf({ expiresAt, expiresIn, jwt }: RequestSpec): Expiry {
   return { expiresInMs: duration("jwt.ttl", jwt.ttl, EXPIRY_MS_MAX) };
 }
 
-/** To the second, as an expiry is computed a moment before the call. */
 function attemptsOf(
   given: number | undefined,
   { expiry, intervalMs, runAt }: { expiry: Expiry; intervalMs: number; runAt: Date | undefined },
@@ -136,12 +136,12 @@ function attemptsOf(
     throw badOption("attempts", `an integer from 1 to ${ATTEMPTS_MAX}`, given);
   }
   const { expiresAtMs, expiresInMs } = expiry;
+  // a time is computed a moment before the call, and often in whole seconds
+  const slackMs = Math.min(intervalMs / 10, SLACK_MS_MAX);
   const startMs = Math.max(runAt?.getTime() ?? 0, Date.now());
-  const leftMs = expiresAtMs === undefined ? expiresInMs : expiresAtMs - startMs;
+  const leftMs = expiresAtMs === undefined ? expiresInMs : expiresAtMs - startMs + slackMs;
   if (leftMs === undefined) return ATTEMPTS_DEFAULT;
-  const unitMs = Math.min(1_000, intervalMs);
-  const attempts = Math.floor((Math.ceil(leftMs / unitMs) * unitMs) / intervalMs);
-  return Math.min(Math.max(attempts, 1), ATTEMPTS_MAX);
+  return Math.min(Math.max(Math.floor(leftMs / intervalMs), 1), ATTEMPTS_MAX);
 }
 
 function tenantOf(tenant: Tenant): { company?: string; plugin?: string } {

@@ -4,7 +4,7 @@ import type { ErrorJson } from "../../base/json.ts";
 import type { SecretRef } from "../../base/secret.ts";
 import type { Act } from "../../kernel/people/audit/sql.ts";
 import type { EnqueueRow, TurnRow } from "../../kernel/sql.ts";
-import type { Executor } from "../../store/executor.ts";
+import type { Executor, PreparedExecutor } from "../../store/executor.ts";
 import type { JwtAlgorithm } from "../keys/index.ts";
 
 /** `requests` is the JSON text of an array. `xid` null: no check; otherwise answers no row unless in that transaction. */
@@ -107,14 +107,13 @@ export type ClaimOneRow = TurnRow & {
 
 /** Claims this task, due or not, for this worker and no other; undefined when it does not live. */
 export async function claimOne(
-  executor: Executor,
+  executor: PreparedExecutor,
   { worker, claim, id }: { worker: number; claim: number; id: string },
 ): Promise<ClaimOneRow | undefined> {
-  const [row] = await executor.rows<ClaimOneRow>("select * from pawl.claim_one_v1($1, $2, $3)", [
-    worker,
-    claim,
-    id,
-  ]);
+  const [row] = await executor.prepared<ClaimOneRow>(
+    "select * from pawl.claim_one_v1($1, $2, $3)",
+    [worker, claim, id],
+  );
   return row;
 }
 

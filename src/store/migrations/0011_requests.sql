@@ -73,13 +73,13 @@ begin
         where %1$s order by s.id desc limit $6)
       union all
       (select * from (
-        select d.id, 'dead', d.reason, d.stream_id, d.payload, d.meta, d.attempt, d.created_at, d.run_at, d.expires_at,
-               d.died_at, d.error, null from pawl.dead d) s (id, state, reason, stream_id, payload, meta, attempt,
+        select d.id, 'dead'::text, d.reason, d.stream_id, d.payload, d.meta, d.attempt, d.created_at, d.run_at, d.expires_at,
+               d.died_at, d.error, null::jsonb from pawl.dead d) s (id, state, reason, stream_id, payload, meta, attempt,
                created_at, run_at, expires_at, ended_at, error, result)
         where %1$s order by s.id desc limit $6)
       union all
       (select * from (
-        select f.id, f.outcome, null, f.stream_id, f.payload, f.meta, f.attempt, f.created_at, f.run_at, null::timestamptz,
+        select f.id, f.outcome, null::text, f.stream_id, f.payload, f.meta, f.attempt, f.created_at, f.run_at, null::timestamptz,
                f.finished_at, f.error, f.result from pawl.finished f) s (id, state, reason, stream_id, payload, meta,
                attempt, created_at, run_at, expires_at, ended_at, error, result)
         where %1$s order by s.id desc limit $6)

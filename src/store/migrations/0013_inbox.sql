@@ -193,11 +193,17 @@ language sql stable as $$
   select exists (select 1 from pawl.switch w where w.scope = 'all' and (w.until is null or w.until > pawl.now()))
 $$;
 
+-- 0 for what is past. Infinite times cannot be subtracted before PostgreSQL 17.
+create function pawl.ms_until(p_at timestamptz) returns float8
+language sql stable as $$
+  select case when p_at > pawl.now() then extract(epoch from p_at - pawl.now()) * 1000 else 0 end::float8
+$$;
+
 -- Sources that a loader may take up, the longest waiting first; wait_ms: not before. held by nobody now, or its lease
 -- runs out then.
 create function pawl.due_sources_v1(p_names text[]) returns table (name text, is_push boolean, wait_ms float8)
 language sql stable as $$
-  select s.name, s.is_push, greatest(extract(epoch from greatest(s.next_at, l.lease_until) - pawl.now()) * 1000, 0)::float8
+  select s.name, s.is_push, pawl.ms_until(greatest(s.next_at, l.lease_until, l.next_slot))
     from pawl.source s left join pawl.lease l on l.name = 'source:' || s.name
    where s.name = any (p_names) and s.state = 'active' and s.paused_at is null and not pawl.is_off_all()
    order by 3, s.last_fetch_at nulls first, s.name
@@ -297,15 +303,15 @@ begin
   if v_window.state = 'answered' then outcome := 'answered'; return next; return; end if;
   if v_source.next_at > pawl.now() then
     reason := 'not_due';
-    wait_ms := extract(epoch from v_source.next_at - pawl.now()) * 1000;
+    wait_ms := pawl.ms_until(v_source.next_at);
     return next;
     return;
   end if;
   v_backlog := pawl.backlog(v_source);
   if v_backlog >= v_source.high_water or (v_source.is_full and v_backlog > v_source.low_water) then
-    if not v_source.is_full then update pawl.source s set is_full = true where s.id = v_source.id; end if;
+    update pawl.source s set is_full = true, next_at = pawl.now() + interval '200 ms' where s.id = v_source.id;
     reason := 'full';
-    wait_ms := 100;
+    wait_ms := 200;
     return next;
     return;
   end if;
@@ -323,7 +329,7 @@ begin
      where s.id = v_source.id;
   end if;
   outcome := 'reserved';
-  select greatest(extract(epoch from l.next_slot - pawl.now()) * 1000, 0) into wait_ms
+  select pawl.ms_until(l.next_slot) into wait_ms
     from pawl.lease l where l.name = 'source:' || p_name;
   return next;
 end $$;
@@ -388,33 +394,37 @@ end $$;
 create function pawl.insert_events(p_source int, p_after text, p_events jsonb, p_is_again boolean,
   out inserted int, out bad int, out duplicates int, out last_event_at timestamptz)
 language plpgsql volatile
-set jit = off set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set jit = off set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan as $$
+declare
+  v_ids text[] := array(select e.value ->> 'i' from jsonb_array_elements(p_events) e);
+  v_known text[];
 begin
-  with given as materialized (
-    select row_number() over () as place, e.* from jsonb_to_recordset(p_events) as e (i text, n text, o timestamptz, p jsonb, m jsonb, r text, e text)
-  ), fresh as (
-    select g.* from given g
-     where not exists (select 1 from pawl.inbox b where b.source_id = p_source and b.event_id = g.i)
-       and (not p_is_again
-         or (not exists (select 1 from pawl.stored_event t where t.source_id = p_source and t.event_id = g.i)
-           and not exists (select 1 from pawl.inbox_seen z where z.source_id = p_source and z.event_id = g.i)))
-     order by g.place
-  ), put as (
+  -- arrays, so that each is one probe of an index whatever the planner thinks of an empty table
+  v_known := array(select b.event_id from pawl.inbox b where b.source_id = p_source and b.event_id = any (v_ids));
+  if p_is_again then
+    v_known := v_known
+      || array(select t.event_id from pawl.stored_event t where t.source_id = p_source and t.event_id = any (v_ids))
+      || array(select z.event_id from pawl.inbox_seen z where z.source_id = p_source and z.event_id = any (v_ids));
+  end if;
+  with put as (
     insert into pawl.inbox (source_id, event_id, state, name, occurred_at, after_cursor, payload, meta, raw, error, failed_at)
-    select p_source, f.i, case when f.e is null then 'ready' else 'bad' end, f.n, f.o, p_after, f.p, f.m,
-           decode(f.r, 'base64'), f.e, case when f.e is not null then pawl.now() end
-      from fresh f order by f.place
+    select p_source, e.i, case when e.e is null then 'ready' else 'bad' end, e.n, e.o, p_after, e.p, e.m,
+           decode(e.r, 'base64'), e.e, case when e.e is not null then pawl.now() end
+      from jsonb_to_recordset(p_events) as e (i text, n text, o timestamptz, p jsonb, m jsonb, r text, e text)
+     where cardinality(v_known) = 0 or e.i <> all (v_known)
     on conflict (source_id, event_id) do nothing
     returning state, occurred_at
   )
   select count(*) filter (where u.state = 'ready'), count(*) filter (where u.state = 'bad'),
-         (select count(*) from given) - count(*), max(u.occurred_at)
+         cardinality(v_ids) - count(*), max(u.occurred_at)
     into inserted, bad, duplicates, last_event_at from put u;
 end $$;
 
 -- The events are in the inbox, the cursor has moved and the window is done: one transaction. p_window null: a page that
--- a source delivered by itself, whose window is written with it. Answers null when a person took the window away.
-create function pawl.receive_v1(p_name text, p_epoch bigint, p_holder text, p_window bigint, p_events jsonb, p_next text,
+-- a source delivered by itself behind p_after, whose window is written with it. No row: a person took the window away,
+-- moved the cursor, or stopped the source.
+create function pawl.receive_v1(p_name text, p_epoch bigint, p_holder text, p_window bigint, p_after text, p_events jsonb, p_next text,
   p_memo jsonb, p_lag bigint, p_next_ms bigint, p_is_answer boolean)
 returns table (inserted int, bad int, duplicates int)
 language plpgsql volatile as $$
@@ -424,26 +434,28 @@ declare
   v_at timestamptz := v_source.window_at;
   v_last timestamptz;
   v_next text;
-  v_moves boolean;
+  v_is_done boolean;
 begin
   if p_window is not null and v_source.window_id is distinct from p_window then return; end if;
+  if p_window is null and (v_source.requested <> p_after or v_source.state <> 'active' or v_source.paused_at is not null
+    or pawl.is_off_all()) then return; end if;
   if v_source.cursor_kind = 'number' then
     v_next := greatest(v_source.requested::numeric, p_next::numeric)::text;
   else
     v_next := coalesce(p_next, v_source.requested);
   end if;
-  v_moves := v_next <> v_source.requested;
   select i.inserted, i.bad, i.duplicates, i.last_event_at into inserted, bad, duplicates, v_last
     from pawl.insert_events(v_source.id, v_source.requested, p_events,
       v_source.cursor_kind = 'opaque' or v_source.requested <> v_source.highest) i;
+  v_is_done := p_window is null or v_next <> v_source.requested or jsonb_array_length(p_events) > 0;
   if p_window is null then
     insert into pawl.source_window (source_id, state, after_cursor, next_cursor, events, duplicates, bad, attempt, epoch, holder,
       sent_at, answered_at, ended_at)
     values (v_source.id, 'done', v_source.requested, v_next, inserted, duplicates, bad, 1, p_epoch, p_holder, pawl.now(), pawl.now(), pawl.now());
   else
     update pawl.source_window w
-       set state = case when v_moves or inserted + bad + duplicates > 0 then 'done' else 'empty' end, next_cursor = v_next,
-           events = inserted, duplicates = receive_v1.duplicates, bad = receive_v1.bad, fault = null, error = null,
+       set state = case when v_is_done then 'done' else 'empty' end, next_cursor = v_next,
+           events = receive_v1.inserted, duplicates = receive_v1.duplicates, bad = receive_v1.bad, fault = null, error = null,
            answered_at = coalesce(w.answered_at, pawl.now()), ended_at = pawl.now()
      where w.id = p_window and w.reserved_at = v_at;
     delete from pawl.source_page g where g.window_id = p_window;
@@ -460,9 +472,23 @@ begin
          last_event_at = coalesce(greatest(v_last, s.last_event_at), s.last_event_at),
          last_fetch_at = case when p_window is null then pawl.now() else s.last_fetch_at end,
          next_at = pawl.now() + p_next_ms * interval '1 ms',
-         window_id = case when p_window is null or v_moves or inserted + bad + receive_v1.duplicates > 0 then null else s.window_id end
+         window_id = case when not v_is_done then s.window_id end
    where s.id = v_source.id;
   if inserted > 0 then perform pawl.wake_v1(); end if;
+  return next;
+end $$;
+
+-- Where a source that delivers by itself goes on. room: the inbox takes more of it now. No row: it is not to run.
+create function pawl.push_cursor_v1(p_name text, p_epoch bigint) returns table (after text, room boolean)
+language plpgsql volatile as $$
+declare
+  v_source pawl.source := pawl.own_source(p_name, p_epoch);
+  v_backlog bigint := pawl.backlog(v_source);
+begin
+  if v_source.state <> 'active' or v_source.paused_at is not null or pawl.is_off_all() then return; end if;
+  after := v_source.requested;
+  room := not (v_backlog >= v_source.high_water or (v_source.is_full and v_backlog > v_source.low_water));
+  if room = v_source.is_full then update pawl.source s set is_full = not room where s.id = v_source.id; end if;
   return next;
 end $$;
 
@@ -623,7 +649,6 @@ language plpgsql volatile as $$
 #variable_conflict use_column
 declare
   v_source record;
-  v_moved int;
 begin
   perform pawl.require_read_committed();
   for v_source in
@@ -640,8 +665,7 @@ begin
       update pawl.inbox b set state = 'raw', attempts = 0, next_at = null from mine m where b.number = m.number and m.is_raw
     )
     select m.number from mine m;
-    get diagnostics v_moved = row_count;
-    v_moved := pawl.raise_events(v_source.id, array(select b.number from pawl.inbox b
+    perform pawl.raise_events(v_source.id, array(select b.number from pawl.inbox b
       where b.number = any (p_numbers) and b.source_id = v_source.id and b.state = 'bad' order by b.number), null);
     perform pawl.audit_v1(p_by, 'inbox retry', 'source:' || v_source.name, p_why,
       jsonb_build_object('numbers', to_jsonb(p_numbers)));

@@ -127,6 +127,36 @@ describe("hosts", () => {
   });
 });
 
+test("a kind that only looks like a request, in another queue, is left alone", async () => {
+  const pawl = await app();
+  const [row] = await pawl.store.rows<{ id: string }>(
+    `select id from pawl.enqueue('[{"kind": "request:x", "queue": "low", "payload": {}}]')`,
+  );
+  const broken = await pawl.store.rows<{ id: string }>(
+    `select id from pawl.send_v1('[{"payload": {"host": "x", "method": "GET"}}]')`,
+  );
+  await pawl.work();
+  const dead = await ended(pawl, broken[0]?.id ?? "");
+  expect(dead).toMatchObject({ state: "dead", reason: "invalid" });
+  expect(dead.error?.message).toContain("`url`");
+  expect((await pawl.task(row?.id ?? ""))?.state).toBe("ready");
+});
+
+test("R13: a tenant's requests are found by an index, however long the history", async () => {
+  const pawl = await app();
+  await pawl.store.rows(
+    `insert into pawl.finished (id, seq, stream_id, priority, attempt, outcome, created_at, run_at, finished_at, payload, meta)
+     select g, g, 1, 1, 1, 'done', now(), now(), now(), '{}', jsonb_build_object('tenant', jsonb_build_object('company', g::text))
+       from generate_series(1, 20000) g`,
+  );
+  await pawl.store.rows("analyze pawl.finished");
+  const plan = await pawl.store.rows(
+    `explain select * from (select f.id, f.meta, f.outcome as state from pawl.finished f) s
+      where s.meta ? 'tenant' and s.meta #>> '{tenant,company}' = '77' order by s.id desc limit 50`,
+  );
+  expect(JSON.stringify(plan)).toMatch(/Index.*expr/);
+});
+
 describe("order and limits over the fleet", () => {
   test("R6: requests go out in the order of their due time, then of their creation", async () => {
     const { url, received } = await receiver([{ status: 200 }]);
@@ -170,7 +200,7 @@ describe("order and limits over the fleet", () => {
     const { url, received } = await receiver((one) => ({
       status: JSON.parse(one.body).__task.attempt.number === 1 ? 500 : 200,
     }));
-    const pawl = await app();
+    const pawl = await app({ requests: { breaker: false } });
     const sent = await Promise.all(
       Array.from({ length: 60 }, (_, i) =>
         pawl.send({ ...SPEC, url: `${url}/${i}`, interval: "50ms", attempts: 5 }),

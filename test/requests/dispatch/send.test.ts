@@ -1,6 +1,16 @@
 import { jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
+import { silentLogger } from "../../../src/base/log.ts";
 import { attemptsOf } from "../../../src/kernel/people/sql.ts";
+import type { TaskContext } from "../../../src/kernel/task.ts";
+import { Recoverable } from "../../../src/kernel/thrown.ts";
+import { requestHandler } from "../../../src/requests/dispatch/handler.ts";
+import { keyRing } from "../../../src/requests/dispatch/key-ring.ts";
+import { checkRequest } from "../../../src/requests/dispatch/spec.ts";
+import { openSender } from "../../../src/requests/sender.ts";
+import { openStore } from "../../../src/store/store.ts";
+import { requestVerifier } from "../../../src/webhooks/index.ts";
+import { freePort } from "../local-servers.ts";
 import { app, ended, failed, receiver, SECRET } from "./support.ts";
 
 const KEY = new TextEncoder().encode(SECRET);
@@ -68,6 +78,9 @@ describe("what is sent", () => {
       expect(payload.jti).toBe(received[0]?.headers["idempotency-key"]);
     }
     expect(verified[1]?.payload.iat).toBeGreaterThan(verified[0]?.payload.iat ?? 0);
+    const verifier = requestVerifier({ keys: SECRET, issuer: "plugin", audience: "crm" });
+    const seen = await verifier.verify(received[1]?.body ?? "");
+    expect([seen.claims.body, seen.task?.attempt.number]).toEqual([claims.body, 2]);
     // nothing of the key lies in the database
     const task = await pawl.task(id);
     expect(JSON.stringify(task)).not.toContain(SECRET);
@@ -79,7 +92,7 @@ describe("what is sent", () => {
     const spec = { method: "POST", url } as const;
     const jwt = { claims: {}, key: "crm", ttl: "1h" };
     const byTtl = await pawl.send({ ...spec, jwt });
-    const expiresAt = new Date(Date.now() + 90_000);
+    const expiresAt = new Date(Date.now() + 150_000);
     const byDate = await pawl.send({ ...spec, jwt, expiresAt });
     const byTime = await pawl.send({ ...spec, jwt: { claims: {}, key: "crm" }, expiresIn: "10s" });
     const [first, second] = [await pawl.task(byTtl.id), await pawl.task(byDate.id)];
@@ -256,6 +269,31 @@ describe("what fails", () => {
     process.env.PAWL_TEST_CRM = SECRET;
     expect(await ended(pawl, id)).toMatchObject({ state: "done", attempt: 1 });
     delete process.env.PAWL_TEST_CRM;
+  });
+
+  test("R11: a database that is away uses up no attempt", async () => {
+    const { url, received } = await receiver([{ status: 200 }]);
+    const away = openStore({ url: `postgresql://127.0.0.1:${await freePort()}/gone` });
+    const http = openSender({ allow: ["127.0.0.1"] });
+    const handler = requestHandler({ executor: away, http, keys: keyRing(away, new Map()) });
+    const context = {
+      taskId: "1",
+      attempt: 1,
+      createdAt: new Date(Date.now() - 10_000),
+      signal: new AbortController().signal,
+      log: silentLogger,
+    } as TaskContext;
+    const bodies = [
+      { body: "x", expiresIn: "5s" }, // over by this clock: the database is asked
+      { jwt: { claims: {}, key: "an operator's" } },
+    ];
+    for (const body of bodies) {
+      const { payload } = checkRequest({ method: "POST", url, ...body }, ["127.0.0.1"]);
+      await expect(handler.run(payload, context)).rejects.toBeInstanceOf(Recoverable);
+    }
+    expect(received).toHaveLength(0);
+    await http.close();
+    await away.close();
   });
 
   test("R11: what the receiver asks with Retry-After makes the interval longer, never shorter", async () => {

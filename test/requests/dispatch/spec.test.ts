@@ -126,6 +126,10 @@ describe("attempts and times", () => {
     expect(attempts({ expiresAt: inMs(86_400_000) })).toBe(1_440);
     expect(attempts({ expiresIn: "300s", interval: "10s" })).toBe(30);
     expect(attempts({ expiresAt: inMs(300_000), interval: "10s" })).toBe(30);
+    expect(attempts({ expiresAt: new Date(Math.floor(Date.now() / 1_000 + 86_400) * 1_000) })).toBe(
+      1_440,
+    );
+    expect(attempts({ expiresIn: "299s", interval: "10s" })).toBe(29);
     expect(attempts({ expiresIn: "90s" })).toBe(1);
     expect(attempts({ expiresIn: "5s" })).toBe(1);
     expect(attempts({ expiresAt: inMs(-5_000) })).toBe(1);

@@ -1,7 +1,7 @@
 /** What operators see and turn of the gate: switches, and queues with what holds them. */
 
 import type { Executor } from "../../../store/executor.ts";
-import type { BreakerPolicy } from "../../sql.ts";
+import type { BreakerPolicy } from "../../breaker/sql.ts";
 import type { Act } from "../audit/sql.ts";
 
 export interface OffOptions extends Act {

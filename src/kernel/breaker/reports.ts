@@ -3,10 +3,10 @@
  * watched, because something failed lately. The database adds up what all workers say, and decides.
  */
 
-import type { Logger } from "../base/log.ts";
-import { type Loop, loop } from "../base/loop.ts";
-import type { Store } from "../store/store.ts";
-import type { FailureKind, Outcome } from "./outcome.ts";
+import type { Logger } from "../../base/log.ts";
+import { type Loop, loop } from "../../base/loop.ts";
+import type { Store } from "../../store/store.ts";
+import type { FailureKind, Outcome } from "../outcome.ts";
 import { type BreakerReport, reportAttempts } from "./sql.ts";
 
 /** Failures of a burst are told together. */

@@ -1,0 +1,79 @@
+/** Conditions of routes as people type and read them: `payload.country=CZ`. */
+
+import { PawlError, shown } from "../base/errors.ts";
+
+const PATH = /^(payload|meta)((?:\.[^.=\s]+)+)=(.*)$/s;
+const LITERAL = /^(?:true|false|null|-?\d+(?:\.\d+)?|".*")$/s;
+
+export type Where = { payload?: unknown; meta?: unknown };
+
+type Tree = { [name: string]: unknown };
+
+/** Numbers, true, false, null and texts in double quotes are what they look like; all else is text. */
+export function whereOf(conditions: readonly string[]): Where {
+  const where: Tree = {};
+  for (const condition of conditions) {
+    const [, root = "", path = "", text = ""] = PATH.exec(condition) ?? [];
+    if (root === "") {
+      throw new PawlError(
+        "invalid_option",
+        `expected --where to be payload.<field>=<value> or meta.<field>=<value>, such as payload.country=CZ, got ${shown(condition)}`,
+        { data: { option: "--where", value: condition } },
+      );
+    }
+    put(where, [root, ...path.slice(1).split(".")], literalOf(text));
+  }
+  return where;
+}
+
+function put(tree: Tree, names: readonly string[], value: unknown): void {
+  const [name = "", ...rest] = names;
+  if (rest.length === 0) {
+    Object.defineProperty(tree, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+    return;
+  }
+  const inside = Object.hasOwn(tree, name) ? tree[name] : undefined;
+  const next: Tree = typeof inside === "object" && inside !== null ? (inside as Tree) : {};
+  Object.defineProperty(tree, name, {
+    value: next,
+    enumerable: true,
+    configurable: true,
+    writable: true,
+  });
+  put(next, rest, value);
+}
+
+function literalOf(text: string): unknown {
+  if (!LITERAL.test(text)) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+export function conditionText({
+  where,
+  match,
+}: {
+  where: Where | null;
+  match: string | null;
+}): string | null {
+  const parts = [...(where === null ? [] : lines(where, "")), ...(match === null ? [] : [match])];
+  return parts.length === 0 ? null : parts.join(", ");
+}
+
+function lines(value: object, path: string): string[] {
+  return Object.entries(value).flatMap(([name, inside]) => {
+    const at = path === "" ? name : `${path}.${name}`;
+    const isTree = typeof inside === "object" && inside !== null && !Array.isArray(inside);
+    return isTree
+      ? lines(inside, at)
+      : [`${at}=${typeof inside === "string" ? inside : JSON.stringify(inside)}`];
+  });
+}

@@ -1,0 +1,181 @@
+/**
+ * The loader, run by any worker: goes round the sources that are due, several at once, each under its lease. A fault of
+ * one never stops the others; a source that nobody loads is taken up by whoever looks next.
+ */
+
+import type { Logger } from "../base/log.ts";
+import { type Loop, loop } from "../base/loop.ts";
+import { NamedLease } from "../kernel/named-lease/named-lease.ts";
+import type { HttpSender } from "../requests/sender.ts";
+import type { PreparedExecutor } from "../store/executor.ts";
+import { runPush } from "./push.ts";
+import { isPush, type SourceDefinition } from "./source.ts";
+import { dueSources, makePartitions } from "./sql.ts";
+import { isLeaseLost, nextWindow, type Point, type WindowContext } from "./window.ts";
+
+/** Sources asked at once; those that deliver by themselves come on top. */
+const AT_ONCE = 8;
+/** After so long a source makes room for one that waits. */
+const TURN_MS = 2_000;
+const LOOK_MS_MAX = 1_000;
+/** Between two looks, whatever is said to be due: another loader may be about to have it. */
+const LOOK_GAP_MS = 20;
+/** A stop lets requests under way end; then they are cut off, and are unknown. */
+const STOP_MS = 20_000;
+const REST_MS = 1_000;
+const PARTITIONS_MS = 3_600_000;
+const MONTHS_AHEAD = 2;
+
+export interface LoaderOptions {
+  executor: PreparedExecutor;
+  sources: readonly SourceDefinition[];
+  http: HttpSender;
+  log: Logger;
+  payloadBytesMax: number;
+  /** For people: which worker. */
+  holder: string;
+  /** A switch on this host holds everything. */
+  isOffHere: () => Promise<boolean>;
+  /** Events were received. */
+  received?: () => void;
+  stopMs?: number;
+  /** Tests stop here. */
+  at?: (point: Point, source: string) => Promise<void> | void;
+}
+
+export interface Loader extends Loop {
+  /** Nothing is being asked, and at the last look nothing was due. */
+  readonly isIdle: boolean;
+}
+
+export function loader(options: LoaderOptions): Loader {
+  const { executor, log, isOffHere, stopMs = STOP_MS } = options;
+  const byName = new Map(options.sources.map((source) => [source.name, source]));
+  const crew = openCrew(options, () => rounds.wake());
+  let isIdle = false;
+  let partitionsAt = Number.NEGATIVE_INFINITY;
+  const rounds: Loop = loop({
+    gapMs: LOOK_GAP_MS,
+    runOnce: async () => {
+      if (performance.now() - partitionsAt > PARTITIONS_MS) {
+        await makePartitions(executor, MONTHS_AHEAD);
+        partitionsAt = performance.now();
+      }
+      if (await isOffHere()) return LOOK_MS_MAX;
+      const names = [...byName.keys()].filter(crew.isFree);
+      const due = names.length === 0 ? [] : await dueSources(executor, names);
+      const ready = due.flatMap(({ name, wait_ms }) =>
+        wait_ms > 0 ? [] : (byName.get(name) ?? []),
+      );
+      isIdle = ready.length === 0;
+      crew.start(ready);
+      return Math.min(LOOK_MS_MAX, ...due.map((one) => one.wait_ms).filter((ms) => ms > 0));
+    },
+    failed: (error) =>
+      log.warn({ err: (error as Error).message }, "looking for due sources failed"),
+  });
+  return {
+    start: () => rounds.start(),
+    wake: () => rounds.wake(),
+    get isIdle() {
+      return isIdle && crew.isIdle();
+    },
+    stop: async () => {
+      crew.stopStarting();
+      await rounds.stop();
+      await crew.stop(stopMs);
+    },
+  };
+}
+
+/** The sources that this process loads now. */
+interface Crew {
+  /** It is not loaded, and need not rest after an error. */
+  isFree: (name: string) => boolean;
+  isIdle: () => boolean;
+  /** As many as there is room for. */
+  start: (ready: readonly SourceDefinition[]) => void;
+  stopStarting: () => void;
+  stop: (graceMs: number) => Promise<void>;
+}
+
+function openCrew(options: LoaderOptions, ended: () => void): Crew {
+  const { log } = options;
+  const pulled = new Map<string, Promise<void>>();
+  const pushed = new Map<string, Promise<void>>();
+  /** After an error of ours, such as a lost database. */
+  const restUntil = new Map<string, number>();
+  const abort = new AbortController();
+  let isStopping = false;
+  let isCrowded = false;
+  const context: WindowContext = {
+    ...options,
+    abort: abort.signal,
+    isStopping: () => isStopping,
+    received: () => options.received?.(),
+  };
+  const run = async (source: SourceDefinition, running: Map<string, Promise<void>>) => {
+    try {
+      await runSource(source, context, () => isCrowded);
+    } catch (error) {
+      const data = { source: source.name, err: (error as Error).message };
+      if (isLeaseLost(error)) log.warn(data, "lost the lease of a source");
+      else {
+        log.warn(data, "loading failed, it is tried again");
+        restUntil.set(source.name, performance.now() + REST_MS);
+      }
+    } finally {
+      running.delete(source.name);
+      ended();
+    }
+  };
+  return {
+    isFree: (name) =>
+      !pulled.has(name) &&
+      !pushed.has(name) &&
+      (restUntil.get(name) ?? 0) < performance.now() &&
+      !isStopping,
+    isIdle: () => pulled.size === 0,
+    start: (ready) => {
+      if (isStopping) return;
+      for (const source of ready.filter(isPush)) pushed.set(source.name, run(source, pushed));
+      const waiting = ready.filter((source) => !isPush(source));
+      const taken = waiting.slice(0, AT_ONCE - pulled.size);
+      isCrowded = taken.length < waiting.length;
+      for (const source of taken) pulled.set(source.name, run(source, pulled));
+    },
+    stopStarting: () => {
+      isStopping = true;
+    },
+    stop: async (graceMs) => {
+      const cut = setTimeout(() => abort.abort(new Error("the loader stops")), graceMs);
+      await Promise.all([...pulled.values(), ...pushed.values()]);
+      clearTimeout(cut);
+    },
+  };
+}
+
+/** Window after window, until there is nothing more, a fault, or others wait. */
+async function runSource(
+  source: SourceDefinition,
+  context: WindowContext,
+  isCrowded: () => boolean,
+): Promise<void> {
+  const { executor, holder, log, isStopping } = context;
+  const lease = await NamedLease.take(executor, {
+    name: `source:${source.name}`,
+    owner: holder,
+    lengthMs: source.leaseMs,
+    log,
+  });
+  if (!(lease instanceof NamedLease)) return;
+  const startedAt = performance.now();
+  try {
+    if (isPush(source)) return await runPush(source, lease, context);
+    while (!isStopping() && (await nextWindow(source, lease, context))) {
+      if (isCrowded() && performance.now() - startedAt > TURN_MS) break;
+    }
+  } finally {
+    await lease.release().catch(() => undefined);
+  }
+}

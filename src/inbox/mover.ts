@@ -1,0 +1,97 @@
+/**
+ * The mover, run by any worker: takes events from the inbox to where they are stored, source by source, a batch in each
+ * transaction. Several movers share the work by skipping what another holds.
+ */
+
+import { backoffMs } from "../base/backoff.ts";
+import type { Logger } from "../base/log.ts";
+import { type Loop, loop } from "../base/loop.ts";
+import type { Store } from "../store/store.ts";
+import { decodeAgain } from "./decode-again.ts";
+import type { SourceDefinition, StoreContext } from "./source.ts";
+import { sourcesToStore, storeEvents } from "./sql.ts";
+import { storeBatch } from "./store-batch.ts";
+
+const BATCH = 1_000;
+const IDLE_POLL_MS = { baseMs: 20, maxMs: 1_000 };
+/** A worker that is busy hears of nothing. */
+const BUSY_POLL_MS_MAX = 100;
+const LOOK_MS_MAX = 1_000;
+/** A source makes room for the next one after so many batches. */
+const BATCHES_A_TURN = 20;
+
+export interface MoverOptions {
+  store: Store;
+  sources: readonly SourceDefinition[];
+  log: Logger;
+  payloadBytesMax: number;
+  isIdle: () => boolean;
+  isOffHere: () => Promise<boolean>;
+  /** Handlers may have enqueued. */
+  wake: () => void;
+  /** What handlers call beside `tx`. */
+  writes: (tx: StoreContext["tx"]) => Pick<StoreContext, "enqueue" | "record">;
+}
+
+export interface Mover extends Loop {
+  /** At the last look nothing was to be stored. */
+  readonly isIdle: boolean;
+}
+
+export function mover(options: MoverOptions): Mover {
+  const { store, sources, log, isIdle, isOffHere } = options;
+  const byName = new Map(sources.map((source) => [source.name, source]));
+  const names = [...byName.keys()];
+  const stop = new AbortController();
+  let emptyRounds = 0;
+  const rounds = loop({
+    runOnce: async () => {
+      if (await isOffHere()) return LOOK_MS_MAX;
+      let moved = 0;
+      for (const { name, ...found } of await sourcesToStore(store, names)) {
+        const source = byName.get(name);
+        if (source !== undefined) moved += await moveSource(found, source, options, stop.signal);
+      }
+      emptyRounds = moved === 0 ? emptyRounds + 1 : 0;
+      if (moved > 0) return 0;
+      return Math.min(
+        backoffMs(emptyRounds, IDLE_POLL_MS),
+        isIdle() ? IDLE_POLL_MS.maxMs : BUSY_POLL_MS_MAX,
+      );
+    },
+    failed: (error) =>
+      log.warn({ err: (error as Error).message }, "storing events failed, it is tried again"),
+  });
+  return {
+    ...rounds,
+    get isIdle() {
+      return emptyRounds > 0;
+    },
+    stop: async () => {
+      stop.abort(new Error("the mover stops"));
+      await rounds.stop();
+    },
+  };
+}
+
+/** Answers how many events have left the inbox. */
+async function moveSource(
+  { id, raw }: { id: number; raw: boolean },
+  source: SourceDefinition,
+  options: MoverOptions,
+  stop: AbortSignal,
+): Promise<number> {
+  if (raw && !stop.aborted) await decodeAgain(options.store, id, source, options.payloadBytesMax);
+  let moved = 0;
+  for (let batch = 0; batch < BATCHES_A_TURN && !stop.aborted; batch += 1) {
+    const limit = source.store === null ? BATCH : source.storeBatch;
+    const taken =
+      source.store === null
+        ? (await storeEvents(options.store, id, limit)).taken
+        : await storeBatch(id, { ...source, store: source.store }, options);
+    moved += taken;
+    if (source.store !== null && taken > 0) options.wake();
+    if (taken < limit) break;
+  }
+  return moved;
+}

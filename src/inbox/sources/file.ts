@@ -1,0 +1,231 @@
+/**
+ * A file of JSON, one value a line (NDJSON): for backfills, and for files that are still being written. The cursor is the
+ * byte offset of the next line, so that loading goes on where it stopped; a line without its end is left for later.
+ */
+
+import { createHash } from "node:crypto";
+import { type FileHandle, open } from "node:fs/promises";
+import { PawlError, shown, toError } from "../../base/errors.ts";
+import { refuseUnknownOptions } from "../../base/options.ts";
+import { SOURCE_OPTIONS, type SourceOptions, sourceBase } from "../define-source.ts";
+import {
+  type BadEvent,
+  type Json,
+  type Page,
+  type PullSource,
+  type RawPage,
+  SourceAnswered,
+  type SourceEvent,
+  SourceUnavailable,
+  type Window,
+} from "../source.ts";
+import { checkFields, describeField } from "./field.ts";
+import { readLines } from "./file-lines.ts";
+import { eventOf, ITEM_FIELDS, type ItemFields } from "./item.ts";
+
+const PAGE_BYTES = 4 * 1024 * 1024;
+const LINE_BYTES_DEFAULT = 1024 * 1024;
+const LINE_BYTES_MAX = 64 * 1024 * 1024;
+/** By so much of its beginning a file is known again. */
+const HEAD_BYTES = 4_096;
+const LINE_END = 10;
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+export interface FileSourceOptions extends SourceOptions, ItemFields {
+  /** Of the file, absolute or from the working directory of the worker; every worker that loads it must see the same file. */
+  path: string;
+  /** The longest line; what is longer is set aside, with its beginning. Default 1 MiB. */
+  maxLineBytes?: number;
+}
+
+/** Of the beginning of the file, so that another file under the same name is not taken for it. */
+interface Head {
+  readonly bytes: number;
+  readonly hash: string;
+}
+
+interface Info {
+  readonly from: number;
+  readonly to: number;
+  readonly tooLong?: number;
+  /** A line without its end follows. */
+  readonly isTorn: boolean;
+  readonly isEnd: boolean;
+  readonly head: Head;
+}
+
+/**
+ * A source that loads a file line by line. Without `id`, an event's id is the offset of its line. Lines that are no JSON
+ * are set aside; empty lines are passed over.
+ *
+ * @throws PawlError `invalid_option`
+ */
+export function fileSource(options: FileSourceOptions): PullSource {
+  const where = `source "${options.name}"`;
+  const own = ["path", "maxLineBytes"];
+  refuseUnknownOptions(where, options, [...SOURCE_OPTIONS, ...ITEM_FIELDS, ...own]);
+  const { path, maxLineBytes = LINE_BYTES_DEFAULT, id, eventName, occurredAt } = options;
+  checkFields(where, { id, eventName, occurredAt, payload: options.payload, meta: options.meta });
+  checkOwn(where, path, maxLineBytes);
+  const base = sourceBase(
+    // Reading a file executes nothing: an answer that was lost may be asked for again.
+    { ...options, onFault: { unknown: "retry", ...options.onFault } },
+    {
+      type: "file",
+      config: { path, ...(id !== undefined && { id: describeField(id) }) },
+      cursor: "opaque",
+      start: "0",
+    },
+  );
+  if (!/^\d{1,15}$/.test(base.start)) throw refused(where, "start", "a byte offset", base.start);
+  return Object.freeze({
+    ...base,
+    request: (window: Window) => readPage(path, window, maxLineBytes),
+    parse: (page: RawPage) => parsePage(page, options),
+  });
+}
+
+function checkOwn(where: string, path: unknown, maxLineBytes: number): void {
+  if (typeof path !== "string" || path === "" || path.includes("\0")) {
+    throw refused(where, "path", "the path of a file", path);
+  }
+  const isSize =
+    Number.isInteger(maxLineBytes) && maxLineBytes >= 1 && maxLineBytes <= LINE_BYTES_MAX;
+  if (!isSize) {
+    throw refused(
+      where,
+      "maxLineBytes",
+      `a whole number from 1 to ${LINE_BYTES_MAX}`,
+      maxLineBytes,
+    );
+  }
+}
+
+function refused(where: string, option: string, expected: string, value: unknown): PawlError {
+  return new PawlError(
+    "invalid_option",
+    `${where}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
+    { data: { option } },
+  );
+}
+
+function offsetOf(cursor: string): number {
+  const offset = cursor === "" ? 0 : Number(cursor);
+  if (/^\d*$/.test(cursor) && Number.isSafeInteger(offset)) return offset;
+  throw new SourceAnswered(`the cursor "${cursor}" is no byte offset; rewind the source to one`);
+}
+
+async function readPage(path: string, window: Window, lineBytes: number): Promise<RawPage> {
+  const from = offsetOf(window.after);
+  const file = await opened(path);
+  try {
+    const { size } = await file.stat();
+    if (size < from) {
+      throw new SourceAnswered(
+        `${path} has ${size} bytes, and ${from} were read already: it was cut or replaced; rewind the source to 0 to read it from its beginning`,
+      );
+    }
+    const head = await headOf(file, path, window);
+    const limit = { lines: window.limit, pageBytes: PAGE_BYTES, lineBytes };
+    const { bytes, to, tooLong, tail } = await readLines(file, from, limit);
+    const last = tail === undefined ? undefined : completeTail(tail);
+    const info = {
+      from,
+      to: to + (last?.length ?? 0),
+      ...(tooLong !== undefined && { tooLong }),
+      isTorn: tail !== undefined && tail.length > 0 && last === undefined,
+      isEnd: tail !== undefined,
+      head: { ...head },
+    } satisfies Info;
+    return {
+      bytes: last === undefined ? bytes : Buffer.concat([bytes, last]),
+      contentType: "application/x-ndjson",
+      info,
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+async function opened(path: string): Promise<FileHandle> {
+  try {
+    const file = await open(path, "r");
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+  } catch (cause) {
+    const { code } = cause as { code?: string };
+    const message = `${path} cannot be read: ${toError(cause).message}`;
+    if (code === "EACCES" || code === "EPERM") throw new SourceAnswered(message, { cause });
+    throw new SourceUnavailable(message, { sent: "no", cause });
+  }
+  throw new SourceAnswered(`${path} is no file`);
+}
+
+/** @throws SourceAnswered when the file does not begin as the one that was read before */
+async function headOf(file: FileHandle, path: string, { after, state }: Window): Promise<Head> {
+  const known = offsetOf(after) === 0 ? undefined : headIn(state);
+  const buffer = Buffer.alloc(HEAD_BYTES);
+  const { bytesRead } = await file.read(buffer, 0, HEAD_BYTES, 0);
+  const hash = (bytes: number) =>
+    createHash("sha256").update(buffer.subarray(0, bytes)).digest("hex").slice(0, 32);
+  if (known !== undefined && hash(known.bytes) !== known.hash) {
+    throw new SourceAnswered(
+      `${path} begins otherwise than the file of which ${after} bytes were read: it was replaced; rewind the source to 0 to read it from its beginning`,
+    );
+  }
+  return { bytes: bytesRead, hash: hash(bytesRead) };
+}
+
+function headIn(state: Json | null): Head | undefined {
+  if (state === null || typeof state !== "object" || !("head" in state)) return undefined;
+  return state.head as unknown as Head;
+}
+
+/**
+ * The last line of a file often has no end. What is a whole object or array is no part of a longer one, so it is whole;
+ * of anything else the rest may still come.
+ */
+function completeTail(tail: Buffer): Buffer | undefined {
+  try {
+    const value: unknown = JSON.parse(UTF8.decode(tail));
+    return typeof value === "object" && value !== null ? tail : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parsePage({ bytes, info }: RawPage, fields: ItemFields): Page {
+  const { from, to, tooLong, isTorn, isEnd, head } = info as unknown as Info;
+  const next = String(to);
+  const rest = { next, more: !isEnd, state: { head: { ...head } }, lag: isTorn ? 1 : 0 };
+  if (tooLong !== undefined) {
+    const error = `the line has ${tooLong} bytes, which is more than \`maxLineBytes\`; these are its first`;
+    return { events: [{ id: String(from), raw: bytes, error }], ...rest };
+  }
+  return { events: [...eventsIn(Buffer.from(bytes), from, fields)], ...rest };
+}
+
+function* eventsIn(
+  bytes: Buffer,
+  from: number,
+  fields: ItemFields,
+): Generator<SourceEvent | BadEvent> {
+  for (let at = 0; at < bytes.length; ) {
+    const found = bytes.indexOf(LINE_END, at);
+    const end = found < 0 ? bytes.length : found;
+    const line = bytes.subarray(at, end);
+    if (line.some((byte) => byte > 32)) yield eventIn(line, String(from + at), fields);
+    at = end + 1;
+  }
+}
+
+/** A line whose id cannot be read is named by its offset. */
+function eventIn(line: Buffer, offset: string, fields: ItemFields): SourceEvent | BadEvent {
+  try {
+    const value: unknown = JSON.parse(UTF8.decode(line)); // a mark of byte order is left out by the decoder
+    return eventOf({ value, raw: () => line }, { ...fields, id: fields.id ?? (() => offset) });
+  } catch (error) {
+    const id = fields.id === undefined ? offset : `@${offset}`; // never the id of another event
+    return { id, raw: line, error: toError(error).message };
+  }
+}

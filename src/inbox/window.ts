@@ -1,0 +1,246 @@
+/**
+ * One window of a source that is asked: reserved → sent → answered → done, each step a commit of its own, fenced by the
+ * lease. Whoever finds a window after a crash can tell from its state what had been done.
+ */
+
+import { setTimeout as wait } from "node:timers/promises";
+import { PawlError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import type { NamedLease } from "../kernel/named-lease/named-lease.ts";
+import type { HttpSender } from "../requests/sender.ts";
+import type { PreparedExecutor } from "../store/executor.ts";
+import { translateDatabaseError } from "../store/sqlstate.ts";
+import { checkPage } from "./contract.ts";
+import { faultOf, faultOfPage } from "./fault.ts";
+import type { FetchSource, Json, Page, PullSource, RawPage, Window } from "./source.ts";
+import * as sql from "./sql.ts";
+
+/** A request that heeds neither its signal nor its deadline is given up after this. */
+const DEAF_MS = 5_000;
+
+/** Where a crash is told apart from another; tests stop here. */
+export type Point = "reserved" | "sent" | "answered" | "kept" | "stored";
+
+export interface WindowContext {
+  executor: PreparedExecutor;
+  http: HttpSender;
+  log: Logger;
+  payloadBytesMax: number;
+  /** For people: who loads. */
+  holder: string;
+  /** Aborts when the loader must end now, in the middle of a request. */
+  abort: AbortSignal;
+  /** The loader wants to stop: no further window begins. */
+  isStopping: () => boolean;
+  /** Events were received. */
+  received: (count: number) => void;
+  at?: ((point: Point, source: string) => Promise<void> | void) | undefined;
+}
+
+interface Asked extends WindowContext {
+  source: PullSource | FetchSource;
+  lease: NamedLease;
+}
+
+/** Answers true when the next window may follow at once. @throws PawlError `named_lease_lost`, or the database's */
+export async function nextWindow(
+  source: PullSource | FetchSource,
+  lease: NamedLease,
+  context: WindowContext,
+): Promise<boolean> {
+  const asked = { ...context, source, lease };
+  const held = { name: source.name, epoch: lease.epoch };
+  const reserved = await sql.reserveWindow(context.executor, held, context.holder);
+  if (reserved === undefined || reserved.window_id === null || reserved.after === null)
+    return false;
+  const window = {
+    id: reserved.window_id,
+    after: reserved.after,
+    limit: source.limit,
+    state: reserved.memo as Json | null,
+  };
+  if (reserved.outcome === "answered") return parseKept(asked, window);
+  if (reserved.outcome !== "reserved") return false;
+  await context.at?.("reserved", source.name);
+  if (!(await waited(asked, reserved.wait_ms ?? 0))) return false;
+  if (!(await sql.markSent(context.executor, held, window.id, source.gapMs))) return false;
+  await context.at?.("sent", source.name);
+  return "fetch" in source
+    ? fetchWindow({ ...asked, source }, window)
+    : requestWindow({ ...asked, source }, window);
+}
+
+interface OpenWindow extends Window {
+  readonly id: string;
+}
+
+/** False: the loader stops, or lost the lease. The window stays reserved, which is nothing sent. */
+async function waited({ abort, lease, isStopping }: Asked, waitMs: number): Promise<boolean> {
+  if (waitMs > 0) {
+    // a timer may be early by a part of a millisecond
+    await wait(Math.ceil(waitMs) + 1, undefined, {
+      signal: AbortSignal.any([abort, lease.signal]),
+    }).catch(() => undefined);
+  }
+  return !isStopping() && !lease.signal.aborted && !abort.aborted;
+}
+
+async function fetchWindow(
+  asked: Asked & { source: FetchSource },
+  window: OpenWindow,
+): Promise<boolean> {
+  let page: Page;
+  try {
+    page = await inTime(asked, (context) => asked.source.fetch(window, context));
+  } catch (thrown) {
+    return failed(asked, window, faultOf(thrown));
+  }
+  await asked.at?.("answered", asked.source.name);
+  return receivePage(asked, window, page, { isAnswer: true, retryAfterMs: null });
+}
+
+async function requestWindow(
+  asked: Asked & { source: PullSource },
+  window: OpenWindow,
+): Promise<boolean> {
+  const { source, executor, lease } = asked;
+  let page: RawPage;
+  try {
+    page = await inTime(asked, (context) => source.request(window, context));
+    if (!(page?.bytes instanceof Uint8Array))
+      throw new TypeError("`request` answered no page with `bytes`");
+  } catch (thrown) {
+    return failed(asked, window, faultOf(thrown));
+  }
+  await asked.at?.("answered", source.name);
+  const held = { name: source.name, epoch: lease.epoch };
+  const kept = {
+    bytes: page.bytes,
+    content_type: page.contentType ?? null,
+    info: page.info,
+    retry_after_ms: page.retryAfterMs ?? null,
+  };
+  if (!(await sql.keepPage(executor, held, window.id, { gapMs: source.gapMs, page: kept })))
+    return false;
+  await asked.at?.("kept", source.name);
+  return parse({ ...asked, source }, window, kept);
+}
+
+async function parseKept(asked: Asked, window: OpenWindow): Promise<boolean> {
+  const { source, executor } = asked;
+  const page = await sql.keptPage(executor, window.id);
+  if (page !== undefined && !("fetch" in source)) return parse({ ...asked, source }, window, page);
+  const error = "the page that was kept cannot be read: the source's definition has no `parse`";
+  return failed(asked, window, { fault: "answered", error, nextCursor: null, retryAfterMs: null });
+}
+
+function parse(
+  asked: Asked & { source: PullSource },
+  window: OpenWindow,
+  { bytes, content_type, info, retry_after_ms: retryAfterMs }: sql.KeptPage,
+): Promise<boolean> {
+  let page: Page;
+  try {
+    const raw: RawPage = {
+      bytes,
+      ...(content_type !== null && { contentType: content_type }),
+      ...(info !== null && info !== undefined && { info: info as Json }),
+    };
+    page = asked.source.parse(raw, window);
+  } catch (thrown) {
+    return failed(asked, window, faultOfPage(thrown));
+  }
+  return receivePage(asked, window, page, { isAnswer: false, retryAfterMs });
+}
+
+async function receivePage(
+  asked: Asked,
+  window: OpenWindow,
+  page: Page,
+  { isAnswer, retryAfterMs }: { isAnswer: boolean; retryAfterMs: number | null },
+): Promise<boolean> {
+  const { source, executor, lease, holder, payloadBytesMax } = asked;
+  const { cursor, idleMs } = source;
+  let checked: ReturnType<typeof checkPage>;
+  try {
+    const { after, limit } = window;
+    checked = checkPage(page, { cursor, after, limit, payloadBytesMax });
+  } catch (thrown) {
+    return failed(asked, window, faultOfPage(thrown));
+  }
+  const hasMoved = checked.count > 0 || (checked.next ?? window.after) !== window.after;
+  const hasMore = hasMoved && (page.more ?? checked.count >= window.limit);
+  const notBefore = Math.max(retryAfterMs ?? 0, page.retryAfterMs ?? 0);
+  const nextMs = Math.max(hasMore ? 0 : idleMs, notBefore);
+  const fence = { name: source.name, epoch: lease.epoch, holder };
+  const counts = await sql.receive(executor, fence, {
+    window: window.id,
+    after: window.after,
+    events: checked.events,
+    next: checked.next,
+    memo: page.state,
+    lag: page.lag ?? null,
+    nextMs,
+    isAnswer,
+  });
+  if (counts === undefined) return false;
+  await asked.at?.("stored", source.name);
+  if (counts.inserted > 0) asked.received(counts.inserted);
+  return nextMs === 0;
+}
+
+async function failed(
+  { source, executor, lease, log }: Asked,
+  window: OpenWindow,
+  fault: sql.WindowFault,
+): Promise<boolean> {
+  const held = { name: source.name, epoch: lease.epoch };
+  const action = await sql.failWindow(executor, held, window.id, source.gapMs, fault);
+  const data = { source: source.name, window: window.id, after: window.after, fault: fault.fault };
+  if (action === "hold") {
+    log.error(
+      { ...data, err: fault.error },
+      `source held: see \`pawl sources show ${source.name}\``,
+    );
+  } else log.warn({ ...data, err: fault.error }, "a window failed, it is tried again");
+  return false;
+}
+
+/** The deadline, the lease and the loader's end abort the signal; who does not heed it is not waited for. */
+async function inTime<T>(
+  { source, lease, abort, http, log }: Asked,
+  run: (context: { signal: AbortSignal; http: HttpSender; log: Logger }) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const deadline = setTimeout(
+    () => over.abort(timedOut(source.name, source.timeoutMs)),
+    source.timeoutMs,
+  );
+  const signal = AbortSignal.any([over.signal, lease.signal, abort]);
+  let deaf: NodeJS.Timeout | undefined;
+  const givenUp = new Promise<never>((_, reject) => {
+    signal.addEventListener(
+      "abort",
+      () => {
+        deaf = setTimeout(() => reject(signal.reason as Error), DEAF_MS);
+      },
+      { once: true },
+    );
+  });
+  givenUp.catch(() => undefined);
+  try {
+    return await Promise.race([run({ signal, http, log }), givenUp]);
+  } finally {
+    clearTimeout(deadline);
+    clearTimeout(deaf);
+  }
+}
+
+function timedOut(name: string, timeoutMs: number): PawlError {
+  return new PawlError("handler_timeout", `source "${name}": no answer within ${timeoutMs} ms`);
+}
+
+/** The lease belongs to somebody else now: what was begun is theirs to judge. */
+export function isLeaseLost(thrown: unknown): boolean {
+  return translateDatabaseError(thrown).code === "named_lease_lost";
+}

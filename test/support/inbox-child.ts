@@ -1,0 +1,112 @@
+/**
+ * A process that loads five sources from the feed of its test and stores what they give. `PAWL_TEST_KILL`, such as
+ * `sent:3`, kills it at the third time that it comes to that point of a window.
+ */
+
+import { hostname } from "node:os";
+import { silentLogger } from "../../src/base/log.ts";
+import { loader } from "../../src/inbox/loader.ts";
+import type { Point } from "../../src/inbox/window.ts";
+import {
+  type App,
+  connect,
+  defineApp,
+  defineSource,
+  type SourceDefinition,
+  type SourceEvent,
+} from "../../src/index.ts";
+import { openSender } from "../../src/requests/sender.ts";
+
+export const POINTS: readonly Point[] = ["reserved", "sent", "answered", "kept", "stored"];
+export const WINDOW_LIMIT = 20;
+
+const SHARED = { limit: WINDOW_LIMIT, gap: 10, idle: "100ms", lease: "1s" } as const;
+const feedUrl = process.env.PAWL_TEST_FEED ?? "";
+
+/** Kept as received, then parsed. */
+function pulled(name: string, more: object = {}): SourceDefinition {
+  return defineSource({
+    ...SHARED,
+    ...more,
+    name,
+    request: async ({ after, limit }, { http, signal }) => {
+      const { body } = await http.send({ ...requestOf(name, after, limit), signal });
+      return { bytes: Buffer.from(body) };
+    },
+    parse: ({ bytes }) => ({ events: JSON.parse(Buffer.from(bytes).toString()) as SourceEvent[] }),
+  });
+}
+
+/** Answers events at once. */
+function fetched(name: string, more: object = {}): SourceDefinition {
+  return defineSource({
+    ...SHARED,
+    ...more,
+    name,
+    fetch: async (after, limit, { http, signal }) => {
+      const { body } = await http.send({ ...requestOf(name, after, limit), signal });
+      return JSON.parse(body) as SourceEvent[];
+    },
+  });
+}
+
+function requestOf(name: string, after: string, limit: number) {
+  const url = `${feedUrl}/${name}?after=${after}&limit=${limit}`;
+  return { url, method: "GET", headers: {}, body: "", timeoutMs: 10_000 };
+}
+
+export const SOURCES: readonly SourceDefinition[] = [
+  pulled("pulled"),
+  pulled("pulled-again", { onFault: { unknown: "retry" }, retry: { delay: 50, factor: 1 } }),
+  fetched("fetched"),
+  fetched("fetched-again", { onFault: { unknown: "retry" }, retry: { delay: 50, factor: 1 } }),
+  pulled("handled", {
+    store: async (
+      events: readonly { id: string }[],
+      { tx }: { tx: { query(text: string, values: unknown[]): Promise<unknown> } },
+    ) => {
+      await tx.query("insert into handled (id) select unnest($1::text[])", [
+        events.map((event) => event.id),
+      ]);
+    },
+  }),
+];
+
+export const inboxApp: App = defineApp({ sources: SOURCES, http: { allow: ["127.0.0.1"] } });
+
+/** The handler's effect: a second row of an id is what must not be. */
+export const HANDLED_TABLE = ["create table handled (id text not null)"];
+
+const [killAt, killTimes] = (process.env.PAWL_TEST_KILL ?? "").split(":");
+let times = 0;
+
+function reached(point: Point): void {
+  if (point !== killAt) return;
+  times += 1;
+  if (times === Number(killTimes)) process.kill(process.pid, "SIGKILL");
+}
+
+async function asLoader(): Promise<void> {
+  const databaseUrl = process.env.PAWL_TEST_WORKER_URL;
+  if (databaseUrl === undefined) return;
+  process.stdin.once("close", () => process.exit(1));
+  process.stdin.resume();
+  const pawl = await connect(inboxApp, { databaseUrl, log: silentLogger, connections: 2 });
+  const loading = loader({
+    executor: pawl.store,
+    sources: SOURCES,
+    http: openSender(inboxApp.http),
+    log: silentLogger,
+    payloadBytesMax: inboxApp.maxPayloadBytes,
+    holder: `${hostname()} ${process.pid}`,
+    isOffHere: async () => false,
+    at: reached,
+  });
+  await pawl.work({ roles: ["mover"] });
+  loading.start();
+  process.once("SIGTERM", () => {
+    void loading.stop().then(() => pawl.close());
+  });
+}
+
+await asLoader();
