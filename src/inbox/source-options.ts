@@ -64,7 +64,7 @@ export interface SourceOptions {
   storeRetry?: RetryPolicy;
 }
 
-export const SOURCE_OPTIONS = [
+export const SOURCE_OPTIONS: readonly (keyof SourceOptions)[] = [
   "name",
   "limit",
   "gap",
@@ -81,7 +81,7 @@ export const SOURCE_OPTIONS = [
   "storeBatch",
   "storeTimeout",
   "storeRetry",
-] as const satisfies readonly (keyof SourceOptions)[];
+];
 
 /** What a type of source says beside the options of its user. */
 export interface SourceKind {
