@@ -13,7 +13,8 @@ export type {
 } from "./app/operate-outbox.ts";
 export type { PlanReplayOptions, ReplayCallOptions, Replays } from "./app/replays.ts";
 export type { Inbox, PruneSourceLogOptions, Sources } from "./app/sources.ts";
-export type { RunningWorker, WorkOptions } from "./app/work.ts";
+export type { RunningWorker } from "./app/work.ts";
+export type { WorkOptions } from "./app/work-options.ts";
 export type { InTransaction } from "./app/write.ts";
 export type { Duration } from "./base/duration.ts";
 export type { ErrorCode } from "./base/error-codes.ts";

@@ -22,7 +22,8 @@ import { registerApp } from "./register.ts";
 import { type Replays, replayCalls } from "./replays.ts";
 import { requestSender, type SendRequest } from "./send.ts";
 import { type Inbox, inboxCalls, type Sources, sourceCalls } from "./sources.ts";
-import { type RunningWorker, startWork, type WorkOptions } from "./work.ts";
+import { type RunningWorker, startWork } from "./work.ts";
+import type { WorkOptions } from "./work-options.ts";
 import { type InTransaction, writeEvent, writeTasks } from "./write.ts";
 
 /** Besides the turns: looks, heartbeats, the keeper, events of deliveries, and the app's own transactions. */
