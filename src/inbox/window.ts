@@ -4,12 +4,13 @@
  */
 
 import { setTimeout as wait } from "node:timers/promises";
+import { backoffMs } from "../base/backoff.ts";
 import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { NamedLease } from "../kernel/named-lease/named-lease.ts";
 import type { HttpSender } from "../requests/sender.ts";
 import type { PreparedExecutor } from "../store/executor.ts";
-import { translateDatabaseError } from "../store/sqlstate.ts";
+import { isTransient, translateDatabaseError } from "../store/sqlstate.ts";
 import { checkPage } from "./contract.ts";
 import { faultOf, faultOfPage } from "./fault.ts";
 import type { FetchSource, Json, Page, PullSource, RawPage, Window } from "./source.ts";
@@ -17,6 +18,8 @@ import * as sql from "./sql.ts";
 
 /** A request that heeds neither its signal nor its deadline is given up after this. */
 const DEAF_MS = 5_000;
+
+const KEEP_RETRY_MS = { baseMs: 50, maxMs: 1_000 };
 
 /** Where a crash is told apart from another; tests stop here. */
 export type Point = "reserved" | "sent" | "answered" | "kept" | "stored";
@@ -120,8 +123,8 @@ async function requestWindow(
     info: page.info,
     retry_after_ms: page.retryAfterMs ?? null,
   };
-  if (!(await sql.keepPage(executor, held, window.id, { gapMs: source.gapMs, page: kept })))
-    return false;
+  const keep = () => sql.keepPage(executor, held, window.id, { gapMs: source.gapMs, page: kept });
+  if (!(await untilKept(asked, keep))) return false;
   await asked.at?.("kept", source.name);
   return parse({ ...asked, source }, window, kept);
 }
@@ -173,7 +176,7 @@ async function receivePage(
   const notBefore = Math.max(retryAfterMs ?? 0, page.retryAfterMs ?? 0);
   const nextMs = Math.max(hasMore ? 0 : idleMs, notBefore);
   const fence = { name: source.name, epoch: lease.epoch, holder };
-  const counts = await sql.receive(executor, fence, {
+  const received = {
     window: window.id,
     after: window.after,
     events: checked.events,
@@ -182,11 +185,40 @@ async function receivePage(
     lag: page.lag ?? null,
     nextMs,
     isAnswer,
-  });
+  };
+  let counts: sql.ReceivedCounts | undefined;
+  try {
+    counts = await untilKept(asked, () => sql.receive(executor, fence, received));
+  } catch (thrown) {
+    if (!isRefused(thrown)) throw thrown;
+    return failed(asked, window, faultOfPage(thrown));
+  }
   if (counts === undefined) return false;
   await asked.at?.("stored", source.name);
   if (counts.inserted > 0) asked.received(counts.inserted);
   return nextMs === 0;
+}
+
+/**
+ * The answer is in our hands and cost a request: while the lease is ours, a database that cannot be reached is tried
+ * again. What was written already is seen as such.
+ */
+async function untilKept<T>({ lease, abort }: Asked, write: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await write();
+    } catch (thrown) {
+      const error = translateDatabaseError(thrown);
+      if (!isTransient(error) || lease.signal.aborted || abort.aborted) throw error;
+      await wait(backoffMs(tries, KEEP_RETRY_MS));
+    }
+  }
+}
+
+/** The page's values were at fault: they will be the next time. */
+function isRefused(thrown: unknown): boolean {
+  const { code } = translateDatabaseError(thrown);
+  return code === "database_error" || code === "invalid_option";
 }
 
 async function failed(

@@ -200,6 +200,7 @@ set jit = off as $$
 declare
   v_count int;
 begin
+  perform pg_current_xact_id(); -- before the first seq
   with pair as materialized (
     select u.place, u.event_id, u.destination_id, d.stream_id, d.queue_id,
            case d.ordering when 'aggregate' then pawl.lane_of(e.aggregate_type, e.aggregate_id) when 'all' then 'all' end as lane,

@@ -434,6 +434,7 @@ declare
   v_at timestamptz := v_source.window_at;
   v_last timestamptz;
   v_next text;
+  v_highest text;
   v_is_done boolean;
 begin
   if p_window is not null and v_source.window_id is distinct from p_window then return; end if;
@@ -441,8 +442,10 @@ begin
     or pawl.is_off_all()) then return; end if;
   if v_source.cursor_kind = 'number' then
     v_next := greatest(v_source.requested::numeric, p_next::numeric)::text;
+    v_highest := greatest(v_source.highest::numeric, v_next::numeric)::text;
   else
     v_next := coalesce(p_next, v_source.requested);
+    v_highest := v_next;
   end if;
   select i.inserted, i.bad, i.duplicates, i.last_event_at into inserted, bad, duplicates, v_last
     from pawl.insert_events(v_source.id, v_source.requested, p_events,
@@ -466,7 +469,7 @@ begin
   end if;
   update pawl.source s
      set requested = v_next,
-         highest = case s.cursor_kind when 'number' then greatest(s.highest::numeric, v_next::numeric)::text else v_next end,
+         highest = v_highest,
          received = s.received + inserted, duplicates = s.duplicates + receive_v1.duplicates,
          memo = coalesce(p_memo, s.memo), lag = p_lag, failures = 0, last_error = null,
          last_event_at = coalesce(greatest(v_last, s.last_event_at), s.last_event_at),
@@ -474,7 +477,11 @@ begin
          next_at = pawl.now() + p_next_ms * interval '1 ms',
          window_id = case when not v_is_done then s.window_id end
    where s.id = v_source.id;
-  if inserted > 0 then perform pawl.wake_v1(); end if;
+  if inserted > 0 then
+    perform pawl.wake_v1();
+  elsif v_is_done then
+    update pawl.source_storage t set stored = v_next where t.source_id = v_source.id and t.taken = v_source.received;
+  end if;
   return next;
 end $$;
 
@@ -742,6 +749,7 @@ declare
   v_source pawl.source;
   v_window pawl.source_window;
   v_has_page boolean;
+  v_highest text;
 begin
   perform pawl.require_read_committed();
   select s.* into v_source from pawl.source s where s.name = p_name for no key update;
@@ -773,6 +781,10 @@ begin
       to_cursor := p_to;
       if v_source.cursor_kind = 'number' and to_cursor::numeric >= from_cursor::numeric then outcome := 'not_back'; return next; return; end if;
     end if;
+    v_highest := to_cursor;
+    if v_source.cursor_kind = 'number' then
+      v_highest := greatest(v_source.highest::numeric, to_cursor::numeric)::text;
+    end if;
     select exists (select 1 from pawl.source_page g where g.window_id = v_window.id) into v_has_page;
     if p_verb = 'retry' then
       update pawl.source_window w set state = case when v_has_page and not p_fetch then 'answered' else 'failed' end, ended_at = null
@@ -785,7 +797,7 @@ begin
     update pawl.source s
        set state = 'active', held_fault = null, held_error = null, held_at = null, failures = 0, next_at = pawl.now(),
            requested = to_cursor, window_id = case when p_verb = 'retry' then s.window_id end,
-           highest = case s.cursor_kind when 'number' then greatest(s.highest::numeric, to_cursor::numeric)::text else to_cursor end,
+           highest = v_highest,
            memo = case when p_verb = 'rewind' then null else s.memo end
      where s.id = v_source.id;
     if p_verb = 'rewind' then

@@ -1,0 +1,198 @@
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { defineJob, defineSource, type StoreHandler } from "../../src/index.ts";
+import { events, type InboxApp, inboxApp, storedIds, upTo } from "../support/inbox-app.ts";
+import { until } from "../support/until.ts";
+
+const QUICK = { gap: 0, limit: 100, idle: "50ms" } as const;
+const ONE_TRY = { attempts: 1 } as const;
+
+/** What handlers wrote, in the order in which they did. */
+async function effects({ pawl }: InboxApp): Promise<string[]> {
+  const rows = await pawl.store.rows<{ id: string }>("select id from effect order by place");
+  return rows.map((row) => row.id);
+}
+
+function numbers(count: number, store: StoreHandler, more: object = {}) {
+  return defineSource({ ...QUICK, ...more, name: "numbers", fetch: upTo(count), store });
+}
+
+/** The table is there before the first worker starts. */
+async function withEffects(sources: Parameters<typeof inboxApp>[0], more = {}): Promise<InboxApp> {
+  const app = await inboxApp(sources, { ...more, work: false });
+  await app.pawl.store.rows("create table effect (id text, place bigserial)");
+  await app.pawl.work();
+  return app;
+}
+
+const writeEach: StoreHandler = async (batch, { tx }) => {
+  await tx.query("insert into effect (id) select unnest($1::text[])", [batch.map(({ id }) => id)]);
+};
+
+test("R46: a poison event is set aside alone after its tries, the rest of its batch is stored, and it can be tried again after a fix", async () => {
+  let isFixed = false;
+  const source = numbers(
+    30,
+    async (batch, context) => {
+      await writeEach(batch, context);
+      if (!isFixed && batch.some(({ id }) => id === "17")) throw new Error("17 is poison");
+    },
+    { storeRetry: { attempts: 2, delay: 10 } },
+  );
+  const app = await withEffects([source]);
+  await app.becomes("numbers", { stored_count: 29, set_aside: 1, backlog: 0 });
+  const [aside] = await app.pawl.inbox.list();
+  expect(aside).toMatchObject({ id: "17", attempts: 2, error: "17 is poison", payload: { n: 17 } });
+  expect(await effects(app)).not.toContain("17");
+  isFixed = true;
+  await app.pawl.inbox.retry([aside?.number ?? ""], { why: "the handler was fixed" });
+  await app.becomes("numbers", { stored_count: 30, set_aside: 0, stored: "30" });
+  const ids = await effects(app);
+  expect([...ids].sort((a, b) => Number(a) - Number(b))).toEqual(events(1, 30).map((e) => e.id));
+});
+
+test("R46: several poison events beside each other are told from a storage that is down", async () => {
+  const source = numbers(
+    40,
+    async (batch, context) => {
+      await writeEach(batch, context);
+      if (batch.some(({ id }) => Number(id) <= 12)) throw new Error("poison");
+    },
+    { storeRetry: ONE_TRY },
+  );
+  const app = await withEffects([source]);
+  await app.becomes("numbers", { stored_count: 28, set_aside: 12 });
+});
+
+test("R46: while storing fails for every event nothing is set aside, the source says so, and it goes on by itself", async () => {
+  let isDown = true;
+  let calls = 0;
+  const source = numbers(
+    20,
+    async (batch, context) => {
+      calls += 1;
+      if (isDown) throw new Error("the warehouse is down");
+      await writeEach(batch, context);
+    },
+    { storeRetry: ONE_TRY },
+  );
+  const app = await withEffects([source]);
+  const down = await app.becomes("numbers", { storing_error: "the warehouse is down" });
+  expect(down).toMatchObject({ set_aside: 0, stored_count: 0 });
+  const { line } = await app.pawl.sources.why("numbers");
+  expect(line).toContain("storing fails as such");
+  expect(calls).toBeGreaterThan(5);
+  isDown = false;
+  await app.becomes("numbers", { stored_count: 20, set_aside: 0, storing_error: null });
+});
+
+test("R46: jobs and events of a handler commit with the batch, and not without it", async () => {
+  let ran = 0;
+  const job = defineJob({
+    name: "follow-up",
+    input: z.object({ id: z.string() }),
+    run: () => {
+      ran += 1;
+    },
+  });
+  const source = numbers(
+    10,
+    async (batch, { enqueue, record }) => {
+      for (const { id } of batch) {
+        await enqueue(job, { id });
+        await record("number.stored", { aggregate: ["number", id], payload: { id } });
+      }
+      if (batch.some(({ id }) => id === "4")) throw new Error("4 is poison");
+    },
+    { storeRetry: ONE_TRY },
+  );
+  const app = await withEffects([source], { jobs: [job] });
+  await app.becomes("numbers", { stored_count: 9, set_aside: 1 });
+  await until("the jobs have run", () => ran === 9);
+  const recorded = await app.pawl.store.rows<{ id: string }>(
+    "select aggregate_id as id from pawl.event where name = 'number.stored'",
+  );
+  const ids = recorded.map((row) => Number(row.id)).sort((a, b) => a - b);
+  expect(ids).toEqual([1, 2, 3, 5, 6, 7, 8, 9, 10]);
+});
+
+test("R46: with order kept, what follows an event that is tried again waits for it", async () => {
+  let failures = 0;
+  const source = numbers(
+    30,
+    async (batch, context) => {
+      const isBad = batch.some(({ id }) => id === "11");
+      if (isBad) failures += 1;
+      if (isBad && failures < 8) throw new Error("not yet");
+      await writeEach(batch, context);
+    },
+    {
+      order: "source",
+      limit: 7,
+      storeBatch: 5,
+      storeRetry: { attempts: 20, delay: 10, factor: 1 },
+    },
+  );
+  const app = await withEffects([source]);
+  await app.pawl.work({ roles: ["mover"] });
+  await app.becomes("numbers", { stored_count: 30 });
+  expect(await effects(app)).toEqual(events(1, 30).map((event) => event.id));
+});
+
+test("R46: movers that work side by side give each event to the handler once", async () => {
+  const source = numbers(400, writeEach, { storeBatch: 7 });
+  const app = await withEffects([source]);
+  await Promise.all([1, 2, 3].map(() => app.pawl.work({ roles: ["mover"] })));
+  await app.becomes("numbers", { stored_count: 400, backlog: 0, stored: "400" });
+  const ids = await effects(app);
+  expect(new Set(ids).size).toBe(400);
+  expect(ids).toHaveLength(400);
+});
+
+test("R46: bytes that could not be read are read again by the source's own decoder", async () => {
+  const source = defineSource({
+    ...QUICK,
+    name: "bytes",
+    fetch: async (after) =>
+      after === "0"
+        ? [{ id: "1", raw: Buffer.from('{"a":1}'), error: "the decoder was wrong" }]
+        : [],
+  });
+  const app = await inboxApp([source]);
+  await app.becomes("bytes", { set_aside: 1, stored: "1" });
+  const [aside] = await app.pawl.inbox.list();
+  await app.pawl.inbox.retry([aside?.number ?? ""]);
+  await app.becomes("bytes", { stored_count: 1, set_aside: 0 });
+  const rows = await app.pawl.store.rows("select event_id, payload from pawl.stored_event");
+  expect(rows).toEqual([{ event_id: "1", payload: { a: 1 } }]);
+});
+
+test("R46: an event that the handler has stored is not given to it again after a rewind", async () => {
+  const app = await withEffects([numbers(20, writeEach)]);
+  await app.becomes("numbers", { stored_count: 20 });
+  await app.pawl.sources.rewind("numbers", { to: "0", confirm: "numbers", why: "a test" });
+  await app.becomes("numbers", { requested: "20", duplicates: 20, stored: "20" });
+  expect(await effects(app)).toHaveLength(20);
+});
+
+test("R50: loading pauses above the high-water mark and goes on below the low one", async () => {
+  let asked = 0;
+  const source = defineSource({
+    ...QUICK,
+    name: "flood",
+    limit: 10,
+    highWater: 50,
+    lowWater: 20,
+    fetch: (after, limit) => {
+      asked += 1;
+      return upTo(200)(after, limit);
+    },
+  });
+  const app = await inboxApp([source], { work: { roles: ["loader"] } });
+  await app.becomes("flood", { status: "full", backlog: 50 });
+  expect(asked).toBe(5);
+  expect((await app.pawl.sources.why("flood")).line).toContain("50 events lie in the inbox");
+  await app.pawl.work({ roles: ["mover"] });
+  await app.becomes("flood", { stored_count: 200, backlog: 0 });
+  expect(await storedIds(app.pawl, "flood")).toHaveLength(200);
+});
