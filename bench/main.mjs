@@ -3,6 +3,7 @@ import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { subjectNode } from "./child.mjs";
 import { crowd } from "./crowd.mjs";
+import { inbox } from "./inbox.mjs";
 import { lanes } from "./lanes.mjs";
 import { latency } from "./latency.mjs";
 import { pinned } from "./pinned.mjs";
@@ -11,7 +12,7 @@ import { table } from "./report.mjs";
 import { openServer } from "./server.mjs";
 import { relay, webhooks } from "./webhooks.mjs";
 
-const BENCHMARKS = { queue, pinned, lanes, latency, crowd, webhooks, relay };
+const BENCHMARKS = { queue, pinned, lanes, latency, crowd, webhooks, relay, inbox };
 const QUEUE_TASKS = 100_000;
 const ROUNDS_MIN = 3;
 const INTERRUPTED = 130;

@@ -1,26 +1,34 @@
 /** Which of the three kinds a fault of a source is: unsent, answered with an error, or unknown. */
 
-import { PawlError, toError } from "../base/errors.ts";
+import { toError } from "../base/errors.ts";
 import { ContractBroken } from "./contract.ts";
-import { SourceAnswered, SourceUnavailable } from "./source.ts";
 import type { WindowFault } from "./sql.ts";
 
 const MESSAGE_CHARS_MAX = 2_000;
 
-/** Whatever `request`, `fetch` or `open` threw. What says nothing of itself is unknown. */
+/**
+ * Whatever `request`, `fetch` or `open` threw. What says nothing of itself is unknown. Told by name: the app's config may
+ * have been loaded with another copy of the package.
+ */
 export function faultOf(thrown: unknown): WindowFault {
   const error = toError(thrown);
-  const base = { error: messageOf(error), nextCursor: null, retryAfterMs: null };
-  if (error instanceof SourceUnavailable) {
-    const fault = error.sent === "no" ? ("unsent" as const) : ("unknown" as const);
-    return { ...base, fault, retryAfterMs: error.retryAfterMs ?? null };
-  }
-  if (error instanceof ContractBroken)
-    return { ...base, fault: "answered", nextCursor: error.nextCursor };
-  if (error instanceof SourceAnswered)
-    return { ...base, fault: "answered", retryAfterMs: error.retryAfterMs ?? null };
-  const { sent } = error instanceof PawlError ? error.data : {};
-  return { ...base, fault: sent === "no" ? "unsent" : "unknown" };
+  const { sent, retryAfterMs } = error as { sent?: unknown; retryAfterMs?: unknown };
+  const base = {
+    error: messageOf(error),
+    nextCursor: error instanceof ContractBroken ? error.nextCursor : null,
+    retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : null,
+  };
+  if (error.name === "SourceAnswered" || error instanceof ContractBroken)
+    return { ...base, fault: "answered" };
+  if (error.name === "SourceUnavailable")
+    return { ...base, fault: sent === "no" ? "unsent" : "unknown" };
+  return { ...base, fault: isUnsent(error) ? "unsent" : "unknown" };
+}
+
+/** As the sender says in its errors. */
+function isUnsent(error: Error): boolean {
+  const { data } = error as { data?: { sent?: unknown } };
+  return error.name === "PawlError" && data?.sent === "no";
 }
 
 /** What `parse` or the contract threw: the page is there, so nobody need ask again. */

@@ -17,6 +17,8 @@ const IDLE_POLL_MS = { baseMs: 20, maxMs: 1_000 };
 /** A worker that is busy hears of nothing. */
 const BUSY_POLL_MS_MAX = 100;
 const LOOK_MS_MAX = 1_000;
+/** Batches of one source at once, where its order is not kept: one computes while the other waits for the database. */
+const LANES = 2;
 /** A source makes room for the next one after so many batches. */
 const BATCHES_A_TURN = 20;
 
@@ -27,8 +29,6 @@ export interface MoverOptions {
   payloadBytesMax: number;
   isIdle: () => boolean;
   isOffHere: () => Promise<boolean>;
-  /** Handlers may have enqueued. */
-  wake: () => void;
   /** What handlers call beside `tx`. */
   writes: (tx: StoreContext["tx"]) => Pick<StoreContext, "enqueue" | "record">;
 }
@@ -82,16 +82,27 @@ async function moveSource(
   stop: AbortSignal,
 ): Promise<number> {
   if (raw && !stop.aborted) await decodeAgain(options.store, id, source, options.payloadBytesMax);
-  let moved = 0;
-  for (let batch = 0; batch < BATCHES_A_TURN && !stop.aborted; batch += 1) {
-    const limit = source.store === null ? BATCH : source.storeBatch;
-    const taken =
-      source.store === null
-        ? (await storeEvents(options.store, id, limit)).taken
-        : await storeBatch(id, { ...source, store: source.store }, options);
-    moved += taken;
-    if (source.store !== null && taken > 0) options.wake();
-    if (taken < limit) break;
+  const { store } = source;
+  const limit = store === null ? BATCH : source.storeBatch;
+  const moveBatch = async () =>
+    store === null
+      ? (await storeEvents(options.store, id, limit)).taken
+      : storeBatch(id, { ...source, store }, options);
+  const lane = async () => {
+    let moved = 0;
+    for (let batch = 0; batch < BATCHES_A_TURN && !stop.aborted; batch += 1) {
+      const taken = await moveBatch();
+      moved += taken;
+      if (taken < limit) break;
+    }
+    return moved;
+  };
+  const lanes = source.order === "source" ? 1 : LANES;
+  const ended = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  let sum = 0;
+  for (const one of ended) {
+    if (one.status === "rejected") throw one.reason;
+    sum += one.value;
   }
-  return moved;
+  return sum;
 }

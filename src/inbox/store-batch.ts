@@ -195,8 +195,8 @@ function storedEvent(source: StoringSource, event: sql.ClaimedEvent): StoredEven
     source: source.name,
     id: event.event_id,
     name: event.name,
-    occurredAt: event.occurred_at?.toISOString() ?? null,
-    receivedAt: event.received_at.toISOString(),
+    occurredAt: event.occurred_at,
+    receivedAt: event.received_at,
     payload: event.payload,
     meta: event.meta ?? {},
   };

@@ -19,6 +19,8 @@ import * as sql from "./sql.ts";
 /** A request that heeds neither its signal nor its deadline is given up after this. */
 const DEAF_MS = 5_000;
 
+/** Where the database is there and refuses. */
+const KEEP_TRIES_MAX = 5;
 const KEEP_RETRY_MS = { baseMs: 50, maxMs: 1_000 };
 
 /** Where a crash is told apart from another; tests stop here. */
@@ -209,7 +211,9 @@ async function untilKept<T>({ lease, abort }: Asked, write: () => Promise<T>): P
       return await write();
     } catch (thrown) {
       const error = translateDatabaseError(thrown);
-      if (!isTransient(error) || lease.signal.aborted || abort.aborted) throw error;
+      const isOver = lease.signal.aborted || abort.aborted;
+      const isSpent = error.code !== "database_unreachable" && tries >= KEEP_TRIES_MAX;
+      if (!isTransient(error) || isOver || isSpent) throw error;
       await wait(backoffMs(tries, KEEP_RETRY_MS));
     }
   }

@@ -97,42 +97,6 @@ test("tasks of a job that moved to another queue still run", async () => {
   await pawl.close();
 });
 
-test("a worker stopped while it registers anew leaves no live registration behind", async () => {
-  const { url } = await freshDatabase();
-  const job = defineJob({ name: "job", input: z.unknown(), run: () => undefined });
-  const pawl = await connect(defineApp({ jobs: [job] }), { databaseUrl: url, log: silentLogger });
-  const worker = await pawl.work();
-  const [row] = await pawl.store.rows<{ id: number }>("select id from pawl.worker");
-  const lock = await rawClient(url);
-  await lock.query("begin");
-  await lock.query("lock table pawl.worker in exclusive mode"); // registration waits
-  await lock.query("update pawl.worker set lease_until = '-infinity'");
-  await enqueueSql(pawl.store, [{ kind: "job" }]);
-  await lock.query("commit");
-  await endLease(pawl.store, row?.id ?? 0);
-  await lock.query("begin");
-  await lock.query("lock table pawl.worker in share row exclusive mode");
-  worker.wake();
-  await until(
-    "the registration waits",
-    async () =>
-      (
-        await pawl.store.rows(
-          "select 1 from pg_stat_activity where query like '%start_worker_v1%' and wait_event_type = 'Lock' and pid <> pg_backend_pid()",
-        )
-      ).length > 0,
-  );
-  const stopped = worker.stop();
-  await lock.query("commit");
-  await stopped;
-  await until("a second registration", async () => (await count(pawl.store, "worker")) === 2);
-  await until(
-    "it ended",
-    async () =>
-      (await count(pawl.store, "worker where ended_at is null and lease_until > now()")) === 0,
-  );
-});
-
 test("R65: a kind that is enqueued through SQL into another queue than its job's runs there", async () => {
   const { url } = await freshDatabase();
   const job = defineJob({ name: "job", input: z.unknown(), run: () => undefined });

@@ -390,20 +390,20 @@ begin
 end $$;
 
 -- Puts events into the inbox. Answers how many were new and good, bad, or there before. p_is_again: ids may come that
--- were stored before. What lies in the inbox is looked up before it is inserted, so that a mover's lock is not waited for.
+-- came before. What lies in the inbox is then looked up before it is inserted, so that a mover's lock is not waited for.
 create function pawl.insert_events(p_source int, p_after text, p_events jsonb, p_is_again boolean,
   out inserted int, out bad int, out duplicates int, out last_event_at timestamptz)
 language plpgsql volatile
 set jit = off set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off
 set plan_cache_mode = force_generic_plan as $$
 declare
-  v_ids text[] := array(select e.value ->> 'i' from jsonb_array_elements(p_events) e);
-  v_known text[];
+  v_ids text[];
+  v_known text[] := '{}';
 begin
   -- arrays, so that each is one probe of an index whatever the planner thinks of an empty table
-  v_known := array(select b.event_id from pawl.inbox b where b.source_id = p_source and b.event_id = any (v_ids));
   if p_is_again then
-    v_known := v_known
+    v_ids := array(select e.value ->> 'i' from jsonb_array_elements(p_events) e);
+    v_known := array(select b.event_id from pawl.inbox b where b.source_id = p_source and b.event_id = any (v_ids))
       || array(select t.event_id from pawl.stored_event t where t.source_id = p_source and t.event_id = any (v_ids))
       || array(select z.event_id from pawl.inbox_seen z where z.source_id = p_source and z.event_id = any (v_ids));
   end if;
@@ -417,7 +417,7 @@ begin
     returning state, occurred_at
   )
   select count(*) filter (where u.state = 'ready'), count(*) filter (where u.state = 'bad'),
-         cardinality(v_ids) - count(*), max(u.occurred_at)
+         jsonb_array_length(p_events) - count(*), max(u.occurred_at)
     into inserted, bad, duplicates, last_event_at from put u;
 end $$;
 
@@ -598,8 +598,8 @@ end $$;
 
 -- One batch for a handler of the app; is_seen: it was stored before, and is only to be dropped.
 create function pawl.claim_events_v1(p_source int, p_limit int)
-returns table (number bigint, event_id text, name text, occurred_at timestamptz, received_at timestamptz, payload jsonb,
-  meta jsonb, attempts int, is_seen boolean)
+returns table (number bigint, event_id text, name text, occurred_at text, received_at text, payload jsonb, meta jsonb,
+  attempts int, is_seen boolean)
 language plpgsql volatile
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
@@ -607,7 +607,8 @@ declare
   v_numbers bigint[] := pawl.take_events(p_source, p_limit);
 begin
   return query
-  select b.number, b.event_id, b.name, b.occurred_at, b.received_at, b.payload, b.meta, b.attempts,
+  select b.number, b.event_id, b.name, to_char(b.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+         to_char(b.received_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), b.payload, b.meta, b.attempts,
          exists (select 1 from pawl.inbox_seen z where z.source_id = p_source and z.event_id = b.event_id)
     from pawl.inbox b where b.number = any (v_numbers) order by b.number;
 end $$;

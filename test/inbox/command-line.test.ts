@@ -1,0 +1,104 @@
+import path from "node:path";
+import { expect, test } from "vitest";
+import { type ErrorDocument, pawlJson } from "../cli/cli.ts";
+import { here, hereJson } from "../cli/here.ts";
+import { freshDatabase } from "../support/database.ts";
+import { ORDERS } from "./fixture/pawl.config.ts";
+
+const CONFIG = path.join(import.meta.dirname, "fixture/pawl.config.ts");
+
+interface Listed {
+  sources: { name: string; status: string; stored_count: number; why: string }[];
+}
+
+/** Everything that there is has been loaded and stored, by a process that then ended. */
+async function loaded() {
+  const { url } = await freshDatabase();
+  const args = ["work", "--roles", "loader,mover", "--once", "--config", CONFIG];
+  const { code, json } = await pawlJson<{ endedBy: string }>(args, { url });
+  expect({ code, endedBy: json.endedBy }).toEqual({ code: 0, endedBy: "idle" });
+  const cli = (...words: string[]) => here(url, ...words, "--config", CONFIG);
+  const cliJson = <T = Record<string, unknown>>(...words: string[]) =>
+    hereJson<T>(url, ...words, "--config", CONFIG);
+  return { url, cli, cliJson };
+}
+
+test("R38 R46 R51: `work --roles loader,mover --once` loads and stores what there is, and lists say the rest", async () => {
+  const { cli, cliJson } = await loaded();
+  const { sources } = await cliJson<Listed>("sources");
+  expect(sources).toMatchObject([
+    { name: "broken", status: "held", stored_count: 0 },
+    { name: "orders", status: "waiting", stored_count: ORDERS - 1, set_aside: 1 },
+  ]);
+  expect(sources[0]?.why).toMatch(/it answered with an error: 500 Internal Server Error; decide/);
+  const shown = await cli("sources", "show", "orders");
+  expect(shown).toMatch(/requested\s+100/);
+  expect(shown).toContain("1 set aside, see `pawl inbox list --source orders`");
+  expect(await cli("sources", "windows", "orders", "--state", "done")).toMatch(/30/);
+});
+
+test("R44 R46: operators decide on the command line, with reasons where something is left out", async () => {
+  const { url, cli, cliJson } = await loaded();
+  await expect(cli("sources", "skip", "broken", "--to", "9")).rejects.toThrow(/needs a reason/);
+  await expect(cli("sources", "rewind", "orders", "--to", "10", "--why", "a test")).rejects.toThrow(
+    /confirm it by typing its name/,
+  );
+  expect(await cli("sources", "skip", "broken", "--to", "9", "--why", "they sent nonsense")).toBe(
+    "source broken: it goes on behind the window, from 0 to 9",
+  );
+  expect(
+    await cliJson(
+      "sources",
+      "rewind",
+      "orders",
+      "--to",
+      "10",
+      "--confirm",
+      "orders",
+      "--why",
+      "test",
+    ),
+  ).toMatchObject({ action: "rewind", from: "100", to: "10" });
+  expect(await cli("sources", "pause", "orders", "--why", "test")).toContain("no request begins");
+  expect(await cli("sources", "resume", "orders")).toContain("it goes on");
+  const { audit } = await cliJson<{ audit: { action: string }[] }>("audit");
+  expect(audit.map((row) => row.action)).toEqual([
+    "source resume",
+    "source pause",
+    "source rewind",
+    "source skip",
+  ]);
+  const { code, json } = await pawlJson<ErrorDocument>(
+    ["sources", "retry", "ordes", "--config", CONFIG],
+    { url },
+  );
+  expect(code).toBe(3);
+  expect(json.error.message).toContain('did you mean "orders"?');
+});
+
+test("R46: what was set aside is shown with its bytes, stored again or removed", async () => {
+  const { cli, cliJson } = await loaded();
+  const { events } = await cliJson<{ events: { number: string; raw: string }[] }>("inbox");
+  const [aside] = events;
+  expect(Buffer.from(aside?.raw ?? "", "base64").toString()).toBe("{oops");
+  expect(await cli("inbox", "show", aside?.number ?? "")).toContain('"{oops"');
+  await expect(cli("inbox", "retry")).rejects.toThrow(/expected numbers, or --all/);
+  await expect(cli("inbox", "remove", "--all")).rejects.toThrow(/needs a reason/);
+  expect(await cli("inbox", "retry", "--all", "--dry-run")).toBe("would retry 1 event");
+  expect(await cli("inbox", "remove", "--all", "--why", "a test")).toBe("removed 1 event");
+  expect(await cli("inbox")).toBe("none");
+});
+
+test("R49: the log is pruned and its months are made from the command line", async () => {
+  const { cli } = await loaded();
+  expect(await cli("sources", "prune-log", "--done-days", "0", "--dry-run")).toMatch(
+    /would remove \d windows/,
+  );
+  expect(await cli("sources", "prune-log", "--done-days", "0", "--archive")).toMatch(
+    /archived \d windows/,
+  );
+  expect(await cli("sources", "partitions", "--months-ahead", "3")).toMatch(
+    /made source_window_\d{6}, source_window_archive_\d{6}/,
+  );
+  expect(await cli("sources", "partitions")).toBe("all are there");
+});

@@ -1,0 +1,109 @@
+import { expect, test } from "vitest";
+import { defineSource, type Page, type PushContext } from "../../src/index.ts";
+import { events, inboxApp, storedIds } from "../support/inbox-app.ts";
+import { until } from "../support/until.ts";
+
+const QUICK = { limit: 10, lease: "1s", retry: { delay: 10, factor: 1 } } as const;
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve());
+  });
+}
+
+/** A stream of `count` events with offsets from 0, delivered from behind the cursor on. */
+function stream(count: number, more: { fail?: (context: PushContext) => void } = {}) {
+  const opened: string[] = [];
+  const source = defineSource({
+    ...QUICK,
+    name: "stream",
+    open: async (cursor, context) => {
+      opened.push(cursor);
+      for (let next = Number(cursor) + 1; next < count; next += 10) {
+        if (context.signal.aborted) return;
+        await context.deliver({ events: events(next, Math.min(next + 9, count - 1)) });
+        more.fail?.(context);
+      }
+      await aborted(context.signal);
+    },
+  });
+  return { source, opened };
+}
+
+test("R36 R45: a source that delivers by itself starts behind -1, so offset 0 is stored, and is opened once", async () => {
+  const { source, opened } = stream(35);
+  const { pawl, becomes } = await inboxApp([source]);
+  await becomes("stream", { stored_count: 35, requested: "34", stored: "34" });
+  expect((await storedIds(pawl, "stream"))[0]).toBe("0");
+  expect(opened).toEqual(["-1"]);
+  expect((await pawl.sources.windows({ state: "done" })).map((one) => one.events)).toEqual([
+    5, 10, 10, 10,
+  ]);
+});
+
+test("R43: what a stream had delivered before it broke is not asked for again; it is opened at the stored cursor", async () => {
+  let failures = 0;
+  const { source, opened } = stream(35, {
+    fail: () => {
+      failures += 1;
+      if (failures % 2 === 1 && failures < 6) throw new Error("connection reset");
+    },
+  });
+  const { pawl, becomes } = await inboxApp([source]);
+  await becomes("stream", { stored_count: 35 });
+  expect(opened).toEqual(["-1", "9", "29"]);
+  expect(await storedIds(pawl, "stream")).toHaveLength(35);
+});
+
+test("R36 R43: a delivered page that breaks the contract is not taken, and the source is held", async () => {
+  const page: Page = { events: [...events(5, 6), ...events(1, 2)] };
+  let refused: unknown;
+  const source = defineSource({
+    ...QUICK,
+    name: "stream",
+    open: (_cursor, { deliver }) =>
+      deliver(page).catch((error: unknown) => {
+        refused = error;
+        throw error;
+      }),
+  });
+  const { becomes } = await inboxApp([source]);
+  const held = await becomes("stream", { status: "held", held_fault: "answered" });
+  expect(held.error).toContain("the id 1, after 6: ids must ascend");
+  expect(held.received).toBe(0);
+  expect(refused).toBeInstanceOf(Error);
+});
+
+test("R44: a stream that is rewound is opened anew at that cursor, and what was stored is dropped", async () => {
+  const { source, opened } = stream(30);
+  const { pawl, becomes } = await inboxApp([source]);
+  await becomes("stream", { stored_count: 30 });
+  await pawl.sources.rewind("stream", { to: "4", confirm: "stream", why: "a test" });
+  await becomes("stream", { requested: "29", duplicates: 25, stored_count: 30 });
+  expect(opened).toEqual(["-1", "4"]);
+});
+
+test("R50: a stream is not taken from while the inbox is full, and while it is paused", async () => {
+  const { source } = stream(100);
+  const small = { ...source, highWater: 30, lowWater: 10 };
+  const { pawl, becomes } = await inboxApp([small], { work: { roles: ["loader"] } });
+  await becomes("stream", { status: "full", backlog: 30 });
+  await pawl.sources.pause("stream");
+  await pawl.work({ roles: ["mover"] });
+  await becomes("stream", { backlog: 0, status: "paused", received: 30 });
+  await pawl.sources.resume("stream");
+  await becomes("stream", { stored_count: 100 });
+});
+
+test("R39: one process at a time has a stream open; when it stops another goes on", async () => {
+  const { source, opened } = stream(20);
+  const { pawl, becomes } = await inboxApp([source], { work: false });
+  const first = await pawl.work({ roles: ["loader"] });
+  await until("it is open", () => opened.length === 1);
+  await becomes("stream", { received: 20 });
+  await pawl.work({ roles: ["loader"] });
+  await first.stop();
+  await until("the other has opened it", () => opened.length === 2);
+  expect(opened).toEqual(["-1", "19"]);
+});
