@@ -26,7 +26,9 @@ export async function webhooks(bench) {
   for (let round = 1; round <= rounds; round++) {
     if (only.test("signed deliveries")) {
       bare.push(await bareRate(bench));
-      deliveries.push(await deliveryRate(bench, { good: 1, dead: 0, events: bench.tasks ?? EVENTS }));
+      deliveries.push(
+        await deliveryRate(bench, { good: 1, dead: 0, events: bench.tasks ?? EVENTS }),
+      );
       say(`round ${round}: ${show(deliveries.at(-1))} deliveries/s, bare ${show(bare.at(-1))}`);
     }
     if (only.test("49 beside a dead one")) {
@@ -98,8 +100,12 @@ function deliveryRate({ server, slots = SLOTS }, { good, dead, events }) {
           await pawl.call("record", { events: count });
           await pawl.call("route");
           const all = before + count * good;
-          return drain(pawl, async () => (await receiver.call("count")) >= all
-            && (await pawl.call("delivered", { but: dead })) >= all);
+          return drain(
+            pawl,
+            async () =>
+              (await receiver.call("count")) >= all &&
+              (await pawl.call("delivered", { but: dead })) >= all,
+          );
         };
         await deliver(Math.max(Math.round(1_000 / good), 10));
         return perSecond(events * good, await deliver(events));

@@ -9,9 +9,15 @@ export async function open({ receiver, slots }) {
   const agent = new Agent({ connections: slots, pipelining: 1 });
   const post = async (n) => {
     const id = `00000000-0000-7000-8000-${String(n).padStart(12, "0")}`;
-    const body = JSON.stringify({ eventId: id, eventName: "order.placed", payload: WEBHOOK_PAYLOAD });
+    const body = JSON.stringify({
+      eventId: id,
+      eventName: "order.placed",
+      payload: WEBHOOK_PAYLOAD,
+    });
     const timestamp = Math.floor(Date.now() / 1_000);
-    const signature = createHmac("sha256", KEY).update(`${id}.${timestamp}.${body}`).digest("base64");
+    const signature = createHmac("sha256", KEY)
+      .update(`${id}.${timestamp}.${body}`)
+      .digest("base64");
     const answer = await agent.request({
       origin: receiver,
       path: "/hooks",

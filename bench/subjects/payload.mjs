@@ -26,6 +26,9 @@ export const WEBHOOK_PAYLOAD = {
   total: 1299,
   currency: "EUR",
   customer: { id: 4711, email: "someone@example.com" },
-  items: [{ sku: "sku-1", quantity: 2 }, { sku: "sku-2", quantity: 1 }],
+  items: [
+    { sku: "sku-1", quantity: 2 },
+    { sku: "sku-2", quantity: 1 },
+  ],
   note: "please leave it at the door",
 };

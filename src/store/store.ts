@@ -170,7 +170,8 @@ async function outOfDeadlock<T>(query: () => Promise<T>): Promise<T> {
     try {
       return await query();
     } catch (error) {
-      if ((error as { code?: unknown }).code !== DEADLOCK || tries >= DEADLOCK_TRIES_MAX) throw error;
+      if ((error as { code?: unknown }).code !== DEADLOCK || tries >= DEADLOCK_TRIES_MAX)
+        throw error;
     }
   }
 }

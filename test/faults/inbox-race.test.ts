@@ -8,7 +8,7 @@ import { until } from "../support/until.ts";
 const LOADERS = 8;
 const EVENTS = 1_500;
 const WINDOWS = EVENTS / WINDOW_LIMIT;
-const RANDOM_KILLS = 8;
+const RANDOM_KILLS = 15;
 
 test("R41 R43 R46: loaders killed at every point leave each event stored once, ask for no kept answer again, and let nothing halt unseen", {
   timeout: 240_000,
@@ -33,7 +33,7 @@ test("R41 R43 R46: loaders killed at every point leave each event stored once, a
 async function raceWithKills(loaders: Fleet, server: Feed, pawl: Pawl): Promise<number> {
   const start = (kill = "") =>
     loaders.start(1, { PAWL_TEST_FEED: server.url, PAWL_TEST_KILL: kill });
-  const kills = POINTS.flatMap((point) => [`${point}:1`, `${point}:4`]);
+  const kills = POINTS.flatMap((point) => [`${point}:1`, `${point}:3`, `${point}:6`]);
   await Promise.all(Array.from({ length: LOADERS }, () => start(kills.shift())));
   let decided = 0;
   let randomKills = RANDOM_KILLS;
