@@ -96,9 +96,9 @@ export interface StoreContext {
   readonly signal: AbortSignal;
   readonly log: Logger;
   /** `pawl.enqueue` in this transaction. */
-  enqueue<J extends AnyJob>(job: J, input: JobInput<J>): Promise<{ id: string }>;
+  readonly enqueue: <J extends AnyJob>(job: J, input: JobInput<J>) => Promise<{ id: string }>;
   /** `pawl.record` in this transaction. */
-  record(name: string, event: RecordOptions): Promise<{ id: string }>;
+  readonly record: (name: string, event: RecordOptions) => Promise<{ id: string }>;
 }
 
 /** Where events go from the inbox. May be called again for events of a batch that failed, never for stored ones. */
@@ -154,7 +154,7 @@ export interface FetchSource extends SourceBase {
 
 export interface PushContext extends FetchContext {
   /** Resolves when the page is durable: acknowledge only then. Calls are done one after the other. */
-  deliver(page: Page): Promise<void>;
+  readonly deliver: (page: Page) => Promise<void>;
   /** At most so many events to one `deliver`. */
   readonly limit: number;
 }

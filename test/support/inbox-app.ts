@@ -18,9 +18,9 @@ import { until } from "./until.ts";
 export interface InboxApp {
   pawl: Pawl;
   url: string;
-  source(name: string): Promise<SourceState>;
+  source: (name: string) => Promise<SourceState>;
   /** Resolves when the source looks like this. */
-  becomes(name: string, what: Partial<SourceState>): Promise<SourceState>;
+  becomes: (name: string, what: Partial<SourceState>) => Promise<SourceState>;
 }
 
 export async function inboxApp(

@@ -74,8 +74,17 @@ export const SOURCES: readonly SourceDefinition[] = [
 
 export const inboxApp: App = defineApp({ sources: SOURCES, http: { allow: ["127.0.0.1"] } });
 
-/** The handler's effect: a second row of an id is what must not be. */
-export const HANDLED_TABLE = ["create table handled (id text not null)"];
+/** The handler's effect, where a second row of an id is what must not be; and when each page was kept. */
+export const SET_UP: readonly string[] = [
+  "create table handled (id text not null)",
+  "create table kept (source text, after text, at timestamptz)",
+  `create function note_kept() returns trigger language plpgsql as $$ begin
+     insert into kept select s.name, w.after_cursor, clock_timestamp()
+       from pawl.source_window w join pawl.source s on s.id = w.source_id where w.id = new.window_id;
+     return null;
+   end $$`,
+  "create trigger note_kept after insert on pawl.source_page for each row execute function note_kept()",
+];
 
 const [killAt, killTimes] = (process.env.PAWL_TEST_KILL ?? "").split(":");
 let times = 0;
