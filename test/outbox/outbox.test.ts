@@ -236,6 +236,38 @@ describe("delivering", () => {
     expect(new Set(seen).size).toBe(300);
   });
 
+  test("R86: a failure waits 60 s × 2^(n−1), spread by a tenth, and after 10 attempts the delivery is dead; then none comes", async () => {
+    const server = createServer((request, response) => {
+      request.resume().once("end", () => response.writeHead(500).end());
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    atEnd(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const url = `http://127.0.0.1:${port}/hooks`;
+    const pawl = await pawlWith({ erp: webhook({ url, secret, breaker: false }) });
+    const { id } = await pawl.record("order.placed", ORDER);
+    await pawl.work();
+    for (let attempt = 1; attempt <= 9; attempt += 1) {
+      const failed = await until(`attempt ${attempt} has failed`, async () => {
+        const [row] = await deliveriesOf(pawl.store, id);
+        return row?.attempt === attempt && row.status === "failed" && row;
+      });
+      const [{ wait_s: waitS } = { wait_s: 0 }] = await pawl.store.rows<{ wait_s: number }>(
+        `select extract(epoch from t.run_at - a.ended_at)::float8 as wait_s
+           from pawl.task t join pawl.attempt a on a.task_id = t.id and a.attempt = $1`,
+        [attempt],
+      );
+      const middleS = 60 * 2 ** (attempt - 1);
+      expect(Math.abs(waitS - middleS)).toBeLessThanOrEqual(middleS * 0.1 + 0.001);
+      await pawl.reschedule(failed.id, { delay: 0 });
+    }
+    expect((await settled(pawl, id)).status).toBe("dead");
+    const [dead] = await deliveriesOf(pawl.store, id);
+    expect(dead).toMatchObject({ status: "dead", attempt: 10 });
+    expect(dead?.error?.message).toContain("answered 500");
+  });
+
   test("R87a: a signed webhook goes out through the outbox, its id the event's", async () => {
     const requests: { headers: Record<string, unknown>; body: string }[] = [];
     const server = createServer((request, response) => {

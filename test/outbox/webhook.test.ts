@@ -226,7 +226,7 @@ test("the public config and the whole definition show no secret", () => {
   expect(webhook({ url, secret: env("ERP_SECRET") }).config.secret).toBe("env:ERP_SECRET");
 });
 
-test("without a policy a webhook is tried 10 times, 60 s × 2^(n−1) apart, spread by a tenth", () => {
+test("R86: without a policy a webhook is tried 10 times, 60 s × 2^(n−1) apart, spread by a tenth", () => {
   const { retry, timeoutMs } = webhook({ url: "https://erp.example", secret: SECRET });
   const series = retrySeries(retry ?? {}, "retry");
   expect(timeoutMs).toBe(15_000);
