@@ -5,7 +5,7 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import pg from "pg";
-import { inject } from "vitest";
+import { afterAll, inject } from "vitest";
 import { migrate, migrations } from "../../src/store/migrate.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { atEnd } from "./at-end.ts";
@@ -16,6 +16,12 @@ const TEMPLATE = `pawl_template_${createHash("sha256")
   .slice(0, 12)}`;
 /** Any number that only this suite uses. */
 const TEMPLATE_LOCK = 7_046_029_254;
+
+/** Under way while other tests run: on a server that syncs its files, dropping takes a while. */
+const dropping: Promise<void>[] = [];
+afterAll(async () => {
+  await Promise.allSettled(dropping);
+});
 
 export interface TestDatabase {
   url: string;
@@ -28,19 +34,16 @@ export async function freshDatabase(options: { migrated?: boolean } = {}): Promi
   const name = `pawl_test_${randomBytes(6).toString("hex")}`;
   const template = options.migrated === false ? "template1" : TEMPLATE;
   await withAdmin(server, async (admin) => {
-    await admin.query("select pg_advisory_lock($1)", [TEMPLATE_LOCK]);
-    try {
-      if (template === TEMPLATE) await makeTemplate(server, admin);
-      await admin.query(`create database ${name} template ${template}`);
-    } finally {
-      await admin.query("select pg_advisory_unlock($1)", [TEMPLATE_LOCK]);
-    }
+    if (template === TEMPLATE && !(await hasTemplate(admin))) await makeTemplate(server, admin);
+    await admin.query(`create database ${name} template ${template}`);
   });
   const drop = () =>
     withAdmin(server, async (admin) => {
       await admin.query(`drop database if exists ${name} with (force)`);
     });
-  atEnd(drop);
+  atEnd(() => {
+    dropping.push(drop());
+  });
   return { url: urlOf(server, name), drop };
 }
 
@@ -61,12 +64,18 @@ export async function rawClient(url: string): Promise<pg.Client> {
   return client;
 }
 
-async function makeTemplate(server: string, admin: pg.Client): Promise<void> {
+async function hasTemplate(admin: pg.Client): Promise<boolean> {
   const { rows } = await admin.query(
     "select 1 from pg_database where datname = $1 and datistemplate",
     [TEMPLATE],
   );
-  if (rows.length > 0) return;
+  return rows.length > 0;
+}
+
+/** One of the processes that run tests makes it. */
+async function makeTemplate(server: string, admin: pg.Client): Promise<void> {
+  await admin.query("select pg_advisory_lock($1)", [TEMPLATE_LOCK]);
+  if (await hasTemplate(admin)) return;
   await admin.query(`drop database if exists ${TEMPLATE}`);
   await admin.query(`create database ${TEMPLATE}`);
   const store = openStore({ url: urlOf(server, TEMPLATE), max: 1 });
