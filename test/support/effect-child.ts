@@ -24,6 +24,7 @@ export const EFFECT_TABLE = [
 
 const [killAt, killTimes] = (process.env.PAWL_TEST_KILL ?? "").split(":");
 let times = 0;
+let hasRun = false;
 
 function reached(point: KillPoint): void {
   if (point !== killAt) return;
@@ -31,11 +32,11 @@ function reached(point: KillPoint): void {
   if (times === Number(killTimes)) process.kill(process.pid, "SIGKILL");
 }
 
-/** Only handlers' transactions commit in a worker. */
+/** Once a handler has run, only handlers' transactions commit in a worker; before that, its registration has. */
 function killAtCommit(): void {
   const query = Reflect.get(pg.Client.prototype, "query") as (...args: unknown[]) => unknown;
   const wrapped = function (this: pg.Client, ...args: unknown[]) {
-    if (args[0] !== "commit") return Reflect.apply(query, this, args);
+    if (args[0] !== "commit" || !hasRun) return Reflect.apply(query, this, args);
     reached("before commit");
     const answer = Reflect.apply(query, this, args) as Promise<unknown>;
     reached("commit sent");
@@ -57,6 +58,7 @@ export const effectJob = defineJob({
   input: anything,
   retry: { attempts: 100, delays: ["1ms"], jitter: 0 },
   run: async (_, { tx, taskId }) => {
+    hasRun = true;
     await tx.query("insert into effect values ($1, $2)", [taskId, process.pid]);
     reached("after the effect");
   },

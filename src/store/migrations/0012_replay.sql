@@ -280,7 +280,7 @@ begin
     return next;
     return;
   end if;
-  wait_ms := greatest(extract(epoch from v_replay.next_at - pawl.now()) * 1000, 0);
+  wait_ms := extract(epoch from greatest(v_replay.next_at, pawl.now()) - pawl.now()) * 1000; -- next_at may be -infinity
   if wait_ms > 0 then
     return next;
     return;
