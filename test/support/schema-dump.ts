@@ -21,7 +21,7 @@ async function tables(store: Store): Promise<string> {
               || coalesce(' with (' || array_to_string(c.reloptions, ', ') || ')', '') as kind,
             array(select format('%s %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
                       case when a.attnotnull then ' not null' else '' end,
-                      case when a.attidentity <> '' then ' identity'
+                      case when a.attidentity <> '' then case when c.relispartition then '' else ' identity' end
                            when a.attgenerated <> '' then ' generated ' || pg_get_expr(d.adbin, d.adrelid)
                            else coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '') end)
                     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
