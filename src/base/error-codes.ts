@@ -47,6 +47,7 @@ export const ERROR_CODES = {
   delivery_failed: 1,
   http_failed: 1,
   request_not_sent: 1,
+  not_resealed: 1,
   webhook_rejected: 1,
   address_forbidden: 1,
   // the database

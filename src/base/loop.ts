@@ -5,18 +5,21 @@
 
 import { backoffMs } from "./backoff.ts";
 
+const RETRY_MS = { baseMs: 100, maxMs: 5_000 };
+
 export interface LoopOptions {
   /** Does one round; answers the wait until the next in ms. */
   runOnce: () => Promise<number>;
   failed: (error: unknown) => void;
-  /** The least time between two rounds, however often it is woken; default 0. */
+  /** The least time between two rounds, however often it is woken; default 0, after a failure 100 ms. */
   gapMs?: number;
 }
 
 export interface Loop {
   start(): void;
   wake(): void;
-  stop(): Promise<void>;
+  /** Waits for the round under way; what runs beside it, if anything does, may take `graceMs` to end. */
+  stop(graceMs?: number): Promise<void>;
 }
 
 export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
@@ -31,7 +34,8 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
   const next = (delayMs: number) => {
     if (isStopped) return;
     clear();
-    const waitMs = Math.max(delayMs, endedAt + gapMs - performance.now(), 0);
+    const restMs = failures === 0 ? gapMs : Math.max(gapMs, RETRY_MS.baseMs);
+    const waitMs = Math.max(delayMs, endedAt + restMs - performance.now(), 0);
     // a timer of 0 ms waits 1 ms
     if (waitMs <= 0) immediate = setImmediate(run);
     else timer = setTimeout(run, waitMs);
@@ -51,7 +55,7 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
         (error: unknown) => {
           failed(error);
           failures += 1;
-          return backoffMs(failures, { baseMs: 100, maxMs: 5_000 });
+          return backoffMs(failures, RETRY_MS);
         },
       )
       .then((delayMs) => {

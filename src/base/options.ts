@@ -26,3 +26,17 @@ export function refuseUnknownOptions(
     );
   }
 }
+
+/** An option that is not as it must be; `where` says whose it is. */
+export function badOption(
+  where: string,
+  option: string,
+  expected: string,
+  value: unknown,
+): PawlError {
+  return new PawlError(
+    "invalid_option",
+    `${where}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
+    { data: { option } },
+  );
+}

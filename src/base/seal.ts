@@ -75,6 +75,18 @@ export function reseal(sealed: Sealed): Sealed {
   return seal(unseal(sealed), sealed.context);
 }
 
+/** The same configuration with every sealed value in it under the newest key; itself when each is already. */
+export function resealAll<Config>(config: Config): Config {
+  if (config === null || typeof config !== "object") return config;
+  if (isSealed(config)) return reseal(config) as Sealed & Config;
+  const before: [string, unknown][] = Object.entries(config);
+  const after = before.map(([name, value]) => [name, resealAll(value)] as const);
+  if (after.every(([, value], i) => value === before[i]?.[1])) return config;
+  return (
+    Array.isArray(config) ? after.map(([, value]) => value) : Object.fromEntries(after)
+  ) as Config;
+}
+
 export function isSealed(value: unknown): value is Sealed {
   if (value === null || typeof value !== "object") return false;
   const { sealed, context } = value as { sealed?: unknown; context?: unknown };

@@ -8,6 +8,8 @@ import { backoffMs } from "../base/backoff.ts";
 import type { Logger } from "../base/log.ts";
 
 const RECONNECT_MS_MAX = 10_000;
+/** How long the goodbye may take: the other side may have fallen silent. */
+const CLOSE_MS = 1_000;
 
 export interface Listener {
   stop(): Promise<void>;
@@ -41,17 +43,22 @@ export function listen(options: {
     timer.unref();
   };
   const connect = async () => {
-    const own = new pg.Client({
-      connectionString: url,
-      keepAlive: true,
-      application_name: "pawl listen",
-    });
+    let own: pg.Client;
+    try {
+      own = newClient(url);
+    } catch (error) {
+      return again(error as Error);
+    }
     client = own;
-    own.on("error", (error) => {
-      own.end().catch(() => undefined);
+    let isOver = false;
+    const over = (error?: Error) => {
+      if (isOver) return; // its end may come when it has been replaced already
+      isOver = true;
+      void close(own);
       again(error);
-    });
-    own.on("end", () => again());
+    };
+    own.on("error", over);
+    own.on("end", () => over());
     own.on("notification", (message) => heard(message.payload ?? ""));
     try {
       await own.connect();
@@ -59,8 +66,7 @@ export function listen(options: {
       failures = 0;
       heard("");
     } catch (error) {
-      own.end().catch(() => undefined);
-      again(error as Error);
+      over(error as Error);
     }
   };
   void connect();
@@ -68,7 +74,23 @@ export function listen(options: {
     stop: async () => {
       stopped = true;
       clearTimeout(timer);
-      await client?.end().catch(() => undefined);
+      if (client !== undefined) await close(client);
     },
   };
+}
+
+/** @throws when a file that the URL names, such as a certificate, is not there */
+function newClient(url: string): pg.Client {
+  return new pg.Client({
+    connectionString: url,
+    keepAlive: true,
+    application_name: "pawl listen",
+  });
+}
+
+/** node-postgres waits for the other side to close, and one that has fallen silent never does. */
+async function close(client: pg.Client): Promise<void> {
+  const timer = setTimeout(() => client.connection.stream.destroy(), CLOSE_MS);
+  await client.end().catch(() => undefined);
+  clearTimeout(timer);
 }

@@ -73,9 +73,10 @@ export function openStore(options: StoreOptions): Store {
     connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     keepAlive: true,
     application_name: "pawl",
-    onConnect: readCommitted,
+    onConnect: setUp,
   };
   const pool = new pg.Pool(config);
+  let ended: Promise<void> | undefined;
   // Idle clients say so when the server goes away; unheard, that would end the process.
   pool.on("error", (error) =>
     log.warn({ err: error.message }, "database: an idle connection was lost"),
@@ -98,7 +99,10 @@ export function openStore(options: StoreOptions): Store {
     prepared: preparedStatements(pool, max, render, rows),
     transaction: (work) => inTransaction(pool, render, work),
     begin: () => begin(pool, render),
-    close: () => pool.end(),
+    close: () => {
+      ended ??= pool.end();
+      return ended;
+    },
   };
 }
 
@@ -107,9 +111,13 @@ interface PoolConfig extends pg.PoolConfig {
   onConnect: (client: pg.ClientBase) => Promise<void>;
 }
 
-/** Each of our statements must see what was committed before it, whatever the database's default is. */
-async function readCommitted(client: pg.ClientBase): Promise<void> {
-  await client.query("set default_transaction_isolation to 'read committed'");
+/**
+ * In one round trip: each of our statements must see what was committed before it, whatever the database's default is; and
+ * none is compiled, which before PostgreSQL 19 takes up to a second for a look of a millisecond whose estimate is high. Not
+ * as startup options: PgBouncer refuses those.
+ */
+async function setUp(client: pg.ClientBase): Promise<void> {
+  await client.query("set default_transaction_isolation to 'read committed'; set jit to off");
 }
 
 /**

@@ -100,6 +100,14 @@ export async function inForeignTransaction<T>(
   return written;
 }
 
+/** What statements of our own are sent through, in a transaction that renders the schema's name itself. */
+export function executorIn(tx: Transaction): Executor {
+  return {
+    rows: async <Row>(text: string, values: readonly unknown[] = []) =>
+      (await tx.query<Row>(text, [...values])).rows,
+  };
+}
+
 async function currentXid(executor: Executor): Promise<string> {
   const [row] = await executor.rows<{ xid: string }>("select pg_current_xact_id()::text as xid");
   if (row === undefined) throw notATransaction("its `query` answered no row");

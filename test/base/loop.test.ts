@@ -1,6 +1,25 @@
-import { expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type LoopOptions, loop } from "../../src/base/loop.ts";
-import { until } from "../support/until.ts";
+
+// Waits are measured on a clock that only the tests move.
+beforeEach(() => {
+  vi.useFakeTimers({
+    toFake: [
+      "setTimeout",
+      "clearTimeout",
+      "setInterval",
+      "clearInterval",
+      "setImmediate",
+      "clearImmediate",
+      "performance",
+    ],
+  });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 const HOUR_MS = 3_600_000;
 
@@ -22,24 +41,25 @@ test("it runs at once, and again only after the wait that the round asked for", 
   const one = loop({
     runOnce: async () => {
       times.push(performance.now());
-      return times.length < 3 ? 30 : HOUR_MS;
+      return 30;
     },
     failed: () => undefined,
   });
+  const started = performance.now();
   one.start();
-  await until("three rounds", () => times.length === 3);
+  await pass(75);
   await one.stop();
-  const [first = 0, second = 0, third = 0] = times;
-  expect(second - first).toBeGreaterThanOrEqual(29);
-  expect(third - second).toBeGreaterThanOrEqual(29);
+  expect(times.map((at) => at - started)).toEqual([0, 30, 60]);
 });
 
 test("wake cuts the wait short", async () => {
   const { one, seen } = counted();
   one.start();
-  await until("one round", () => seen.rounds === 1);
+  await pass(1);
+  expect(seen.rounds).toBe(1);
   one.wake();
-  await until("a second round", () => seen.rounds === 2);
+  await pass(1);
+  expect(seen.rounds).toBe(2);
   await one.stop();
 });
 
@@ -59,11 +79,12 @@ test("a wake during a round is not lost: another round follows", async () => {
     failed: () => undefined,
   });
   one.start();
-  await until("the round is under way", () => release !== undefined);
+  await pass(1);
+  expect(release).toBeDefined();
   one.wake();
   one.wake();
   release?.();
-  await until("a second round", () => rounds === 2);
+  await pass(1_000);
   await one.stop();
   expect(rounds).toBe(2);
 });
@@ -78,8 +99,9 @@ test("a round that fails is reported and tried again", async () => {
     },
   });
   one.start();
-  await until("a third round", () => rounds === 3);
+  await pass(10_000);
   await one.stop();
+  expect(rounds).toBe(3);
   expect(seen.errors).toEqual([new Error("round 1"), new Error("round 2")]);
 });
 
@@ -98,79 +120,65 @@ test("stop waits for the round under way, and nothing runs after it, woken or no
     failed: () => undefined,
   });
   one.start();
-  await until("the round is under way", () => release !== undefined);
+  await pass(1);
   const stopped = one.stop().then(() => {
     isStopped = true;
   });
   one.wake();
-  await new Promise((resolve) => setImmediate(resolve));
+  await pass(1_000);
   expect(isStopped).toBe(false);
   release?.();
   await stopped;
   one.wake();
-  const { one: other, seen } = counted(); // as long as another loop takes to run, this one would have
-  other.start();
-  await until("another loop ran", () => seen.rounds === 1);
-  await other.stop();
+  await pass(HOUR_MS);
   expect(rounds).toBe(1);
 });
 
 test("being woken all the time does not put the next round off for ever", async () => {
-  let rounds = 0;
-  const one = loop({
-    runOnce: async () => {
-      rounds += 1;
-      return 60_000;
-    },
-    failed: () => undefined,
-    gapMs: 40,
-  });
+  const { one, seen } = counted({ gapMs: 40 });
   one.start();
-  await until("it ran three times", () => {
-    one.wake();
-    return rounds >= 3;
-  });
-  await one.stop();
-});
-
-test("a loop that is woken more often than its gap still runs", async () => {
-  let rounds = 0;
-  const one = loop({
-    runOnce: async () => {
-      rounds += 1;
-      return 1_000;
-    },
-    failed: () => undefined,
-    gapMs: 100,
-  });
-  one.start();
-  await until("one round", () => rounds === 1);
   const waking = setInterval(() => one.wake(), 10);
-  try {
-    await until("a second round", () => rounds >= 2, 1_000);
-  } finally {
-    clearInterval(waking);
-    await one.stop();
-  }
-  expect(rounds).toBeLessThan(13);
+  await pass(1_000);
+  clearInterval(waking);
+  await one.stop();
+  expect(seen.rounds).toBeGreaterThanOrEqual(20);
+  expect(seen.rounds).toBeLessThanOrEqual(26);
 });
 
 test("a wake never makes the wait longer", async () => {
   let rounds = 0;
-  const started = performance.now();
   const one = loop({
     runOnce: async () => {
       rounds += 1;
-      return rounds === 1 ? 110 : 1_000_000;
+      return rounds === 1 ? 110 : HOUR_MS;
     },
     failed: () => undefined,
     gapMs: 100,
   });
   one.start();
-  await until("one round", () => rounds === 1);
-  await until("most of the wait is over", () => performance.now() - started > 90);
+  await pass(95);
+  expect(rounds).toBe(1);
   one.wake();
-  await until("a second round", () => rounds === 2);
-  expect(performance.now() - started).toBeLessThan(180);
+  await pass(20);
+  expect(rounds).toBe(2);
   await one.stop();
+});
+
+test("after a failure it rests for 100 ms, however often it is woken", async () => {
+  const times: number[] = [];
+  const one = loop({
+    runOnce: async () => {
+      times.push(performance.now());
+      throw new Error("broken");
+    },
+    failed: () => setImmediate(() => one.wake()),
+  });
+  const waking = setInterval(() => one.wake(), 5);
+  one.start();
+  await pass(2_000);
+  clearInterval(waking);
+  await one.stop();
+  const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0));
+  expect(gaps.length).toBeGreaterThanOrEqual(4);
+  expect(Math.min(...gaps)).toBeGreaterThanOrEqual(100);
 });

@@ -7,14 +7,16 @@ import os from "node:os";
 import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Client } from "pg";
-import { afterEach } from "vitest";
+import { afterAll, afterEach } from "vitest";
 import { stopEmbedded } from "../../src/store/embedded/index.ts";
+import { bundle } from "../support/bundle.ts";
 
-const CHILD = path.join(import.meta.dirname, "embedded-child.ts");
-const TSX = import.meta.resolve("tsx");
+const program = bundle(path.join(import.meta.dirname, "embedded-child.ts"));
 
 export const isRoot: boolean = process.getuid?.() === 0;
 export const NOBODY = 65_534;
+
+afterAll(() => program.remove());
 
 const folders: string[] = [];
 const children: ChildProcess[] = [];
@@ -44,7 +46,7 @@ export interface Child {
 }
 
 export function childProcess(what: string, dir: string, options: SpawnOptions = {}): Child {
-  const child = spawn(process.execPath, ["--import", TSX, CHILD, what, dir], {
+  const child = spawn(process.execPath, [program.path, what, dir], {
     ...options,
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -2,8 +2,9 @@ import { execFile } from "node:child_process";
 import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { withFolderLock } from "../../src/store/embedded/folder-lock.ts";
+import { test } from "../support/embedded-only.ts";
 import { childProcess, newDir } from "./embedded-fixtures.ts";
 
 async function lockFolder(): Promise<string> {

@@ -18,12 +18,14 @@ import { type Binaries, findBinaries } from "../../src/store/embedded/binaries.t
 import { startEmbedded, stopEmbedded } from "../../src/store/embedded/index.ts";
 import { findPackage, runnablePackage } from "../../src/store/embedded/package-binaries.ts";
 import { choosePlace, makeDir, type Place } from "../../src/store/embedded/place.ts";
+import { isAnotherServerGiven } from "../support/embedded-only.ts";
 import { childProcess, isRoot, NOBODY, newDir, query } from "./embedded-fixtures.ts";
 
 /** Known on every unix. */
 const DAEMON = 1;
 const UNKNOWN = 12_345;
 const packageRoot = await findPackage();
+const isTested = isRoot && !isAnotherServerGiven;
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -43,7 +45,7 @@ async function newPlace(): Promise<Place> {
   return choosePlace(await makeDir(await newDir()));
 }
 
-test.runIf(isRoot)("root never runs the server as root, and can use it", async () => {
+test.runIf(isTested)("root never runs the server as root, and can use it", async () => {
   const dir = await newDir();
   const server = await startEmbedded({ dir });
 
@@ -52,7 +54,7 @@ test.runIf(isRoot)("root never runs the server as root, and can use it", async (
   expect((await stat(`/proc/${server.pid}`)).uid).toBe(NOBODY);
 });
 
-test.runIf(isRoot)(
+test.runIf(isTested)(
   "in a folder that only root can enter, the data goes elsewhere, and to the same place each time",
   async () => {
     const dir = await newDir(0o700);
@@ -73,7 +75,7 @@ test.runIf(isRoot)(
   },
 );
 
-test.runIf(isRoot)(
+test.runIf(isTested)(
   "root in somebody's folder runs the server as that somebody, who can use it then",
   async () => {
     const dir = await newDir();
@@ -84,7 +86,7 @@ test.runIf(isRoot)(
   },
 );
 
-test.runIf(isRoot)(
+test.runIf(isTested)(
   "root in the folder of a user that the system does not know runs the server as nobody",
   async () => {
     const dir = await newDir();
@@ -95,7 +97,7 @@ test.runIf(isRoot)(
   },
 );
 
-test.runIf(isRoot)("a process whose user has no name is told what to do", async () => {
+test.runIf(isTested)("a process whose user has no name is told what to do", async () => {
   const dir = await newDir();
   await chown(path.dirname(dir), UNKNOWN, UNKNOWN);
   const user = childProcess("hold", dir, { uid: UNKNOWN, gid: UNKNOWN, cwd: "/" });
@@ -103,7 +105,7 @@ test.runIf(isRoot)("a process whose user has no name is told what to do", async 
   await expect(user.line).rejects.toThrow(/give this user an entry in .etc.passwd/);
 });
 
-test.runIf(isRoot)("a user without rights starts and shares a server of its own", async () => {
+test.runIf(isTested)("a user without rights starts and shares a server of its own", async () => {
   const dir = await newDir();
   await chown(path.dirname(dir), NOBODY, NOBODY);
   const user = {
@@ -121,7 +123,7 @@ test.runIf(isRoot)("a user without rights starts and shares a server of its own"
   expect(root).toMatchObject({ pid: first.pid, startedHere: false });
 });
 
-test.runIf(isRoot)(
+test.runIf(isTested)(
   "a user who may not reach the server gets an error instead of a second server",
   async () => {
     const dir = await newDir();

@@ -2,9 +2,10 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { Client } from "pg";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { embeddedStatus, startEmbedded, stopEmbedded } from "../../src/store/embedded/index.ts";
 import { processState } from "../../src/store/embedded/pid-file.ts";
+import { test } from "../support/embedded-only.ts";
 import { childProcess, newDir, query, until } from "./embedded-fixtures.ts";
 
 test("a new folder gets a durable server with the database pawl, reached over a short private socket", async () => {
@@ -92,6 +93,29 @@ test("a process with nothing else to do still stops the server that it releases"
   if (user.process.exitCode === null) await once(user.process, "exit");
 
   expect(user.process.exitCode).toBe(0);
+  expect((await embeddedStatus({ dir })).running).toBe(false);
+});
+
+test("a start that fails at the database holds no connection and leaves no server behind", async () => {
+  const dir = await newDir();
+  const settings = { default_transaction_read_only: "on" };
+  await expect(startEmbedded({ dir, settings })).rejects.toThrow("read-only transaction");
+
+  expect((await embeddedStatus({ dir })).running).toBe(false);
+});
+
+test("a start that fails at the database leaves the server to those who use it", async () => {
+  const dir = await newDir();
+  const server = await startEmbedded({ dir });
+  await query(server.url.replace(/\/pawl\?/, "/postgres?"), "drop database pawl with (force)");
+  await query(
+    server.url.replace(/\/pawl\?/, "/postgres?"),
+    "alter role pawl set default_transaction_read_only = on",
+  );
+  await expect(startEmbedded({ dir })).rejects.toThrow("read-only transaction");
+  expect((await embeddedStatus({ dir })).running).toBe(true);
+
+  await server.release();
   expect((await embeddedStatus({ dir })).running).toBe(false);
 });
 

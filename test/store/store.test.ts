@@ -3,7 +3,8 @@ import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, defineJob } from "../../src/index.ts";
 import { openStore, withoutPassword } from "../../src/store/store.ts";
-import { freshDatabase, freshStore, rawClient } from "../support/database.ts";
+import { atEnd } from "../support/at-end.ts";
+import { freshDatabase, freshStore, isLockAwaited, rawClient } from "../support/database.ts";
 import { count } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
@@ -31,10 +32,7 @@ describe("the pool", () => {
     await other.query("set deadlock_timeout to '10min'"); // so that it is not the victim
     await other.query("begin; select pg_advisory_xact_lock(2)");
     const both = store.rows("select public.both()");
-    await until("the statement waits for the second lock", async () => {
-      const waiting = "select from pg_locks where locktype = 'advisory' and not granted";
-      return (await other.query(waiting)).rowCount === 1;
-    });
+    await until("the statement waits for the second lock", () => isLockAwaited(other));
     await other.query("select pg_advisory_xact_lock(1)");
     await other.query("commit");
     expect(await both).toEqual([{ both: 7 }]);
@@ -54,7 +52,7 @@ describe("the pool", () => {
     const busy = store.rows("select pg_sleep(30)").catch((error: unknown) => error);
     await until("the statement runs", async () => {
       const { rows } = await killer.query(
-        "select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'",
+        "select 1 from pg_stat_activity where datname = current_database() and query like 'select pg_sleep%' and state = 'active'",
       );
       return rows.length === 1;
     });
@@ -62,6 +60,23 @@ describe("the pool", () => {
     expect(await busy).toMatchObject({ code: "database_unreachable" });
     expect(await store.prepared("select 3 as n", [])).toEqual([{ n: 3 }]);
     await store.close();
+  });
+
+  test("what it sends is never compiled (jit), whatever the database says; connections of others are as they were", async () => {
+    const { url } = await freshDatabase();
+    const other = await rawClient(url);
+    const { rows } = await other.query<{ name: string }>("select current_database() as name");
+    await other.query(`alter database ${rows[0]?.name} set jit = on`);
+    const store = openStore({ url });
+    atEnd(() => store.close());
+    expect(await store.rows("show jit")).toEqual([{ jit: "off" }]);
+    expect(await store.prepared("select current_setting('jit') as jit", [])).toEqual([
+      { jit: "off" },
+    ]);
+    const inTransaction = await store.transaction((tx) => tx.query("show jit"));
+    expect(inTransaction.rows).toEqual([{ jit: "off" }]);
+    const later = await rawClient(url);
+    expect((await later.query("show jit")).rows).toEqual([{ jit: "on" }]);
   });
 
   test("R98: a worker goes on after all its connections were ended under it", async () => {

@@ -62,11 +62,21 @@ function letProcessEnd(client: Client & { ref?: () => void; unref?: () => void }
   else client.ref?.();
 }
 
+/** Lets go of a server that was found but cannot be used. To be called under the lock. */
+export async function leave(place: Place, { client, pidFile }: AnsweringServer): Promise<void> {
+  await client.end().catch(() => undefined);
+  if (!(await isKept(place.dir))) await stopIfUnused(place, pidFile.pid);
+}
+
 async function stopIfUnused(place: Place, pid: number): Promise<void> {
   const sighting = await lookForServer(place);
   if (sighting.kind !== "answering") return;
-  const isUnused = sighting.pidFile.pid === pid && (await hasNoOthers(sighting.client));
-  await sighting.client.end();
+  let isUnused = false;
+  try {
+    isUnused = sighting.pidFile.pid === pid && (await hasNoOthers(sighting.client));
+  } finally {
+    await sighting.client.end();
+  }
   if (isUnused) await stopServer(place, sighting.pidFile);
 }
 

@@ -9,7 +9,7 @@ import { addressOf, DATABASE, socketPath } from "./address.ts";
 import { type Binaries, defaultSearch, findBinaries } from "./binaries.ts";
 import { dataMajor, makeDataFolder } from "./data-folder.ts";
 import { withFolderLock } from "./folder-lock.ts";
-import { type EmbeddedServer, handleOf } from "./handle.ts";
+import { type EmbeddedServer, handleOf, leave } from "./handle.ts";
 import { setKept } from "./keep.ts";
 import { launch, logTail, stopServer } from "./launch.ts";
 import { type PidFile, removeStalePidFile } from "./pid-file.ts";
@@ -45,8 +45,13 @@ export async function startEmbedded(options: StartOptions = {}): Promise<Embedde
     return withFolderLock(dir, async () => {
       const place = await choosePlace(dir);
       const { server, startedHere } = await findOrLaunch(place, settings, log);
-      await ensureDatabase(server.client);
-      if (options.keep === true) await setKept(dir, true);
+      try {
+        await ensureDatabase(server.client);
+        if (options.keep === true) await setKept(dir, true);
+      } catch (error) {
+        await leave(place, server).catch(() => undefined);
+        throw error;
+      }
       return handleOf(place, server, startedHere);
     });
   });
