@@ -26,6 +26,7 @@ export interface PrunerOptions {
 export function pruner({ store, owner, log, firstMs = FIRST_MS }: PrunerOptions): Loop {
   let isFirst = true;
   let hasPruned = false;
+  let isStopped = false;
   let lease: NamedLease | undefined;
   const rounds = loop({
     runOnce: async () => {
@@ -37,6 +38,10 @@ export function pruner({ store, owner, log, firstMs = FIRST_MS }: PrunerOptions)
         const taken = await NamedLease.take(store, { name: LEASE, owner, log });
         if (!(taken instanceof NamedLease)) return TAKE_OVER_MS;
         lease = taken;
+        if (isStopped) {
+          await taken.release(); // `stop` came while it was taken
+          return PRUNE_MS;
+        }
       }
       const { dropped, deleted } = await prune(store, {
         isRoutine: hasPruned,
@@ -52,6 +57,7 @@ export function pruner({ store, owner, log, firstMs = FIRST_MS }: PrunerOptions)
   return {
     ...rounds,
     stop: async () => {
+      isStopped = true;
       const stopped = rounds.stop();
       await lease?.release().catch(() => undefined); // ends a pruning in progress after its batch
       await stopped;

@@ -58,6 +58,7 @@ export class Pump {
   #isAskingSolo = false;
   #claimedMax = Number.POSITIVE_INFINITY;
   #isClaiming = false;
+  #isAborted = false;
   #isLost = false;
   #isLingerOver = false;
   #linger: NodeJS.Timeout | undefined;
@@ -144,8 +145,9 @@ export class Pump {
     this.#slots.cancel(ids);
   }
 
-  /** Aborts what runs. Its failures are no outcomes any more: the tasks are given back, uncounted. */
+  /** Aborts what runs, and starts nothing more. Failures are no outcomes any more: the tasks are given back, uncounted. */
   abort(reason: PawlError): void {
+    this.#isAborted = true;
     this.#slots.abort(reason);
     this.#afterChange();
   }
@@ -277,6 +279,7 @@ export class Pump {
       this.#scout.tried(tried, tasks, request.limit);
     }
     this.#claimedMax -= tasks.length;
+    if (this.#isAborted) return; // claimed too late: they are given back with the worker's end
     for (const row of tasks) {
       const from = this.#scout.describe(row.shard_id);
       if (from !== undefined) this.#slots.run(row, request.claim, from);

@@ -120,10 +120,13 @@ export class Session {
     return this.#isFlaggedIdle;
   }
 
-  /** Finishes what runs, at most `graceMs`; the rest is given back, uncounted. Returns how many were. */
-  async stop(graceMs: number, reason: PawlError): Promise<number> {
+  /**
+   * Finishes what runs, at most `graceMs`; the rest is given back, uncounted. Returns how many were. Whoever waits for the
+   * worker's end also waits for `others` of it.
+   */
+  async stop(graceMs: number, reason: PawlError, others?: Promise<unknown>): Promise<number> {
     this.pump.stopClaiming();
-    await this.#idleFlag.stop();
+    const idleFlag = this.#idleFlag.stop();
     let timer: NodeJS.Timeout | undefined;
     const graceOver = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
@@ -134,8 +137,12 @@ export class Session {
     await Promise.race([this.pump.drained(), graceOver]);
     clearTimeout(timer);
     await within(LAST_WORD_MS, this.pump.drained());
-    await Promise.all([this.#heartbeats.stop(), this.#progress.stop(), this.#breakers.stop()]);
-    return within(LAST_WORD_MS, this.#sayGoodbye());
+    await others;
+    const loops = [this.#heartbeats.stop(), this.#progress.stop(), this.#breakers.stop()];
+    await within(LAST_WORD_MS, Promise.all([idleFlag, ...loops]));
+    const givenBack = await within(LAST_WORD_MS, this.#sayGoodbye());
+    this.pump.abandon(reason); // what could not be recorded would be tried for ever
+    return givenBack;
   }
 
   /** Without a database there is nobody to tell: the lease will run out, and the tasks are rescued. */

@@ -6,10 +6,9 @@
 
 import { backoffMs } from "../base/backoff.ts";
 import { PawlError } from "../base/errors.ts";
-import type { Executor } from "../store/executor.ts";
 import { translateDatabaseError } from "../store/sqlstate.ts";
 import type { OpenTransaction, Store } from "../store/store.ts";
-import { asOwn, type Transaction } from "../store/transaction.ts";
+import { asOwn, executorIn, type Transaction } from "../store/transaction.ts";
 import { type Settlement, settled, settleInTransaction, signOfLife, silenceLimit } from "./sql.ts";
 import type { ClaimedTask } from "./task.ts";
 import { Recoverable } from "./thrown.ts";
@@ -36,6 +35,7 @@ export class TaskTransaction {
   #alive: NodeJS.Timeout | undefined;
   #pending = 0;
   #hasEnded = false;
+  #isAbandoned = false;
 
   constructor(task: ClaimedTask, transactions: TaskTransactions) {
     this.#task = task;
@@ -60,7 +60,7 @@ export class TaskTransaction {
   async commit(result: string | null): Promise<void> {
     const open = await this.#opening;
     if (open === undefined) return;
-    if (this.#hasEnded) throw new PawlError("worker_stopping", `task ${this.#task.id}: aborted`);
+    if (this.#hasEnded) throw this.#aborted();
     this.#hasEnded = true;
     clearInterval(this.#alive);
     const settlement = await this.#settle(open, result);
@@ -83,6 +83,7 @@ export class TaskTransaction {
 
   /** The same without waiting for a statement that still runs. */
   abandon(): void {
+    this.#isAbandoned = true;
     this.#end();
     if (this.#open !== undefined) this.#open.abandon();
     else this.#opening?.then((open) => open.abandon()).catch(() => undefined);
@@ -94,29 +95,39 @@ export class TaskTransaction {
   }
 
   async #begin(): Promise<OpenTransaction> {
-    if (this.#hasEnded) {
-      throw new PawlError(
-        "not_a_transaction",
-        `task ${this.#task.id}: context.tx was used after the handler ended; await everything inside it`,
-      );
-    }
+    this.#requireRunning();
     const open = await this.#with.pool.begin();
-    await silenceLimit(executorOf(open.tx));
+    try {
+      this.#requireRunning(); // it may have ended while it waited for a connection
+      await silenceLimit(executorIn(open.tx));
+      this.#requireRunning();
+    } catch (error) {
+      open.abandon();
+      throw error;
+    }
     this.#open = open;
     this.#alive = setInterval(() => this.#signOfLife(open.tx), SIGN_OF_LIFE_MS);
     this.#alive.unref();
     return open;
   }
 
+  #requireRunning(): void {
+    if (!this.#hasEnded) return;
+    throw new PawlError(
+      "not_a_transaction",
+      `task ${this.#task.id}: context.tx was used after the handler ended; await everything inside it`,
+    );
+  }
+
   #signOfLife(tx: Transaction): void {
-    if (this.#pending === 0) void signOfLife(executorOf(tx)).catch(() => undefined);
+    if (this.#pending === 0) void signOfLife(executorIn(tx)).catch(() => undefined);
   }
 
   async #settle(open: OpenTransaction, result: string | null): Promise<Settlement> {
     let settlement: Settlement | undefined;
     try {
       const { workerId } = this.#with;
-      settlement = await settleInTransaction(executorOf(open.tx), workerId, this.#task, result);
+      settlement = await settleInTransaction(executorIn(open.tx), workerId, this.#task, result);
     } catch (thrown) {
       await open.rollback();
       throw this.#explained(translateDatabaseError(thrown));
@@ -138,7 +149,11 @@ export class TaskTransaction {
     );
   }
 
-  /** COMMIT had no answer: history knows. */
+  #aborted(): PawlError {
+    return new PawlError("worker_stopping", `task ${this.#task.id}: aborted`);
+  }
+
+  /** COMMIT had no answer: history knows. Who has given the task up does not wait for it. */
   async #resolve(xid: string): Promise<void> {
     const { store, workerId } = this.#with;
     for (let tries = 1; ; tries += 1) {
@@ -149,14 +164,8 @@ export class TaskTransaction {
           `task ${this.#task.id}: the connection was lost at COMMIT, and nothing was committed`,
         );
       }
+      if (this.#isAbandoned) throw this.#aborted();
       await new Promise((resolve) => setTimeout(resolve, backoffMs(tries, ASK_AGAIN_MS)));
     }
   }
-}
-
-function executorOf(tx: Transaction): Executor {
-  return {
-    rows: async <Row>(text: string, values: readonly unknown[] = []) =>
-      (await tx.query<Row>(text, [...values])).rows,
-  };
 }

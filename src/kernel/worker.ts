@@ -40,7 +40,18 @@ export interface WorkerOptions extends StreamsOptions {
   localSwitches: LocalSwitches;
   log: Logger;
   /** Further loops that a part needs in every worker, such as the router. */
-  loops?: (kernel: { isIdle: () => boolean; wake: () => void }) => Loop[];
+  loops?: (kernel: WorkerView) => Loop[];
+  /** What these loops take up, for lists and `why`: `source:<name>`, `inbox:<name>`. */
+  serves?: readonly string[];
+}
+
+/** What further loops see of their worker. */
+export interface WorkerView {
+  readonly isIdle: () => boolean;
+  /** Look for tasks now. */
+  readonly wake: () => void;
+  /** The scopes that a file or a variable holds on this host, at most a second old. */
+  readonly offHere: () => readonly string[];
 }
 
 export class Worker {
@@ -68,9 +79,10 @@ export class Worker {
     this.stopWanted = new Promise((resolve) => {
       this.#stopWanted = resolve;
     });
-    const kernel = {
+    const kernel: WorkerView = {
       isIdle: () => this.#session?.isFlaggedIdle ?? false,
       wake: () => this.#session?.pump.wake(),
+      offHere: () => this.#offHere,
     };
     this.#keeper = keeper({ store: options.store, log: options.log, ...kernel });
     this.#streams = new Streams(options);
@@ -117,9 +129,9 @@ export class Worker {
     return this.#session?.pump.isIdle ?? false;
   }
 
-  /** The streams that it can run, as far as it knows now. */
+  /** The streams that it can run, as far as it knows now, and that nothing on this host holds. */
   get streams(): number[] {
-    return this.#streams.open([]);
+    return this.#streams.open(this.#offHere);
   }
 
   get running(): number {
@@ -144,12 +156,16 @@ export class Worker {
     this.#session?.pump.stopClaiming(); // now: the loops below may be in the middle of a round
     clearTimeout(this.#registerTimer);
     await this.#registering; // what it began must end too, or its loops would outlive the worker
-    await Promise.all([
+    // at once: what the loops still wait for must not lengthen the grace
+    const others = Promise.all([
       this.#listener?.stop(),
       this.#keeper.stop(),
-      ...this.#loops.map((one) => one.stop()),
+      ...this.#loops.map((one) => one.stop(graceMs)),
     ]);
-    return (await this.#session?.stop(graceMs, stopping())) ?? 0;
+    others.catch(() => undefined); // heard below
+    const givenBack = await this.#session?.stop(graceMs, stopping(), others);
+    await others;
+    return givenBack ?? 0;
   }
 
   async #register(): Promise<Session> {
@@ -172,7 +188,7 @@ export class Worker {
         pid: process.pid,
         application,
         revision,
-        queues,
+        queues: [...queues, ...(this.#options.serves ?? [])],
         concurrency,
         refused: this.#refused,
         streams: this.#streams.open([]),
@@ -201,7 +217,7 @@ export class Worker {
     if (now !== before) {
       this.#options.log.info({ off: this.#offHere }, "switches on this host changed");
       this.#session?.beat();
-      this.#session?.pump.wake();
+      this.wake();
     }
     return LOCAL_SWITCHES_MS;
   }

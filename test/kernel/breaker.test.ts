@@ -39,19 +39,12 @@ async function guarded(tasks = 200) {
     streams: [{ queue: "q", kind: "k", version: 1, retry: null, timeout_ms: null }],
   });
   await enqueueCount(store, tasks);
-  const clock = await movableClock(store);
+  const clock = await movableClock(store, { isSlow: true });
   const say = (ok: number, bad: number, holdMs: number | null = null) =>
     reportAttempts(store, [
       { stream: 1, ok, failed: bad, hold_ms: holdMs, error: { name: "Error", message: "503" } },
     ]);
-  return { store, clock, say, worker: await lastingWorker(store) };
-}
-
-/** Its lease does not end when the clock is moved. */
-async function lastingWorker(store: Store): Promise<number> {
-  const id = await newWorker(store);
-  await store.rows("update pawl.worker set lease_until = 'infinity' where id = $1", [id]);
-  return id;
+  return { store, clock, say, worker: await newWorker(store) };
 }
 
 async function breaker(store: Store) {
@@ -96,7 +89,7 @@ describe("a breaker", () => {
     expect(await claimable(store, worker, 1)).toEqual([]);
     await clock.advance(POLICY.open_ms);
     expect(await wantedShards(store)).toHaveLength(1);
-    const workers = await Promise.all([1, 2, 3].map(() => lastingWorker(store)));
+    const workers = await Promise.all([1, 2, 3].map(() => newWorker(store)));
     const claims = await Promise.all(workers.map((one) => claimable(store, one, 1)));
     expect(claims.flat()).toHaveLength(1);
     expect(await claimable(store, worker, 2)).toEqual([]);
@@ -164,7 +157,7 @@ describe("a breaker", () => {
     await clock.advance(POLICY.open_ms);
     expect(await claimable(store, worker, 1)).toHaveLength(1);
     await endLease(store, worker);
-    const other = await lastingWorker(store);
+    const other = await newWorker(store);
     expect(await claimable(store, other, 1)).toEqual([]);
     await store.rows("select pawl.rescue_v1()");
     expect(await claimable(store, other, 2)).toHaveLength(1);

@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from "vitest";
 import { makePartitions, promote, rescue } from "../../src/kernel/sql.ts";
-import { openStore, type Store } from "../../src/store/store.ts";
+import type { Store } from "../../src/store/store.ts";
 import { movableClock } from "../support/clock.ts";
-import { freshDatabase } from "../support/database.ts";
+import { freshStore } from "../support/database.ts";
 import {
   count,
   defineKinds,
@@ -17,13 +17,8 @@ import {
 
 let store: Store;
 beforeEach(async () => {
-  const database = await freshDatabase();
-  store = openStore({ url: database.url, max: 4 });
+  store = await freshStore({ max: 4 });
   await defineKinds(store);
-  return async () => {
-    await store.close();
-    await database.drop();
-  };
 });
 
 test("a failure sent again because the answer was lost is counted once, even while its claim is open", async () => {

@@ -19,7 +19,7 @@ test("R98: answers of the database that are lost make no task run twice, end twi
   const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run };
   const worker = workerOn(cut.store, handler, 20);
   await worker.start();
-  await until("all are done", async () => (await count(store, "task")) === 0, 50_000);
+  await until("all are done", async () => (await count(store, "task")) === 0, 150_000);
   await worker.stop(10_000);
   console.log(`seed ${chance.seed}: ${cut.lost()} answers lost`);
   expect(cut.lost()).toBeGreaterThan(5);

@@ -70,11 +70,34 @@ describe("a named lease", () => {
   });
 
   test("renews itself, so that a long owner keeps it", async () => {
-    const lease = await own("source:e", "one", { lengthMs: 300 });
+    const lease = await own("source:e", "one", { lengthMs: 3_000 });
     const first = await renewedAt("source:e");
-    await until("it was renewed twice", async () => (await renewedAt("source:e")) > first + 200);
+    await until("it was renewed twice", async () => (await renewedAt("source:e")) > first + 2_000);
     expect(lease.signal.aborted).toBe(false);
     expect(await take("source:e", "two")).toMatchObject({ owner: "one" });
+  });
+
+  test("an owner whose renewals do not get through knows by its own clock when it may not act any more", async () => {
+    const rows: typeof store.rows = (text, values) =>
+      text.includes("renew_lease_v1") ? Promise.reject(new Error("cut")) : store.rows(text, values);
+    const options = { name: "source:cut", owner: "one", lengthMs: 2_000, log: silentLogger };
+    const lease = await NamedLease.take({ rows }, options);
+    if (!(lease instanceof NamedLease)) throw new Error(`${lease.owner} has it`);
+    taken.push(lease);
+    lease.requireLive();
+    await until("its time is over", () => {
+      try {
+        lease.requireLive();
+        return false;
+      } catch (error) {
+        expect(error).toMatchObject({
+          code: "named_lease_lost",
+          message: expect.stringMatching(/not renewed for \d+ ms, it holds for 2000 ms/),
+        });
+        return true;
+      }
+    });
+    expect(lease.signal.aborted).toBe(false);
   });
 
   test("a transaction that holds it keeps the next owner out until it ends", async () => {

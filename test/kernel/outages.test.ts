@@ -25,7 +25,7 @@ test("R99: lost answers make no attempt count twice", async () => {
   const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run };
   const worker = workerOn(cut.store, handler, 20);
   await worker.start();
-  await until("all are done", async () => (await count(store, "task")) === 0, 50_000);
+  await until("all are done", async () => (await count(store, "task")) === 0, 150_000);
   await worker.stop(10_000);
   expect(await count(store, "dead")).toBe(0);
   const rows = await store.rows<{ id: string; attempt: number; kept: number }>(
@@ -67,7 +67,7 @@ test("R98: with thousands of outcomes waiting behind failed turns, no claim goes
   await until("nothing runs any more", () => worker.running === 0);
   await until("a few turns failed", () => failures >= 4);
   isDown = false;
-  await until("all are done", async () => (await count(store, "task")) === 0, 30_000);
+  await until("all are done", async () => (await count(store, "task")) === 0, 120_000);
   await worker.stop(10_000);
   expect(runs).toBe(6_000);
   expect(await store.rows("select refused::int from pawl.worker")).toEqual([{ refused: 0 }]);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { pruner } from "../../src/kernel/pruner.ts";
+import type { Store } from "../../src/store/store.ts";
 import { movableClock } from "../support/clock.ts";
 import { freshStore } from "../support/database.ts";
 import { defineKinds, enqueueCount } from "../support/kernel.ts";
@@ -37,4 +38,22 @@ test("one worker prunes by itself what is past its time, and another takes over 
   });
   await other.stop();
   expect(await owner()).toBeUndefined();
+});
+
+test("a worker that stops while it takes the lease lets go of it", async () => {
+  const store = await freshStore();
+  let stopped: Promise<void> | undefined;
+  const stopsMeanwhile: Store = {
+    ...store,
+    rows: async (text, values) => {
+      const rows = await store.rows(text, values);
+      if (text.includes("take_lease")) stopped = stopping.stop();
+      return rows as never;
+    },
+  };
+  const stopping = pruner({ store: stopsMeanwhile, owner: "it", log: silentLogger, firstMs: 0 });
+  stopping.start();
+  await until("it stops", () => stopped !== undefined);
+  await stopped;
+  expect(await store.rows("select 1 from pawl.lease where lease_until > pawl.now()")).toEqual([]);
 });

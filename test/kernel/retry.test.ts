@@ -51,13 +51,22 @@ describe("R101: one policy for all", () => {
         for (const [i, row] of rows.entries()) {
           const one = asked[i];
           if (one === undefined) throw new Error("more answers than questions");
-          // SQL rounds halves to even, JavaScript up: 1 ms is the most that they may differ by
+          // they round halves differently: 1 ms is the most that they may differ by
           const here = retryDelayMs(one.series, one.attempt, one.luck);
           expect(Math.abs(Number(row.ms) - here)).toBeLessThanOrEqual(1);
         }
       }),
       { numRuns: 20 },
     );
+  });
+
+  test("a jitter too small to multiply is none, and does not keep an attempt from being judged", async () => {
+    const store = await freshStore();
+    const series = retrySeries({ delays: ["1s"], jitter: 5e-324 }, "retry");
+    const [row] = await store.rows("select pawl.retry_delay_ms($1, 1, 0.25) as ms", [
+      JSON.stringify(series),
+    ]);
+    expect(row).toEqual({ ms: "1000" });
   });
 
   test("no delay leaves its jitter, and none is negative", () => {

@@ -1,45 +1,29 @@
-import type pg from "pg";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import type { TurnRow } from "../../src/kernel/sql.ts";
-import { openStore, type Store } from "../../src/store/store.ts";
-import { freshDatabase, rawClient } from "../support/database.ts";
+import type { Store } from "../../src/store/store.ts";
+import { freshStore, openTransaction } from "../support/database.ts";
 import {
   count,
   defineKinds,
   done,
   enqueueCount,
   executorOn,
+  idsOf,
   newWorker,
   sendTurn,
   wantedShards,
 } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
-let url: string;
 let store: Store;
 
 beforeEach(async () => {
-  const database = await freshDatabase();
-  url = database.url;
-  store = openStore({ url, max: 4 });
+  store = await freshStore({ max: 4 });
   await defineKinds(store);
-  return async () => {
-    await store.close();
-    await database.drop();
-  };
 });
-
-const ids = (rows: readonly TurnRow[]) => rows.map((row) => row.id);
-
-async function openTransaction(): Promise<pg.Client> {
-  const client = await rawClient(url);
-  await client.query("begin");
-  return client;
-}
 
 /** Transactions of other tests on the server may follow each other. */
 const PATIENCE_MS = 100_000;
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 400_000 });
 
 /** A write transaction anywhere on the server holds a sweep back, so a test may wait longer than a lease. */
 async function patientWorker(): Promise<number> {
@@ -58,7 +42,7 @@ async function drain(worker: number, from = 100, limit = 100): Promise<string[]>
       const rows = await sendTurn(store, { worker, claim: ++claim, limit });
       const outcomes = rows.map((row) => done(row, claim));
       await sendTurn(store, { worker, outcomes, gone: [claim] });
-      all.push(...ids(rows));
+      all.push(...idsOf(rows));
       const [due] = await store.rows<{ n: number }>(
         "select count(*)::int as n from pawl.shard where cursor > swept",
       );
@@ -72,7 +56,11 @@ async function drain(worker: number, from = 100, limit = 100): Promise<string[]>
 describe("the sweep", () => {
   test("R98: a task whose transaction commits after its successors were claimed is not lost", async () => {
     const worker = await patientWorker();
-    const late = await Promise.all([openTransaction(), openTransaction(), openTransaction()]);
+    const late = await Promise.all([
+      openTransaction(store.url),
+      openTransaction(store.url),
+      openTransaction(store.url),
+    ]);
     const lateIds: string[] = [];
     for (const client of late) {
       lateIds.push(...(await enqueueCount(executorOn(client), 3)));
@@ -88,7 +76,7 @@ describe("the sweep", () => {
         "the sweep finds the late tasks",
         async () => {
           claim += 1;
-          found.push(...ids(await sendTurn(store, { worker, claim, limit: 100 })));
+          found.push(...idsOf(await sendTurn(store, { worker, claim, limit: 100 })));
           return found.length === wanted;
         },
         PATIENCE_MS,
@@ -99,7 +87,7 @@ describe("the sweep", () => {
 
   test("R98: a late transaction larger than a claim is found whole, a claim at a time", async () => {
     const worker = await patientWorker();
-    const late = await openTransaction();
+    const late = await openTransaction(store.url);
     const lateIds = await enqueueCount(executorOn(late), 10);
     await enqueueCount(store, 2);
     const passed = await sendTurn(store, { worker, claim: 1, limit: 100 });
@@ -118,7 +106,7 @@ describe("the sweep", () => {
 
   test("a shard goes on being swept while an old transaction may still commit, and not after", async () => {
     const worker = await patientWorker();
-    const late = await openTransaction();
+    const late = await openTransaction(store.url);
     const [lateId] = await enqueueCount(executorOn(late), 1);
     await enqueueCount(store, 3);
     const rows = await sendTurn(store, { worker, claim: 1, limit: 10 });
@@ -137,7 +125,7 @@ describe("the sweep", () => {
 
   test("numbers of rolled-back transactions hold nothing back", async () => {
     const worker = await patientWorker();
-    const gone = await openTransaction();
+    const gone = await openTransaction(store.url);
     await enqueueCount(executorOn(gone), 50);
     const all = await enqueueCount(store, 3);
     await gone.query("rollback");
@@ -178,10 +166,14 @@ describe("the sweep", () => {
     await sendTurn(store, { worker, claim: 1, limit: 30 });
     const other = await patientWorker();
     let claim = 0;
-    await until("the sweep has caught up", async () => {
-      claim += 1;
-      expect(await sendTurn(store, { worker: other, claim, limit: 10 })).toEqual([]);
-      return (await wantedShards(store)).length === 0;
-    });
+    await until(
+      "the sweep has caught up",
+      async () => {
+        claim += 1;
+        expect(await sendTurn(store, { worker: other, claim, limit: 10 })).toEqual([]);
+        return (await wantedShards(store)).length === 0;
+      },
+      PATIENCE_MS,
+    );
   });
 });

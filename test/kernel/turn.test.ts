@@ -1,9 +1,8 @@
-import type pg from "pg";
 import { beforeEach, describe, expect, test } from "vitest";
 import { heartbeat, promote, rescue, type TurnRow } from "../../src/kernel/sql.ts";
-import { openStore, type Store } from "../../src/store/store.ts";
+import type { Store } from "../../src/store/store.ts";
 import { movableClock } from "../support/clock.ts";
-import { freshDatabase, rawClient } from "../support/database.ts";
+import { freshStore, openTransaction } from "../support/database.ts";
 import {
   claimed,
   count,
@@ -14,32 +13,19 @@ import {
   enqueueSql,
   executorOn,
   failed,
+  idsOf,
+  leasedWorker,
   newWorker,
   sendTurn,
 } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
-let url: string;
 let store: Store;
 
 beforeEach(async () => {
-  const database = await freshDatabase();
-  url = database.url;
-  store = openStore({ url, max: 4 });
+  store = await freshStore({ max: 4 });
   await defineKinds(store);
-  return async () => {
-    await store.close();
-    await database.drop();
-  };
 });
-
-const ids = (rows: readonly TurnRow[]) => rows.map((row) => row.id);
-
-async function openTransaction(): Promise<pg.Client> {
-  const client = await rawClient(url);
-  await client.query("begin");
-  return client;
-}
 
 describe("the claim", () => {
   test("takes no more than asked for, in the order of arrival, and touches no task row", async () => {
@@ -49,7 +35,7 @@ describe("the claim", () => {
     const first = await sendTurn(store, { worker, claim: 1, limit: 10 });
     const second = await sendTurn(store, { worker, claim: 2, limit: 10 });
     const third = await sendTurn(store, { worker, claim: 3, limit: 10 });
-    expect([ids(first), ids(second), ids(third)]).toEqual([
+    expect([idsOf(first), idsOf(second), idsOf(third)]).toEqual([
       all.slice(0, 10),
       all.slice(10, 20),
       all.slice(20),
@@ -66,7 +52,7 @@ describe("the claim", () => {
     const worker = await newWorker(store);
     const order: string[] = [];
     for (const claim of [1, 2, 3, 4]) {
-      order.push(...ids(await sendTurn(store, { worker, claim, limit: 10 })));
+      order.push(...idsOf(await sendTurn(store, { worker, claim, limit: 10 })));
     }
     expect(order).toEqual([first, usual, third, low]);
   });
@@ -74,22 +60,22 @@ describe("the claim", () => {
   test("two workers never get the same task, even while the first has not committed", async () => {
     const all = await enqueueCount(store, 20);
     const [a, b] = [await newWorker(store), await newWorker(store)];
-    const slow = await openTransaction();
+    const slow = await openTransaction(store.url);
     const first = await sendTurn(executorOn(slow), { worker: a, claim: 1, limit: 10 });
     // the shard is locked: the other passes by instead of waiting
     expect(await sendTurn(store, { worker: b, claim: 1, limit: 10 })).toEqual([]);
     await slow.query("commit");
     const second = await sendTurn(store, { worker: b, claim: 1, limit: 10 });
-    expect([...ids(first), ...ids(second)]).toEqual(all);
+    expect([...idsOf(first), ...idsOf(second)]).toEqual(all);
   });
 
   test("a claim that was rolled back leaves its tasks to the next", async () => {
     const all = await enqueueCount(store, 5);
     const worker = await newWorker(store);
-    const slow = await openTransaction();
+    const slow = await openTransaction(store.url);
     await sendTurn(executorOn(slow), { worker, claim: 1, limit: 10 });
     await slow.query("rollback");
-    expect(ids(await sendTurn(store, { worker, claim: 2, limit: 10 }))).toEqual(all);
+    expect(idsOf(await sendTurn(store, { worker, claim: 2, limit: 10 }))).toEqual(all);
   });
 
   test("many workers at once on several shards share all tasks without one twice", async () => {
@@ -100,7 +86,7 @@ describe("the claim", () => {
         const worker = await newWorker(store);
         const got: string[] = [];
         for (let claim = 1; claim <= 60; claim += 1) {
-          got.push(...ids(await sendTurn(store, { worker, claim, limit: 7 })));
+          got.push(...idsOf(await sendTurn(store, { worker, claim, limit: 7 })));
         }
         return got;
       }),
@@ -113,9 +99,9 @@ describe("the claim", () => {
 
 describe("the fence", () => {
   test("R100: a worker whose lease ran out cannot settle, nor claim", async () => {
+    const clock = await movableClock(store, { isSlow: true });
     await enqueueCount(store, 2);
-    const worker = await newWorker(store);
-    const clock = await movableClock(store);
+    const worker = await leasedWorker(store);
     const [row, other] = await sendTurn(store, { worker, claim: 1, limit: 2 });
     if (row === undefined || other === undefined) throw new Error("nothing claimed");
     await clock.advance(9_900);
@@ -229,7 +215,7 @@ describe("the fence", () => {
     const worker = await newWorker(store);
     const [row] = await sendTurn(store, { worker, claim: 1, limit: 1 });
     if (row === undefined) throw new Error("nothing claimed");
-    const slow = await openTransaction(); // settles in time, commits late
+    const slow = await openTransaction(store.url); // settles in time, commits late
     await sendTurn(executorOn(slow), { worker, outcomes: [done(row, 1)], gone: [1] });
     await endLease(store, worker);
     expect(await rescue(store)).toEqual([]); // passes by the worker while its turn is open
@@ -281,7 +267,7 @@ describe("what goes back", () => {
     await store.rows("select pawl.end_worker_v1($1)", [worker]);
     const next = await newWorker(store);
     const rows = await sendTurn(store, { worker: next, claim: 1, limit: 6 });
-    expect(ids(rows)).toEqual(all);
+    expect(idsOf(rows)).toEqual(all);
     expect(rows.every((row) => row.attempt === 0)).toBe(true);
     expect(await count(store, "attempt")).toBe(0);
   });
@@ -303,7 +289,7 @@ describe("what goes back", () => {
       expect(rows).toHaveLength(1);
       seen.push(...rows);
     }
-    expect(ids(seen).toSorted()).toEqual(all.toSorted());
+    expect(idsOf(seen).toSorted()).toEqual(all.toSorted());
     expect(seen.every((row) => row.attempt === 1)).toBe(true);
     expect(await store.rows("select distinct outcome from pawl.attempt")).toEqual([
       { outcome: "lost" },

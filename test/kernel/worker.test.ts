@@ -73,7 +73,8 @@ describe("a worker that stops", () => {
       update pawl.worker set lease_until = pawl.now() - interval '1 minute'`);
     await until("it registers anew", async () => {
       const { rows } = await blocker.query(
-        "select from pg_locks where locktype = 'advisory' and objid = 1 and not granted",
+        `select from pg_locks l join pg_database d on d.oid = l.database
+          where d.datname = current_database() and l.locktype = 'advisory' and l.objid = 1 and l.objsubid = 1 and not l.granted`,
       );
       return rows.length > 0;
     });

@@ -15,8 +15,10 @@ export async function asWorker(
   const pawl = await connect(app, { databaseUrl, log: silentLogger, connections });
   connected(pawl);
   endWithParent();
+  // before it is registered: whoever sees it there may tell it to stop
+  const told = new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
   await pawl.work({ concurrency: Number(process.env.PAWL_TEST_CONCURRENCY ?? 8) });
-  process.once("SIGTERM", () => void pawl.close());
+  void told.then(() => pawl.close());
 }
 
 /** A test run that was killed must not leave its workers behind: their standard input ends with it. */

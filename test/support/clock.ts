@@ -1,15 +1,26 @@
-/** Moves Pawl's clock in one database: `pawl.now()` is replaced by one that reads a table. */
+/**
+ * Moves Pawl's clock in one database: `pawl.now()` is replaced by one that reads a table. A slow one hardly goes on by
+ * itself, so that a busy machine adds nothing to the times that a test looks at; what comes later is still later.
+ */
 
 import type { Store } from "../../src/store/store.ts";
 
-export async function movableClock(store: Store): Promise<{ advance(ms: number): Promise<void> }> {
-  await store.rows("create table if not exists pawl.test_clock (ahead interval not null)");
+/** Of a slow clock, in real ones. */
+const SLOW_PACE = 0.001;
+
+export async function movableClock(
+  store: Store,
+  { isSlow = false }: { isSlow?: boolean } = {},
+): Promise<{ advance(ms: number): Promise<void> }> {
   await store.rows(
-    "insert into pawl.test_clock select '0' where not exists (select 1 from pawl.test_clock)",
+    "create table pawl.test_clock (began timestamptz not null, pace float8 not null, ahead interval not null)",
   );
+  await store.rows("insert into pawl.test_clock values (statement_timestamp(), $1, '0')", [
+    isSlow ? SLOW_PACE : 1,
+  ]);
   await store.rows(
     `create or replace function pawl.now() returns timestamptz language sql stable
-     as $$ select statement_timestamp() + (select ahead from pawl.test_clock) $$`,
+     as $$ select began + (statement_timestamp() - began) * pace + ahead from pawl.test_clock $$`,
   );
   return {
     advance: async (ms) => {

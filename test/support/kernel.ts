@@ -57,7 +57,17 @@ export async function enqueueCount(
   return (await enqueueSql(executor, tasks)).map((row) => row.id);
 }
 
-export function newWorker(executor: Executor): Promise<number> {
+export const idsOf = (rows: readonly TurnRow[]): string[] => rows.map((row) => row.id);
+
+/** Its lease ends only when a test ends it: nobody renews it, and a busy machine may be slower than a lease is long. */
+export async function newWorker(executor: Executor): Promise<number> {
+  const worker = await leasedWorker(executor);
+  await executor.rows("update pawl.worker set lease_until = 'infinity' where id = $1", [worker]);
+  return worker;
+}
+
+/** With a lease as long as any. */
+export function leasedWorker(executor: Executor): Promise<number> {
   return startWorker(executor, {
     host: "test",
     pid: 1,
@@ -145,4 +155,13 @@ export async function endLease(executor: Executor, worker: number): Promise<void
 export async function count(executor: Executor, table: string): Promise<number> {
   const [row] = await executor.rows<{ n: number }>(`select count(*)::int as n from pawl.${table}`);
   return row?.n ?? -1;
+}
+
+/** Tasks of a scope that run now. */
+export async function runningOf(executor: Executor, scope: string): Promise<number | undefined> {
+  const [row] = await executor.rows<{ running: number }>(
+    "select pawl.running_of_scope($1) as running",
+    [scope],
+  );
+  return row?.running;
 }

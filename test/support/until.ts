@@ -6,7 +6,7 @@ const LOOK_MS = 10;
 export async function until<T>(
   what: string,
   look: () => Promise<T | false | undefined> | T | false | undefined,
-  timeoutMs = 60_000,
+  timeoutMs = 120_000,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   for (;;) {

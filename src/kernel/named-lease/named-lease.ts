@@ -40,6 +40,8 @@ export class NamedLease {
   readonly #lengthMs: number;
   readonly #renewals: Loop;
   readonly #over = new AbortController();
+  /** When the last renewal that was granted was asked for, by this process's steady clock. */
+  #grantedAt: number;
 
   /** The lease, renewed by itself until it is released; or who has it. */
   static async take(
@@ -53,26 +55,32 @@ export class NamedLease {
         `lease "${name}": expected \`lengthMs\` to be at least ${LENGTH_MS_MIN}, got ${lengthMs}`,
       );
     }
+    const askedAt = performance.now();
     const { epoch, holder, lease_until } = await takeLease(executor, { name, owner, lengthMs });
     if (epoch === null) return { owner: holder, until: lease_until };
-    return new NamedLease(executor, epoch, { ...options, lengthMs });
+    return new NamedLease(executor, epoch, { ...options, lengthMs, askedAt });
   }
 
   private constructor(
     executor: Executor,
     epoch: string,
-    { name, lengthMs, log }: NamedLeaseOptions & { lengthMs: number },
+    { name, lengthMs, log, askedAt }: NamedLeaseOptions & { lengthMs: number; askedAt: number },
   ) {
     this.name = name;
     this.epoch = epoch;
     this.signal = this.#over.signal;
     this.#executor = executor;
     this.#lengthMs = lengthMs;
+    this.#grantedAt = askedAt;
     const everyMs = lengthMs / RENEWALS_PER_LENGTH;
     let isFirst = true;
     this.#renewals = loop({
       runOnce: async () => {
-        if (!isFirst) await renewLease(executor, this.#own);
+        const renewedAt = performance.now();
+        if (!isFirst) {
+          await renewLease(executor, this.#own);
+          this.#grantedAt = renewedAt;
+        }
         isFirst = false;
         return everyMs;
       },
@@ -98,6 +106,18 @@ export class NamedLease {
    */
   reserveSlot(gapMs: number): Promise<number> {
     return this.#fenced(() => reserveSlot(this.#executor, { ...this.#own, gapMs }));
+  }
+
+  /**
+   * For an act that the database cannot fence, such as a request, right before it: by this process's own clock the lease
+   * has not run out. A process that slept must not act as if no time had passed.
+   * @throws PawlError `named_lease_lost`
+   */
+  requireLive(): void {
+    const agoMs = performance.now() - this.#grantedAt;
+    if (!this.signal.aborted && agoMs < this.#lengthMs) return;
+    const why = `not renewed for ${Math.round(agoMs)} ms, it holds for ${this.#lengthMs} ms`;
+    throw new PawlError("named_lease_lost", `lease "${this.name}": lost; ${why}`);
   }
 
   /** Answers false when it was no longer ours: a later owner keeps it. */

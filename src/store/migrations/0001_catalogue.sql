@@ -22,7 +22,7 @@ insert into pawl.setting values ('payload_bytes_max', '1048576');
 -- streams, {"failures": 10, "ratio": 0.5, "window_ms": 10000, "open_ms": 30000, "open_ms_max": 600000}.
 create table pawl.queue (
   id int generated always as identity primary key,
-  name text not null unique check (name ~ '^[a-z][a-z0-9:_.-]{0,99}$'),
+  name text not null unique check (name ~ '^[a-z][a-z0-9:_.-]*$' and length(name) <= 100),
   retry jsonb,
   timeout_ms int check (timeout_ms > 0),
   shards smallint not null default 1 check (shards between 1 and 64),

@@ -38,6 +38,30 @@ $$;
 create function pawl.gate_lock() returns bigint
 language sql immutable as $$ select hashtextextended('pawl.gate', 0) $$;
 
+create function pawl.is_off_all() returns boolean
+language sql stable as $$
+  select exists (select 1 from pawl.switch w where w.scope = 'all' and (w.until is null or w.until > pawl.now()))
+$$;
+
+-- Work of a transaction that is no task, such as storing a batch: whether it may begin. The lock says until its end that
+-- it runs. It comes first: who has turned everything off either finds it held, or is seen here.
+create function pawl.begin_batch() returns boolean
+language plpgsql volatile as $$
+begin
+  perform pg_advisory_xact_lock_shared(pawl.batch_lock());
+  return not pawl.is_off_all();
+end $$;
+
+create function pawl.batch_lock() returns bigint
+language sql immutable as $$ select hashtextextended('pawl.batch', 0) $$;
+
+create function pawl.running_batches() returns int
+language sql stable as $$
+  select count(*)::int from pg_locks l
+   where l.locktype = 'advisory' and l.granted and l.database = (select d.oid from pg_database d where d.datname = current_database())
+     and l.objsubid = 1 and (l.classid::bigint << 32 | l.objid::bigint) = pawl.batch_lock()
+$$;
+
 -- p_scope: all, or queue:<name>. Answers the scope and the name.
 create function pawl.scope_of(p_scope text, out scope text, out name text)
 language plpgsql stable as $$

@@ -31,8 +31,8 @@ end $$;
 create function pawl.retry_delay_ms(p_policy jsonb, p_attempt int, p_luck float8) returns bigint
 language sql immutable as $$
   select round(
-    coalesce((p_policy -> 'delays_ms' ->> (least(p_attempt, jsonb_array_length(p_policy -> 'delays_ms')) - 1))::float8, 0)
-    * (1 + (p_policy ->> 'jitter')::float8 * (2 * p_luck - 1)))::bigint
+    coalesce((p_policy -> 'delays_ms' ->> (least(p_attempt, jsonb_array_length(p_policy -> 'delays_ms')) - 1))::numeric, 0)
+    * (1 + (p_policy ->> 'jitter')::numeric * (2 * p_luck - 1)::numeric))::bigint -- float8 raises where a product is too small
 $$;
 
 create function pawl.default_retry() returns jsonb

@@ -287,10 +287,15 @@ language sql stable as $$
     join pawl.queue q on s.scope = 'all' or q.name = s.name
 $$;
 
--- What is off, and how much of it still runs.
-create function pawl.switches_v1() returns table (scope text, off_by text, why text, since timestamptz, until timestamptz, running int)
+-- What is off, and how much of it still runs: tasks, and beside them what runs under a lease that is not Pawl's own, and
+-- batches that are being stored.
+create function pawl.switches_v1() returns table (scope text, off_by text, why text, since timestamptz, until timestamptz,
+  running int, leases text[], batches int)
 language sql stable as $$
-  select w.scope, w.off_by, w.why, w.since, w.until, pawl.running_of_scope(w.scope)
+  select w.scope, w.off_by, w.why, w.since, w.until, pawl.running_of_scope(w.scope),
+         case when w.scope = 'all' then array(select l.name from pawl.lease l
+           where l.lease_until > pawl.now() and l.name not like 'pawl' || ':%' order by l.name) else '{}' end,
+         case when w.scope = 'all' then pawl.running_batches() else 0 end
     from (select case s.scope when 'all' then 'all' else s.scope || ':' || s.name end as scope, s.off_by, s.why, s.since, s.until
             from pawl.switch s where s.until is null or s.until > pawl.now()) w
    order by w.scope

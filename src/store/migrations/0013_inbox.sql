@@ -7,7 +7,7 @@
 -- put into the inbox to be stored; less source_storage.taken it is the backlog, without counting it.
 create table pawl.source (
   id int generated always as identity primary key,
-  name text not null unique check (name ~ '^[a-z][a-z0-9_.-]{0,79}$'),
+  name text not null unique check (name ~ '^[a-z][a-z0-9_.-]*$' and length(name) <= 80),
   type text not null,
   config jsonb not null,
   cursor_kind text not null check (cursor_kind in ('number', 'opaque')),
@@ -106,6 +106,7 @@ create table pawl.source_page (
 
 -- ready: to be stored, in the order of number, which within a source is the order of commits (its lease is held while
 -- they are inserted). bad: set aside, with its bytes where it could not be decoded. raw: bytes to be decoded again.
+-- is_event: what raw holds is the event as the source had decoded it already, JSON, which could not be stored.
 create table pawl.inbox (
   number bigint generated always as identity primary key,
   source_id int not null,
@@ -118,6 +119,7 @@ create table pawl.inbox (
   payload jsonb,
   meta jsonb,
   raw bytea,
+  is_event boolean,
   attempts int not null default 0,
   next_at timestamptz,
   error text,
@@ -187,11 +189,6 @@ begin
     join jsonb_to_recordset(p_definitions -> 'sources') as d (name text) on d.name = s.name order by s.id
   on conflict do nothing;
 end $$;
-
-create function pawl.is_off_all() returns boolean
-language sql stable as $$
-  select exists (select 1 from pawl.switch w where w.scope = 'all' and (w.until is null or w.until > pawl.now()))
-$$;
 
 -- 0 for what is past. Infinite times cannot be subtracted before PostgreSQL 17.
 create function pawl.ms_until(p_at timestamptz) returns float8
@@ -281,6 +278,7 @@ declare
   v_source pawl.source := pawl.own_source(p_name, p_epoch);
   v_window pawl.source_window;
   v_backlog bigint;
+  v_slot timestamptz;
 begin
   outcome := 'wait';
   if v_source.window_id is not null then
@@ -315,8 +313,16 @@ begin
     return next;
     return;
   end if;
+  select pawl.ms_until(l.next_slot), l.next_slot into wait_ms, v_slot from pawl.lease l where l.name = 'source:' || p_name;
+  if wait_ms > 1000 then
+    -- for so long neither the lease nor a loader's place is held, and what is turned off does not look as if it ran
+    update pawl.source s set is_full = false, next_at = v_slot where s.id = v_source.id;
+    reason := 'not_due';
+    return next;
+    return;
+  end if;
   if v_window.state in ('reserved', 'empty', 'failed') then
-    update pawl.source_window w set state = 'reserved', epoch = p_epoch, holder = p_holder, ended_at = null
+    update pawl.source_window w set state = 'reserved', epoch = p_epoch, holder = p_holder, ended_at = null, next_cursor = null
      where w.id = window_id and w.reserved_at = window_at;
     if v_source.is_full then update pawl.source s set is_full = false where s.id = v_source.id; end if;
   else
@@ -329,8 +335,6 @@ begin
      where s.id = v_source.id;
   end if;
   outcome := 'reserved';
-  select pawl.ms_until(l.next_slot) into wait_ms
-    from pawl.lease l where l.name = 'source:' || p_name;
   return next;
 end $$;
 
@@ -408,10 +412,12 @@ begin
       || array(select z.event_id from pawl.inbox_seen z where z.source_id = p_source and z.event_id = any (v_ids));
   end if;
   with put as (
-    insert into pawl.inbox (source_id, event_id, state, name, occurred_at, after_cursor, payload, meta, raw, error, failed_at)
-    select p_source, e.i, case when e.e is null then 'ready' else 'bad' end, e.n, e.o, p_after, e.p, e.m,
-           decode(e.r, 'base64'), e.e, case when e.e is not null then pawl.now() end
-      from jsonb_to_recordset(p_events) as e (i text, n text, o timestamptz, p jsonb, m jsonb, r text, e text)
+    insert into pawl.inbox (source_id, event_id, state, name, occurred_at, after_cursor, payload, meta, raw, is_event, error, failed_at)
+    -- JSON's null is a payload too; bytes that were set aside have none
+    select p_source, e.i, case when e.e is null then 'ready' else 'bad' end, e.n, e.o, p_after,
+           case when e.e is null then coalesce(e.p, 'null') end, e.m,
+           decode(e.r, 'base64'), e.d, e.e, case when e.e is not null then pawl.now() end
+      from jsonb_to_recordset(p_events) as e (i text, n text, o timestamptz, p jsonb, m jsonb, r text, d boolean, e text)
      where cardinality(v_known) = 0 or e.i <> all (v_known)
     on conflict (source_id, event_id) do nothing
     returning state, occurred_at
@@ -523,7 +529,7 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 $$;
 
 -- The next events of a source to store, held until the transaction's end. In order: by one mover at a time, and nothing
--- beyond an event that waits for another try. Empty when somebody else is at it.
+-- beyond an event that waits for another try. Empty when somebody else is at it, or everything was turned off.
 create function pawl.take_events(p_source int, p_limit int) returns bigint[]
 language plpgsql volatile
 set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -534,6 +540,7 @@ declare
   v_stop bigint;
 begin
   perform pawl.require_read_committed();
+  if not pawl.begin_batch() then return '{}'; end if;
   select s.ordering = 'source' into v_is_ordered from pawl.source s where s.id = p_source;
   if v_is_ordered and not pg_try_advisory_xact_lock(hashtextextended('pawl.inbox', p_source)) then return '{}'; end if;
   select t.floor into v_floor from pawl.source_storage t where t.source_id = p_source;
@@ -563,7 +570,7 @@ begin
      set floor = greatest(t.floor, coalesce(l.number, p_last + 1)), taken = t.taken + p_taken,
          stored_count = t.stored_count + p_stored, duplicates = t.duplicates + p_duplicates,
          set_aside = t.set_aside + p_set_aside, last_stored_at = case when p_stored > 0 then pawl.now() else t.last_stored_at end,
-         failures = case when p_stored > 0 then 0 else t.failures end, error = case when p_stored > 0 then null else t.error end,
+         failures = case when p_taken > 0 then 0 else t.failures end, error = case when p_taken > 0 then null else t.error end,
          stored = case
            when s.cursor_kind = 'opaque' then coalesce(l.after_cursor, s.requested)
            else greatest(t.stored::numeric, coalesce(l.event_id::numeric - 1, s.requested::numeric))::text end
@@ -688,8 +695,8 @@ declare
   v_count int;
 begin
   update pawl.inbox b
-     set number = default, state = 'ready', attempts = 0, next_at = null, after_cursor = s.requested,
-         payload = coalesce(d.p, b.payload), name = coalesce(d.n, b.name), occurred_at = coalesce(d.o, b.occurred_at),
+     set number = default, state = 'ready', attempts = 0, next_at = null, error = null, failed_at = null, after_cursor = s.requested,
+         payload = coalesce(d.p, b.payload, 'null'), name = coalesce(d.n, b.name), occurred_at = coalesce(d.o, b.occurred_at),
          meta = coalesce(d.m, b.meta)
     from pawl.source s, unnest(p_numbers) u (number)
     left join jsonb_to_recordset(coalesce(p_decoded, '[]')) as d (number bigint, n text, o timestamptz, p jsonb, m jsonb)
@@ -700,10 +707,10 @@ begin
   return v_count;
 end $$;
 
-create function pawl.raw_events_v1(p_source int, p_limit int) returns table (number bigint, event_id text, raw bytea)
+create function pawl.raw_events_v1(p_source int, p_limit int) returns table (number bigint, event_id text, raw bytea, is_event boolean)
 language sql volatile as $$
-  select b.number, b.event_id, coalesce(b.raw, '') from pawl.inbox b
-   where b.source_id = p_source and b.state <> 'ready' and b.state = 'raw' order by b.number limit p_limit
+  select b.number, b.event_id, coalesce(b.raw, ''), coalesce(b.is_event, false) from pawl.inbox b
+   where b.source_id = p_source and b.state <> 'ready' and b.state = 'raw' and not pawl.is_off_all() order by b.number limit p_limit
 $$;
 
 -- p_decoded: [{"number", "n", "o", "p", "m"}]; p_failed: [{"number", "error"}].
@@ -724,6 +731,9 @@ create function pawl.remove_inbox_v1(p_numbers bigint[], p_by text, p_why text) 
 language plpgsql volatile as $$
 #variable_conflict use_column
 begin
+  -- in the order of who retries them
+  perform 1 from pawl.source_storage t
+   where t.source_id in (select b.source_id from pawl.inbox b where b.number = any (p_numbers)) order by t.source_id for no key update;
   return query
   with gone as (
     delete from pawl.inbox b where b.number = any (p_numbers) and b.state in ('bad', 'raw') returning b.number, b.source_id, b.event_id

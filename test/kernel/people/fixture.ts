@@ -1,4 +1,4 @@
-/** What people ask is tested on a catalogue of a few queues, with a moved clock and workers that are rows only. */
+/** What people ask is tested on a catalogue of a few queues, with a slow clock that is moved and workers that are rows only. */
 
 import { startWorker, streams } from "../../../src/kernel/sql.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
@@ -26,7 +26,7 @@ export async function bench(): Promise<Bench> {
   const { url } = await freshDatabase();
   const store = openStore({ url, max: 4 });
   atEnd(() => store.close());
-  const clock = await movableClock(store);
+  const clock = await movableClock(store, { isSlow: true });
   const defaults = { retry: QUICK_RETRY, timeout_ms: null, shards: 1 };
   const names = ["q", "low", "limited", "paced", "unblocked"];
   await store.rows("select pawl.register_v1($1)", [

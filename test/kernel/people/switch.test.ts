@@ -3,12 +3,11 @@ import { auditRows } from "../../../src/kernel/people/audit/sql.ts";
 import {
   offHere,
   queues,
-  runningOf,
   switches,
   switchOff,
   switchOn,
 } from "../../../src/kernel/people/gate/sql.ts";
-import { sendTurn } from "../../support/kernel.ts";
+import { runningOf, sendTurn } from "../../support/kernel.ts";
 import { ADA, type Bench, bench, MINUTE_MS } from "./fixture.ts";
 
 let at: Bench;
@@ -37,6 +36,8 @@ test("a switch keeps reason, owner and time, nothing of its scope starts, and wh
       since: expect.any(Date),
       until: null,
       running: 1,
+      leases: [],
+      batches: 0,
     },
   ]);
   expect(await runningOf(at.store, "queue:low")).toBe(1);

@@ -44,14 +44,20 @@ function chores(): Step {
 }
 
 const claims = fc.record({
-  ...{ slot, limit: fc.constantFrom(10, 1, 2, 3), kind: fc.constantFrom("all", ...KINDS) },
-  ...{ first: fc.nat(30), solo: fc.boolean() },
+  slot,
+  limit: fc.constantFrom(10, 1, 2, 3),
+  kind: fc.constantFrom("all", ...KINDS),
+  first: fc.nat(30),
+  solo: fc.boolean(),
 });
 
 function workers(): fc.Arbitrary<Step>[] {
   const settles = fc.record({
-    ...{ slot, picks: few, endings: fc.array(ending(), { minLength: 1, maxLength: 3 }) },
-    ...{ limit: fc.constantFrom(0, 0, 2, 10), isLazy: fc.boolean() },
+    slot,
+    picks: few,
+    endings: fc.array(ending(), { minLength: 1, maxLength: 3 }),
+    limit: fc.constantFrom(0, 0, 2, 10),
+    isLazy: fc.boolean(),
   });
   return [
     ...times(3, claims.map(worker.claimStep)),

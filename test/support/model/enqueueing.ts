@@ -57,12 +57,28 @@ function newTask(world: World, id: string, spec: Spec, rank: Task["rank"]): Task
   const state = lane !== null ? "arrived" : delayMs > 0 ? "scheduled" : "ready";
   const place = LINES[kind].shards === 1 ? 1 : null;
   return {
-    ...{ id, kind, lane, key, priority, maxAttempts, state, runAt, rank, place },
+    id,
+    kind,
+    lane,
+    key,
+    priority,
+    maxAttempts,
+    state,
+    runAt,
+    rank,
+    place,
     createdAt: world.now,
     expiresAt: ttlMs === undefined ? null : world.now + ttlMs,
-    ...{ solo: false, isLate: false, attempt: 0, crashes: 0, history: [] },
+    solo: false,
+    isLate: false,
+    attempt: 0,
+    crashes: 0,
+    history: [],
     isCancelRequested: false,
-    ...{ running: null, worker: null, reason: null, isBlocking: false },
+    running: null,
+    worker: null,
+    reason: null,
+    isBlocking: false,
   };
 }
 

@@ -130,7 +130,10 @@ export class Kernel {
     const info = { host: "model", pid: 1, application: "model", revision: 0, queues: [] };
     return startWorker(this.store, {
       ...info,
-      ...{ concurrency: 10, refused: 0, streams: [], off_here: [] },
+      concurrency: 10,
+      refused: 0,
+      streams: [],
+      off_here: [],
     });
   }
 
@@ -159,7 +162,14 @@ export class Kernel {
 
   heartbeat(worker: number, known: readonly number[], next: number) {
     return heartbeat(this.store, {
-      ...{ worker, known, next, running: 0, refused: 0, tally: [], streams: null, offHere: null },
+      worker,
+      known,
+      next,
+      running: 0,
+      refused: 0,
+      tally: [],
+      streams: null,
+      offHere: null,
     });
   }
 
@@ -224,7 +234,9 @@ function tasksJson(specs: readonly Spec[]): string {
   return JSON.stringify(
     specs.map(({ delayMs, ttlMs, maxAttempts, ...spec }) => ({
       ...spec,
-      ...{ delay_ms: delayMs, ttl_ms: ttlMs, max_attempts: maxAttempts },
+      delay_ms: delayMs,
+      ttl_ms: ttlMs,
+      max_attempts: maxAttempts,
     })),
   );
 }

@@ -50,8 +50,14 @@ export function retryDead(world: World, ids: readonly string[]): Answer[] {
     const isHead = task.lane === null || task.isBlocking;
     const isOver = task.expiresAt !== null && task.expiresAt <= world.now;
     Object.assign(task, {
-      ...{ attempt: 0, crashes: 0, runAt: world.now, isBlocking: false, worker: null },
-      ...{ solo: task.reason === "crashed", place: 1, reason: null },
+      attempt: 0,
+      crashes: 0,
+      runAt: world.now,
+      isBlocking: false,
+      worker: null,
+      solo: task.reason === "crashed",
+      place: 1,
+      reason: null,
       expiresAt: isOver ? null : task.expiresAt,
       state: isHead ? "ready" : "arrived",
       rank: { major: world.act(), minor: 0 },

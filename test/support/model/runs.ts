@@ -61,8 +61,11 @@ function round(): Step[] {
     other.useShardsStep(),
     ...KINDS.map((kind) => worker.claimStep({ slot: 0, limit: 50, kind, first: 0, solo: true })),
     worker.settleStep({
-      ...{ slot: 0, picks: Array.from({ length: 99 }, (_, n) => n), endings: [{ kind: "done" }] },
-      ...{ limit: 0, isLazy: false },
+      slot: 0,
+      picks: Array.from({ length: 99 }, (_, n) => n),
+      endings: [{ kind: "done" }],
+      limit: 0,
+      isLazy: false,
     }),
     other.removeDeadStep({ picks: Array.from({ length: 99 }, (_, n) => n) }),
   ];

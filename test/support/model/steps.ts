@@ -31,10 +31,10 @@ export function step<Args extends object>(
 /** Several, one after the other: for what single commands seldom meet. */
 export function series(steps: readonly Step[]): Step {
   return {
-    toString: () => steps.map((one) => `${one}`).join(", "),
+    toString: () => steps.map((one) => one.toString()).join(", "),
     check: () => true,
     run: async (world, kernel) => {
-      for (const one of steps) if (await one.check(world)) await one.run(world, kernel);
+      for (const one of steps) if (one.check(world)) await one.run(world, kernel);
     },
   };
 }
@@ -62,7 +62,11 @@ export async function workerIn(world: World, kernel: Kernel, slot: number): Prom
   if (known !== undefined && !known.hasEnded) return known;
   const id = await kernel.newWorker();
   const worker: Worker = {
-    ...{ id, leaseUntil: world.now + 10_000, hasEnded: false, nextClaim: 1, claims: new Set() },
+    id,
+    leaseUntil: world.now + 10_000,
+    hasEnded: false,
+    nextClaim: 1,
+    claims: new Set(),
   };
   world.slots[slot] = worker;
   world.workers.set(id, worker);

@@ -44,6 +44,20 @@ export interface SwitchRow {
   until: Date | null;
   /** Tasks of the scope that still run. */
   running: number;
+  /** Of `all`: named leases under which something still runs, such as `source:<name>`. */
+  leases: string[];
+  /** Of `all`: batches of events that are still being stored. */
+  batches: number;
+}
+
+/** What of it still runs, for people; empty when nothing does. */
+export function stillRunning({ running, leases, batches }: SwitchRow): string {
+  const parts = [
+    ...(running > 0 ? [`${running} ${running === 1 ? "task" : "tasks"}`] : []),
+    ...leases,
+    ...(batches > 0 ? [`${batches} ${batches === 1 ? "batch" : "batches"} being stored`] : []),
+  ];
+  return parts.join(", ");
 }
 
 /** What is off for the fleet. */
@@ -63,15 +77,6 @@ export function offHere(executor: Executor): Promise<OffHereRow[]> {
        from pawl.worker w cross join lateral unnest(w.off_here) s (scope)
       where w.ended_at is null and w.lease_until > pawl.now() group by w.host order by w.host`,
   );
-}
-
-/** Tasks of a scope that run now. */
-export async function runningOf(executor: Executor, scope: string): Promise<number> {
-  const [row] = await executor.rows<{ running: number }>(
-    "select pawl.running_of_scope($1) as running",
-    [scope],
-  );
-  return row?.running ?? 0;
 }
 
 /** Why a queue's tasks may not start now; times as ISO 8601 text. */
