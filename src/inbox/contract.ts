@@ -12,6 +12,7 @@ const INTEGER = /^(?:0|-?[1-9]\d{0,17})$/;
 const ID_CHARS_MAX = 500;
 const NAME_CHARS_MAX = 500;
 const CURSOR_CHARS_MAX = 4_096;
+const YEAR_MAX = 9_999;
 /** Numbers of so many digits are compared exactly as doubles. */
 const DOUBLE_DIGITS = 15;
 
@@ -151,7 +152,7 @@ function encodeOne(event: SourceEvent | BadEvent, payloadBytesMax: number): stri
   try {
     return encodeGood(event, payloadBytesMax);
   } catch (error) {
-    return encodeBad(event.id, bytesOf(event), toError(error).message);
+    return encodeBad(event.id, bytesOf(event), toError(error).message, true);
   }
 }
 
@@ -175,10 +176,15 @@ export function encodeGood(
   return `{${parts.join(",")}}`;
 }
 
-function encodeBad(id: string, raw: Uint8Array, error: string): string {
+/** `isEvent`: `raw` is what the source had decoded already. */
+function encodeBad(id: string, raw: Uint8Array, error: string, isEvent?: true): string {
   const bytes = Buffer.from(raw ?? []).toString("base64");
-  const why = String(error).toWellFormed().replaceAll("\0", "\\0");
-  return JSON.stringify({ i: id, r: bytes, e: why });
+  return JSON.stringify({ i: id, r: bytes, d: isEvent, e: storableText(error) });
+}
+
+/** An error's text may quote whatever a source gave. */
+export function storableText(text: unknown): string {
+  return String(text).toWellFormed().replaceAll("\0", "\\0");
 }
 
 function nameOf(name: unknown): string {
@@ -188,9 +194,14 @@ function nameOf(name: unknown): string {
 
 function timeOf(text: unknown): string {
   const time = new Date(text as string);
-  if (typeof text === "string" && !Number.isNaN(time.getTime()) && time.getUTCFullYear() >= 0)
-    return time.toISOString();
+  if (typeof text === "string" && isStorableTime(time)) return time.toISOString();
   throw unfit("occurredAt", "a time such as 2030-01-31T12:00:00Z", text);
+}
+
+/** Of the years 1 to 9999: others have a form of their own in JavaScript, which PostgreSQL does not read. */
+export function isStorableTime(time: Date): boolean {
+  const year = time.getUTCFullYear();
+  return year >= 1 && year <= YEAR_MAX;
 }
 
 function unfit(name: string, expected: string, value: unknown): PawlError {

@@ -2,7 +2,7 @@
 
 import { toError } from "../base/errors.ts";
 import type { Store } from "../store/store.ts";
-import { encodeGood } from "./contract.ts";
+import { encodeGood, storableText } from "./contract.ts";
 import type { SourceBase, SourceEvent } from "./source.ts";
 import { rawEvents, settleRaw } from "./sql.ts";
 
@@ -16,18 +16,20 @@ export async function decodeAgain(
 ): Promise<void> {
   const decoded: string[] = [];
   const failed: { number: string; error: string }[] = [];
-  for (const { number, event_id, raw } of await rawEvents(store, id, BATCH)) {
+  for (const { number, event_id, raw, is_event } of await rawEvents(store, id, BATCH)) {
     try {
-      const event = source.decode?.(raw, event_id) ?? decodeJson(raw, event_id);
+      const event = is_event
+        ? (parsed(raw) as SourceEvent)
+        : (source.decode?.(raw, event_id) ?? { id: event_id, payload: parsed(raw) });
       decoded.push(encodeGood({ ...event, id: event_id }, payloadBytesMax, number));
     } catch (error) {
-      failed.push({ number, error: toError(error).message });
+      failed.push({ number, error: storableText(toError(error).message) });
     }
   }
   if (decoded.length + failed.length === 0) return;
   await settleRaw(store, id, `[${decoded.join(",")}]`, failed);
 }
 
-function decodeJson(raw: Uint8Array, id: string): SourceEvent {
-  return { id, payload: JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw)) };
+function parsed(raw: Uint8Array): unknown {
+  return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw));
 }

@@ -1,7 +1,7 @@
 /** `defineSource`: a source of the app's own. */
 
 import { PawlError } from "../base/errors.ts";
-import { refuseUnknownOptions } from "../base/options.ts";
+import { badOption, refuseUnknownOptions } from "../base/options.ts";
 import type {
   BadEvent,
   FetchContext,
@@ -14,13 +14,7 @@ import type {
   SourceEvent,
   Window,
 } from "./source.ts";
-import {
-  called,
-  refusedOption,
-  SOURCE_OPTIONS,
-  type SourceOptions,
-  sourceBase,
-} from "./source-options.ts";
+import { called, SOURCE_OPTIONS, type SourceOptions, sourceBase } from "./source-options.ts";
 
 export {
   SOURCE_OPTIONS,
@@ -34,6 +28,8 @@ type Events = readonly (SourceEvent | BadEvent)[];
 interface OwnOptions extends SourceOptions {
   /** Default `number`: ids are whole numbers, and the last one is the cursor. `opaque`: each page names the next cursor. */
   cursor?: "number" | "opaque";
+  /** Reads the bytes of an event that was set aside, once more, when a person retries it; default: as JSON, the payload. */
+  decode?: (raw: Uint8Array, id: string) => SourceEvent;
 }
 
 export interface FetchSourceOptions extends OwnOptions {
@@ -72,6 +68,7 @@ export function defineSource(
   refuseUnknownOptions("defineSource", options, [
     ...SOURCE_OPTIONS,
     "cursor",
+    "decode",
     "fetch",
     "request",
     "parse",
@@ -80,14 +77,18 @@ export function defineSource(
   const { cursor = "number" } = options;
   const at = `source "${options.name}"`;
   if (cursor !== "number" && cursor !== "opaque")
-    throw refusedOption(at, "cursor", '"number" or "opaque"', cursor);
+    throw badOption(at, "cursor", '"number" or "opaque"', cursor);
   const isOpen = "open" in options;
-  const base = sourceBase(options, {
-    type: isOpen ? "push" : "pull",
-    config: {},
-    cursor,
-    ...(isOpen && cursor === "number" && { start: "-1" }),
-  });
+  const { decode } = options;
+  const base = {
+    ...sourceBase(options, {
+      type: isOpen ? "push" : "pull",
+      config: {},
+      cursor,
+      ...(isOpen && cursor === "number" && { start: "-1" }),
+    }),
+    ...(decode !== undefined && { decode: called(at, "decode", decode) }),
+  };
   const ways = ["fetch", "request", "open"].filter((way) => way in options);
   if (ways.length !== 1) {
     throw new PawlError(

@@ -1,10 +1,11 @@
 /** Which of the three kinds a fault of a source is: unsent, answered with an error, or unknown. */
 
-import { toError } from "../base/errors.ts";
-import { ContractBroken } from "./contract.ts";
+import { PawlError, toError } from "../base/errors.ts";
+import { ContractBroken, storableText } from "./contract.ts";
 import type { WindowFault } from "./sql.ts";
 
 const MESSAGE_CHARS_MAX = 2_000;
+const CAUSES_MAX = 5;
 
 /**
  * Whatever `request`, `fetch` or `open` threw. What says nothing of itself is unknown. Told by name: the app's config may
@@ -39,8 +40,15 @@ export function faultOfPage(thrown: unknown): WindowFault {
 function messageOf(error: Error): string {
   const name =
     error.name === "Error" || /^(Source|Contract|Pawl)/.test(error.name) ? "" : `${error.name}: `;
-  return `${name}${error.message}`
-    .slice(0, MESSAGE_CHARS_MAX)
-    .toWellFormed()
-    .replaceAll("\0", "\\0");
+  return storableText(`${lateness(error)}${name}${error.message}`.slice(0, MESSAGE_CHARS_MAX));
+}
+
+/** What was cut off at the source's deadline says only that it was cut off. */
+function lateness(error: Error): string {
+  let { cause } = error;
+  for (let depth = 0; depth < CAUSES_MAX && cause instanceof Error; depth += 1) {
+    if (cause instanceof PawlError && cause.code === "handler_timeout") return `${cause.message}: `;
+    cause = cause.cause;
+  }
+  return "";
 }

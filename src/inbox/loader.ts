@@ -20,8 +20,8 @@ const TURN_MS = 2_000;
 const LOOK_MS_MAX = 1_000;
 /** Between two looks, whatever is said to be due: another loader may be about to have it. */
 const LOOK_GAP_MS = 20;
-/** A stop lets requests under way end; then they are cut off, and are unknown. */
-const STOP_MS = 20_000;
+/** A stop lets requests under way end for so long, whatever its grace: those that are cut off are unknown, and hold their source. */
+const GRACE_MS = 20_000;
 const REST_MS = 1_000;
 const PARTITIONS_MS = 3_600_000;
 const MONTHS_AHEAD = 2;
@@ -35,10 +35,9 @@ export interface LoaderOptions {
   /** For people: which worker. */
   holder: string;
   /** A switch on this host holds everything. */
-  isOffHere: () => Promise<boolean>;
+  isOffHere: () => boolean;
   /** Events were received. */
   received?: () => void;
-  stopMs?: number;
   /** Tests stop here. */
   at?: (point: Point, source: string) => Promise<void> | void;
 }
@@ -49,7 +48,7 @@ export interface Loader extends Loop {
 }
 
 export function loader(options: LoaderOptions): Loader {
-  const { executor, log, isOffHere, stopMs = STOP_MS } = options;
+  const { executor, log, isOffHere } = options;
   const byName = new Map(options.sources.map((source) => [source.name, source]));
   const crew = openCrew(options, () => rounds.wake());
   let isIdle = false;
@@ -61,7 +60,10 @@ export function loader(options: LoaderOptions): Loader {
         await makePartitions(executor, MONTHS_AHEAD);
         partitionsAt = performance.now();
       }
-      if (await isOffHere()) return LOOK_MS_MAX;
+      if (isOffHere()) {
+        isIdle = true;
+        return LOOK_MS_MAX;
+      }
       const names = [...byName.keys()].filter(crew.isFree);
       const due = names.length === 0 ? [] : await dueSources(executor, names);
       const ready = due.flatMap(({ name, wait_ms }) =>
@@ -83,7 +85,7 @@ export function loader(options: LoaderOptions): Loader {
     stop: async () => {
       crew.stopStarting();
       await rounds.stop();
-      await crew.stop(stopMs);
+      await crew.stop(GRACE_MS);
     },
   };
 }
@@ -111,7 +113,7 @@ function openCrew(options: LoaderOptions, ended: () => void): Crew {
   const context: WindowContext = {
     ...options,
     abort: abort.signal,
-    isStopping: () => isStopping,
+    isStopping: () => isStopping || options.isOffHere(),
     received: () => options.received?.(),
   };
   const run = async (source: SourceDefinition, running: Map<string, Promise<void>>) => {

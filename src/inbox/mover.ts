@@ -6,17 +6,20 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { translateDatabaseError } from "../store/sqlstate.ts";
 import type { Store } from "../store/store.ts";
 import { decodeAgain } from "./decode-again.ts";
 import type { SourceDefinition, StoreContext } from "./source.ts";
 import { sourcesToStore, storeEvents } from "./sql.ts";
-import { storeBatch } from "./store-batch.ts";
+import { pause, storeBatch } from "./store-batch.ts";
 
 const BATCH = 1_000;
 const IDLE_POLL_MS = { baseMs: 20, maxMs: 1_000 };
 /** A worker that is busy hears of nothing. */
 const BUSY_POLL_MS_MAX = 100;
 const LOOK_MS_MAX = 1_000;
+/** A stop lets a batch under way end for so long, unless it says otherwise; then it is undone. */
+const GRACE_MS = 20_000;
 /** Batches of one source at once, where its order is not kept: one computes while the other waits for the database. */
 const LANES = 2;
 /** A source makes room for the next one after so many batches. */
@@ -28,7 +31,8 @@ export interface MoverOptions {
   log: Logger;
   payloadBytesMax: number;
   isIdle: () => boolean;
-  isOffHere: () => Promise<boolean>;
+  /** A switch on this host holds everything. */
+  isOffHere: () => boolean;
   /** What handlers call beside `tx`. */
   writes: (tx: StoreContext["tx"]) => Pick<StoreContext, "enqueue" | "record">;
 }
@@ -43,14 +47,20 @@ export function mover(options: MoverOptions): Mover {
   const byName = new Map(sources.map((source) => [source.name, source]));
   const names = [...byName.keys()];
   const stop = new AbortController();
+  const cut = new AbortController();
+  const signals = { stop: stop.signal, cut: cut.signal };
   let emptyRounds = 0;
   const rounds = loop({
     runOnce: async () => {
-      if (await isOffHere()) return LOOK_MS_MAX;
+      if (isOffHere()) {
+        emptyRounds += 1;
+        return LOOK_MS_MAX;
+      }
       let moved = 0;
       for (const { name, ...found } of await sourcesToStore(store, names)) {
         const source = byName.get(name);
-        if (source !== undefined) moved += await moveSource(found, source, options, stop.signal);
+        if (source !== undefined)
+          moved += await moveSource(found, source, { ...options, ...signals });
       }
       emptyRounds = moved === 0 ? emptyRounds + 1 : 0;
       if (moved > 0) return 0;
@@ -67,26 +77,70 @@ export function mover(options: MoverOptions): Mover {
     get isIdle() {
       return emptyRounds > 0;
     },
-    stop: async () => {
-      stop.abort(new Error("the mover stops"));
+    stop: async (graceMs = GRACE_MS) => {
+      const reason = new Error("the mover stops");
+      stop.abort(reason);
+      const graceOver = setTimeout(() => cut.abort(reason), graceMs);
       await rounds.stop();
+      clearTimeout(graceOver);
     },
   };
+}
+
+interface Moving extends MoverOptions {
+  /** No other batch begins. */
+  stop: AbortSignal;
+  /** The batch under way is given up. */
+  cut: AbortSignal;
+}
+
+/** One batch into the table of events; answers how many were taken up. */
+async function storeInTable(
+  id: number,
+  source: SourceDefinition,
+  options: MoverOptions,
+): Promise<number> {
+  const stored = await orPause(id, source, options, () => storeEvents(options.store, id, BATCH));
+  return stored ? stored.taken : 0;
+}
+
+/** A fault of one source lets its storing rest, and never stops that of the others. Answers false then. */
+async function orPause<T>(
+  id: number,
+  source: SourceDefinition,
+  options: MoverOptions,
+  run: () => Promise<T>,
+): Promise<T | false> {
+  try {
+    return await run();
+  } catch (thrown) {
+    const error = translateDatabaseError(thrown);
+    if (error.code === "database_unreachable") throw error;
+    await pause(id, source, error, options);
+    return false;
+  }
 }
 
 /** Answers how many events have left the inbox. */
 async function moveSource(
   { id, raw }: { id: number; raw: boolean },
   source: SourceDefinition,
-  options: MoverOptions,
-  stop: AbortSignal,
+  options: Moving,
 ): Promise<number> {
-  if (raw && !stop.aborted) await decodeAgain(options.store, id, source, options.payloadBytesMax);
+  const { stop } = options;
+  if (raw && !stop.aborted) {
+    const { payloadBytesMax } = options;
+    const again = async () => {
+      await decodeAgain(options.store, id, source, payloadBytesMax);
+      return true;
+    };
+    if (!(await orPause(id, source, options, again))) return 0;
+  }
   const { store } = source;
   const limit = store === null ? BATCH : source.storeBatch;
   const moveBatch = async () =>
     store === null
-      ? (await storeEvents(options.store, id, limit)).taken
+      ? storeInTable(id, source, options)
       : storeBatch(id, { ...source, store }, options);
   const lane = async () => {
     let moved = 0;

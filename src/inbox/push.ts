@@ -1,5 +1,6 @@
 /** A source that delivers by itself: opened at the stored cursor under its lease, each page durable before it is acknowledged. */
 
+import { heeding } from "../base/in-time.ts";
 import type { NamedLease } from "../kernel/named-lease/named-lease.ts";
 import { ContractBroken, checkPage } from "./contract.ts";
 import { faultOf } from "./fault.ts";
@@ -18,6 +19,8 @@ interface Open extends WindowContext {
   end: (reason?: unknown) => void;
   /** The cursor behind what has been delivered. */
   after: string;
+  /** Where the cursor moves by itself: only the delivery can tell then whether a person has moved it. */
+  isDelivering: boolean;
 }
 
 /** Runs until the loader stops, the lease is lost, or the source is paused, held, moved or fails. */
@@ -37,11 +40,29 @@ export async function runPush(
     over.abort(reason);
   };
   const signal = AbortSignal.any([over.signal, lease.signal, abort]);
-  const open: Open = { ...context, source, held, signal, end, after: cursor.after };
-  const watch = setInterval(() => void look(open), LOOK_MS);
+  const open: Open = {
+    ...context,
+    source,
+    held,
+    signal,
+    end,
+    after: cursor.after,
+    isDelivering: false,
+  };
+  let isLooking = false;
+  const watch = setInterval(() => {
+    if (context.isStopping()) return end();
+    // one at a time: each that waits for the source's row takes a connection
+    if (isLooking) return;
+    isLooking = true;
+    void look(open).finally(() => {
+      isLooking = false;
+    });
+  }, LOOK_MS);
   try {
     const deliver = inTurn((page: Page) => deliverPage(open, page));
-    await source.open(cursor.after, { signal, http, log, limit: source.limit, deliver });
+    const pushing = { signal, http, log, limit: source.limit, deliver };
+    await heeding(signal, () => source.open(cursor.after, pushing));
     if (!signal.aborted) end(endedByItself(source.name));
   } catch (thrown) {
     if (!signal.aborted) end(thrown);
@@ -53,11 +74,12 @@ export async function runPush(
 }
 
 /** A person may have stopped or moved it while nothing is delivered. */
-async function look({ executor, held, isStopping, end, after }: Open): Promise<void> {
-  if (isStopping()) return end();
+async function look(open: Open): Promise<void> {
+  const { executor, held, end, after } = open;
   try {
     const cursor = await sql.pushCursor(executor, held);
-    if (cursor === undefined || cursor.after !== after) end();
+    const isAtRest = !open.isDelivering && open.after === after;
+    if (cursor === undefined || (isAtRest && cursor.after !== after)) end();
   } catch (thrown) {
     if (isLeaseLost(thrown)) end();
   }
@@ -65,6 +87,7 @@ async function look({ executor, held, isStopping, end, after }: Open): Promise<v
 
 async function deliverPage(open: Open, page: Page): Promise<void> {
   const { source, executor, holder, payloadBytesMax, held, end } = open;
+  open.isDelivering = true;
   try {
     await room(open);
     const { cursor, limit } = source;
@@ -90,6 +113,8 @@ async function deliverPage(open: Open, page: Page): Promise<void> {
   } catch (thrown) {
     end(thrown instanceof Stopped ? undefined : thrown);
     throw thrown;
+  } finally {
+    open.isDelivering = false;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { type Duration, durationMs, TIMER_MS_MAX } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
-import { refuseUnknownOptions } from "../base/options.ts";
+import { badOption, refuseUnknownOptions } from "../base/options.ts";
 import { type RetryPolicy, retrySeries } from "../kernel/retry.ts";
 import type { Fault, FaultAction, SourceBase, StoreHandler } from "./source.ts";
 
@@ -17,7 +17,9 @@ const LEASE_DEFAULT: Duration = "10s";
 const LEASE_MS_MIN = 500;
 const HIGH_WATER_DEFAULT = 100_000;
 const WATER_MAX = 1_000_000_000;
-const RETRY_DEFAULT: RetryPolicy = { attempts: 32_000, delay: "1s", factor: 2, max: "5m" };
+/** A source that is not there is asked again until it is, however short its pauses. */
+const FOR_EVER = 32_000;
+const RETRY_DEFAULT: RetryPolicy = { delay: "1s", factor: 2, max: "5m" };
 const STORE_TIMEOUT_DEFAULT: Duration = "60s";
 const STORE_RETRY_DEFAULT: RetryPolicy = { attempts: 5, delay: "1s", factor: 4, max: "5m" };
 const START_CHARS_MAX = 4_096;
@@ -121,12 +123,12 @@ type Loading = "limit" | "gapMs" | "onFault" | "retry" | "idleMs" | "timeoutMs" 
 function loading(at: string, options: SourceOptions): Pick<SourceBase, Loading> {
   const leaseMs = timerMs(at, "lease", options.lease ?? LEASE_DEFAULT);
   if (leaseMs < LEASE_MS_MIN)
-    throw refusedOption(at, "lease", `at least ${LEASE_MS_MIN} ms`, options.lease);
+    throw badOption(at, "lease", `at least ${LEASE_MS_MIN} ms`, options.lease);
   return {
     limit: whole(at, "limit", options.limit ?? LIMIT_DEFAULT, LIMIT_MAX),
     gapMs: timerMs(at, "gap", options.gap ?? GAP_DEFAULT),
     onFault: onFault(at, options.onFault ?? {}),
-    retry: retrySeries(options.retry ?? RETRY_DEFAULT, `${at}.retry`),
+    retry: retrySeries({ attempts: FOR_EVER, ...(options.retry ?? RETRY_DEFAULT) }, `${at}.retry`),
     idleMs: timerMs(at, "idle", options.idle ?? IDLE_DEFAULT),
     timeoutMs: timerMs(at, "timeout", options.timeout ?? TIMEOUT_DEFAULT),
     leaseMs,
@@ -138,7 +140,7 @@ function water(at: string, options: SourceOptions): Pick<SourceBase, "highWater"
   const lowWater = options.lowWater ?? Math.floor(highWater / 2);
   if (Number.isInteger(lowWater) && lowWater >= 0 && lowWater < highWater)
     return { highWater, lowWater };
-  throw refusedOption(at, "lowWater", `a whole number below highWater (${highWater})`, lowWater);
+  throw badOption(at, "lowWater", `a whole number below highWater (${highWater})`, lowWater);
 }
 
 type Storing = "order" | "store" | "storeBatch" | "storeTimeoutMs" | "storeRetry";
@@ -146,9 +148,9 @@ type Storing = "order" | "store" | "storeBatch" | "storeTimeoutMs" | "storeRetry
 function storing(at: string, options: SourceOptions): Pick<SourceBase, Storing> {
   const { order = "none", store = null } = options;
   if (order !== "none" && order !== "source")
-    throw refusedOption(at, "order", '"none" or "source"', order);
+    throw badOption(at, "order", '"none" or "source"', order);
   if (store !== null && typeof store !== "function")
-    throw refusedOption(at, "store", "a function of the events", store);
+    throw badOption(at, "store", "a function of the events", store);
   return {
     order,
     store,
@@ -162,9 +164,9 @@ function startOf(at: string, given: SourceOptions["start"], { cursor, start }: S
   if (given === undefined) return start ?? (cursor === "number" ? "0" : "");
   const text = String(given);
   if (cursor === "number" && !INTEGER.test(text))
-    throw refusedOption(at, "start", "a whole number such as 0 or -1", text);
+    throw badOption(at, "start", "a whole number such as 0 or -1", text);
   if (text.length > START_CHARS_MAX || text.includes("\0"))
-    throw refusedOption(at, "start", `a text of at most ${START_CHARS_MAX} characters`, text);
+    throw badOption(at, "start", `a text of at most ${START_CHARS_MAX} characters`, text);
   return cursor === "number" ? String(BigInt(text)) : text;
 }
 
@@ -175,36 +177,23 @@ function onFault(
   refuseUnknownOptions(`${at}.onFault`, given, FAULTS);
   for (const [fault, action] of Object.entries(given)) {
     if (action !== "retry" && action !== "hold")
-      throw refusedOption(at, `onFault.${fault}`, '"retry" or "hold"', action);
+      throw badOption(at, `onFault.${fault}`, '"retry" or "hold"', action);
   }
   return Object.freeze({ ...ON_FAULT_DEFAULT, ...given });
 }
 
 function whole(at: string, name: string, value: number, max: number): number {
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw refusedOption(at, name, `a whole number from 1 to ${max}`, value);
+  throw badOption(at, name, `a whole number from 1 to ${max}`, value);
 }
 
 function timerMs(at: string, name: string, value: Duration): number {
   const ms = durationMs(value, `${at}.${name}`);
   if (ms <= TIMER_MS_MAX) return ms;
-  throw refusedOption(at, name, "at most 24 days", value);
+  throw badOption(at, name, "at most 24 days", value);
 }
 
 export function called<F>(at: string, name: string, value: F): F {
   if (typeof value === "function") return value;
-  throw refusedOption(at, name, "a function", value);
-}
-
-export function refusedOption(
-  at: string,
-  name: string,
-  expected: string,
-  value: unknown,
-): PawlError {
-  return new PawlError(
-    "invalid_option",
-    `${at}: expected \`${name}\` to be ${expected}, got ${shown(value)}`,
-    { data: { option: name } },
-  );
+  throw badOption(at, name, "a function", value);
 }

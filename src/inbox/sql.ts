@@ -296,7 +296,7 @@ export function rawEvents(
   executor: Executor,
   source: number,
   limit: number,
-): Promise<{ number: string; event_id: string; raw: Uint8Array }[]> {
+): Promise<{ number: string; event_id: string; raw: Uint8Array; is_event: boolean }[]> {
   return executor.rows("select * from pawl.raw_events_v1($1, $2)", [source, limit]);
 }
 

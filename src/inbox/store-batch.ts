@@ -6,12 +6,13 @@
 
 import { backoffMs } from "../base/backoff.ts";
 import { toError } from "../base/errors.ts";
+import { inTime } from "../base/in-time.ts";
 import type { Logger } from "../base/log.ts";
 import { retryDelayMs } from "../kernel/retry.ts";
-import type { Executor } from "../store/executor.ts";
 import { isTransient, translateDatabaseError } from "../store/sqlstate.ts";
 import type { OpenTransaction, Store } from "../store/store.ts";
-import type { Transaction } from "../store/transaction.ts";
+import { executorIn, type Transaction } from "../store/transaction.ts";
+import { storableText } from "./contract.ts";
 import type { SourceBase, StoreContext, StoredEvent, StoreHandler } from "./source.ts";
 import * as sql from "./sql.ts";
 
@@ -20,13 +21,13 @@ const OUTAGE_ALONE = 5;
 const PROBES = 5;
 const OUTAGE_PAUSE_MS = { baseMs: 1_000, maxMs: 60_000 };
 const ERROR_CHARS_MAX = 2_000;
-/** A handler that does not heed its signal is not waited for longer. */
-const DEAF_MS = 5_000;
 
 export interface BatchOptions {
   store: Store;
   log: Logger;
   writes: (tx: Transaction) => Pick<StoreContext, "enqueue" | "record">;
+  /** When it aborts, what is not committed is undone. */
+  cut: AbortSignal;
 }
 
 type StoringSource = SourceBase & { store: StoreHandler };
@@ -47,20 +48,23 @@ export async function storeBatch(
   options: BatchOptions,
 ): Promise<number> {
   const open = await options.store.begin();
-  const over = new AbortController();
-  const deadline = setTimeout(() => {
-    over.abort(new Error(`\`store\` took longer than ${source.storeTimeoutMs} ms`));
-  }, source.storeTimeoutMs);
+  const timeoutMs = source.storeTimeoutMs;
+  let isLate = false;
+  const timedOut = () => {
+    isLate = true;
+    return new Error(`\`store\` took longer than ${timeoutMs} ms`);
+  };
+  const { cut } = options;
   try {
-    const work = runBatch(id, source, { ...options, open, signal: over.signal });
-    return await Promise.race([work, deaf(over.signal)]);
+    return await inTime({ timeoutMs, timedOut, signals: [cut] }, (signal) =>
+      runBatch(id, source, { ...options, open, signal }),
+    );
   } catch (thrown) {
-    if (over.signal.aborted) open.abandon();
+    if (isLate || cut.aborted) open.abandon();
     else await open.rollback();
+    if (cut.aborted) return 0; // they stay in the inbox, for whoever is there next
     await pause(id, source, toError(thrown), options);
     return 0;
-  } finally {
-    clearTimeout(deadline);
   }
 }
 
@@ -70,7 +74,7 @@ async function runBatch(
   { open, signal, log, writes }: BatchOptions & { open: OpenTransaction; signal: AbortSignal },
 ): Promise<number> {
   const { tx } = open;
-  const executor = executorOf(tx);
+  const executor = executorIn(tx);
   const events = await sql.claimEvents(executor, id, source.storeBatch);
   if (events.length === 0) {
     await open.rollback();
@@ -172,14 +176,15 @@ function verdict(
 
 function textOf(error: Error): string {
   const text = error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
-  return text.slice(0, ERROR_CHARS_MAX).toWellFormed().replaceAll("\0", "\\0");
+  return storableText(text.slice(0, ERROR_CHARS_MAX));
 }
 
-async function pause(
+/** What fails is not one event: storing rests, and `pawl why` tells the reason. */
+export async function pause(
   id: number,
-  source: StoringSource,
+  source: Pick<SourceBase, "name">,
   error: Error,
-  { store, log }: BatchOptions,
+  { store, log }: Pick<BatchOptions, "store" | "log">,
 ): Promise<void> {
   const failures = await sql.storingFailures(store, id);
   const delayMs = backoffMs(failures + 1, OUTAGE_PAUSE_MS);
@@ -200,23 +205,4 @@ function storedEvent(source: StoringSource, event: sql.ClaimedEvent): StoredEven
     payload: event.payload,
     meta: event.meta ?? {},
   };
-}
-
-function executorOf(tx: Transaction): Executor {
-  return {
-    rows: async <Row>(text: string, values: readonly unknown[] = []) =>
-      (await tx.query<Row & Record<string, unknown>>(text, [...values])).rows as Row[],
-  };
-}
-
-function deaf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener(
-      "abort",
-      () => {
-        setTimeout(() => reject(signal.reason as Error), DEAF_MS).unref();
-      },
-      { once: true },
-    );
-  });
 }

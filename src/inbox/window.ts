@@ -6,6 +6,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { backoffMs } from "../base/backoff.ts";
 import { PawlError } from "../base/errors.ts";
+import { following, inTime } from "../base/in-time.ts";
 import type { Logger } from "../base/log.ts";
 import type { NamedLease } from "../kernel/named-lease/named-lease.ts";
 import type { HttpSender } from "../requests/sender.ts";
@@ -16,12 +17,16 @@ import { faultOf, faultOfPage } from "./fault.ts";
 import type { FetchSource, Json, Page, PullSource, RawPage, Window } from "./source.ts";
 import * as sql from "./sql.ts";
 
-/** A request that heeds neither its signal nor its deadline is given up after this. */
-const DEAF_MS = 5_000;
-
 /** Where the database is there and refuses. */
 const KEEP_TRIES_MAX = 5;
 const KEEP_RETRY_MS = { baseMs: 50, maxMs: 1_000 };
+
+const NOT_SENT: sql.WindowFault = {
+  fault: "unsent",
+  error: "the loader was stopped before the request was sent",
+  nextCursor: null,
+  retryAfterMs: null,
+};
 
 /** Where a crash is told apart from another; tests stop here. */
 export type Point = "reserved" | "sent" | "answered" | "kept" | "stored";
@@ -35,7 +40,7 @@ export interface WindowContext {
   holder: string;
   /** Aborts when the loader must end now, in the middle of a request. */
   abort: AbortSignal;
-  /** The loader wants to stop: no further window begins. */
+  /** The loader wants to stop, or is held on this host: no further window begins. */
   isStopping: () => boolean;
   /** Events were received. */
   received: (count: number) => void;
@@ -68,8 +73,11 @@ export async function nextWindow(
   if (reserved.outcome !== "reserved") return false;
   await context.at?.("reserved", source.name);
   if (!(await waited(asked, reserved.wait_ms ?? 0))) return false;
+  lease.requireLive();
   if (!(await sql.markSent(context.executor, held, window.id, source.gapMs))) return false;
   await context.at?.("sent", source.name);
+  if (context.abort.aborted) return failed(asked, window, NOT_SENT);
+  lease.requireLive(); // a process that was frozen here must not ask beside the next owner
   return "fetch" in source
     ? fetchWindow({ ...asked, source }, window)
     : requestWindow({ ...asked, source }, window);
@@ -83,9 +91,9 @@ interface OpenWindow extends Window {
 async function waited({ abort, lease, isStopping }: Asked, waitMs: number): Promise<boolean> {
   if (waitMs > 0) {
     // a timer may be early by a part of a millisecond
-    await wait(Math.ceil(waitMs) + 1, undefined, {
-      signal: AbortSignal.any([abort, lease.signal]),
-    }).catch(() => undefined);
+    await following([abort, lease.signal], (signal) =>
+      wait(Math.ceil(waitMs) + 1, undefined, { signal }),
+    ).catch(() => undefined);
   }
   return !isStopping() && !lease.signal.aborted && !abort.aborted;
 }
@@ -96,7 +104,7 @@ async function fetchWindow(
 ): Promise<boolean> {
   let page: Page;
   try {
-    page = await inTime(asked, (context) => asked.source.fetch(window, context));
+    page = await asking(asked, (context) => asked.source.fetch(window, context));
   } catch (thrown) {
     return failed(asked, window, faultOf(thrown));
   }
@@ -111,7 +119,7 @@ async function requestWindow(
   const { source, executor, lease } = asked;
   let page: RawPage;
   try {
-    page = await inTime(asked, (context) => source.request(window, context));
+    page = await asking(asked, (context) => source.request(window, context));
     if (!(page?.bytes instanceof Uint8Array))
       throw new TypeError("`request` answered no page with `bytes`");
   } catch (thrown) {
@@ -202,8 +210,8 @@ async function receivePage(
 }
 
 /**
- * The answer is in our hands and cost a request: while the lease is ours, a database that cannot be reached is tried
- * again. What was written already is seen as such.
+ * The answer, or the fault, is in our hands and cost a request: while the lease is ours, a database that cannot be reached
+ * is tried again. What was written already is seen as such; a fault may be counted twice.
  */
 async function untilKept<T>({ lease, abort }: Asked, write: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
@@ -225,13 +233,14 @@ function isRefused(thrown: unknown): boolean {
   return code === "database_error" || code === "invalid_option";
 }
 
-async function failed(
-  { source, executor, lease, log }: Asked,
-  window: OpenWindow,
-  fault: sql.WindowFault,
-): Promise<boolean> {
+async function failed(asked: Asked, window: OpenWindow, fault: sql.WindowFault): Promise<boolean> {
+  const { source, executor, lease, log } = asked;
   const held = { name: source.name, epoch: lease.epoch };
-  const action = await sql.failWindow(executor, held, window.id, source.gapMs, fault);
+  // who was told to come back later was answered: the gap counts from this answer too
+  const retryAfterMs = Math.max(fault.retryAfterMs ?? 0, source.gapMs);
+  const told = { ...fault, retryAfterMs };
+  const fail = () => sql.failWindow(executor, held, window.id, source.gapMs, told);
+  const action = await untilKept(asked, fail);
   const data = { source: source.name, window: window.id, after: window.after, fault: fault.fault };
   if (action === "hold") {
     log.error(
@@ -243,33 +252,15 @@ async function failed(
 }
 
 /** The deadline, the lease and the loader's end abort the signal; who does not heed it is not waited for. */
-async function inTime<T>(
+function asking<T>(
   { source, lease, abort, http, log }: Asked,
   run: (context: { signal: AbortSignal; http: HttpSender; log: Logger }) => Promise<T>,
 ): Promise<T> {
-  const over = new AbortController();
-  const deadline = setTimeout(
-    () => over.abort(timedOut(source.name, source.timeoutMs)),
-    source.timeoutMs,
+  const { name, timeoutMs } = source;
+  return inTime(
+    { timeoutMs, timedOut: () => timedOut(name, timeoutMs), signals: [lease.signal, abort] },
+    (signal) => run({ signal, http, log }),
   );
-  const signal = AbortSignal.any([over.signal, lease.signal, abort]);
-  let deaf: NodeJS.Timeout | undefined;
-  const givenUp = new Promise<never>((_, reject) => {
-    signal.addEventListener(
-      "abort",
-      () => {
-        deaf = setTimeout(() => reject(signal.reason as Error), DEAF_MS);
-      },
-      { once: true },
-    );
-  });
-  givenUp.catch(() => undefined);
-  try {
-    return await Promise.race([run({ signal, http, log }), givenUp]);
-  } finally {
-    clearTimeout(deadline);
-    clearTimeout(deaf);
-  }
 }
 
 function timedOut(name: string, timeoutMs: number): PawlError {

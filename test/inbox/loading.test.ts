@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
-import { defineSource, SourceAnswered, SourceUnavailable } from "../../src/index.ts";
+import { expect, onTestFinished, test } from "vitest";
+import { defineSource, httpSource, SourceAnswered, SourceUnavailable } from "../../src/index.ts";
+import { httpServer } from "../requests/local-servers.ts";
 import { events, inboxApp, storedIds, upTo } from "../support/inbox-app.ts";
 import { until } from "../support/until.ts";
 
@@ -85,7 +86,7 @@ test("R43: unsent is retried, what was answered or is unknown is held, each with
       retry: { delay: 10, factor: 1 },
       fetch: async (after, limit) => {
         unsent += 1;
-        if (unsent < 3) throw new SourceUnavailable("no route to host", { sent: "no" });
+        if (unsent < 8) throw new SourceUnavailable("no route to host", { sent: "no" });
         return upTo(5)(after, limit);
       },
     }),
@@ -157,6 +158,15 @@ test("R43: a request that does not heed its deadline is given up, unknown", asyn
   const source = await becomes("heeding", { status: "held", held_fault: "unknown" });
   expect(source.error).toContain("no answer within 50 ms");
   await becomes("deaf", { status: "held", held_fault: "unknown" });
+});
+
+test("R43: a feed over HTTP that is silent until the deadline is held as unknown, and says after how long", async () => {
+  const server = await httpServer(() => undefined);
+  onTestFinished(() => server.close());
+  const silent = httpSource({ name: "silent", url: server.url, page: "id", timeout: "100ms" });
+  const { becomes } = await inboxApp([silent], { http: { allow: ["127.0.0.1"] } });
+  const source = await becomes("silent", { status: "held", held_fault: "unknown" });
+  expect(source.error).toMatch(/^source "silent": no answer within 100 ms: GET .*: stopped by us/);
 });
 
 test("R42 R43: a page that cannot be parsed is kept, and parsed again after the fix without another request", async () => {

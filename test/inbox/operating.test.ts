@@ -64,6 +64,26 @@ test("R44: skip goes on behind the window; it wants a reason, and a cursor that 
   expect(await storedIds(pawl, "orders")).not.toContain("15");
 });
 
+test("R44: skip of a window that had been empty before it was held wants a cursor, and says how", async () => {
+  let isBroken = false;
+  const source = defineSource({
+    ...QUICK,
+    name: "orders",
+    fetch: async (after, limit) => {
+      if (isBroken) throw new SourceAnswered("500");
+      return upTo(3)(after, limit);
+    },
+  });
+  const { pawl, becomes } = await inboxApp([source]);
+  await becomes("orders", { stored_count: 3, window_state: "empty" });
+  isBroken = true;
+  await becomes("orders", { status: "held" });
+  expect((await pawl.sources.why("orders")).line).toContain("skip orders --to <cursor> --why");
+  await expect(pawl.sources.skip("orders", { why: "gone" })).rejects.toThrow(
+    'source "orders": the page of its window named no cursor behind it; say behind which cursor it goes on (`--to`)',
+  );
+});
+
 test("R44: skip without a cursor takes the one that the bad page named", async () => {
   const source = defineSource({
     ...QUICK,
@@ -76,6 +96,25 @@ test("R44: skip without a cursor takes the one that the bad page named", async (
   await pawl.sources.skip("orders", { why: "they doubled ids" });
   await becomes("orders", { stored: "8" });
   expect(await storedIds(pawl, "orders")).toEqual(["6", "7", "8"]);
+});
+
+test("R44: the cursor that a bad page named is forgotten once the window is asked for again", async () => {
+  let asked = 0;
+  const source = defineSource({
+    ...QUICK,
+    name: "orders",
+    fetch: async (): Promise<SourceEvent[]> => {
+      asked += 1;
+      if (asked > 1) throw new SourceAnswered("500 Internal Server Error");
+      return [...events(1, 3), ...events(2, 5)];
+    },
+  });
+  const { pawl, becomes } = await inboxApp([source]);
+  await becomes("orders", { status: "held", failures: 1 });
+  await pawl.sources.retry("orders");
+  await until("asked again", () => asked > 1);
+  await becomes("orders", { status: "held" });
+  await expect(pawl.sources.skip("orders", { why: "gone" })).rejects.toThrow(/named no cursor/);
 });
 
 test("R44 R46: rewind wants the name typed; then events are asked for again, and only what was missing is stored", async () => {

@@ -1,9 +1,14 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { silentLogger } from "../../src/base/log.ts";
+import { runPush } from "../../src/inbox/push.ts";
 import { defineSource, type Page, type PushContext } from "../../src/index.ts";
+import { NamedLease } from "../../src/kernel/named-lease/named-lease.ts";
+import { openSender } from "../../src/requests/sender.ts";
+import type { Store } from "../../src/store/store.ts";
 import { events, inboxApp, storedIds } from "../support/inbox-app.ts";
 import { until } from "../support/until.ts";
 
-const QUICK = { limit: 10, lease: "1s", retry: { delay: 10, factor: 1 } } as const;
+const QUICK = { limit: 10, retry: { delay: 10, factor: 1 } } as const;
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -106,4 +111,125 @@ test("R39: one process at a time has a stream open; when it stops another goes o
   await first.stop();
   await until("the other has opened it", () => opened.length === 2);
   expect(opened).toEqual(["-1", "19"]);
+});
+
+test("a source that does not heed its signal does not hold up a stop, and delivers nothing afterwards", async () => {
+  let late: PushContext | undefined;
+  const source = defineSource({
+    ...QUICK,
+    name: "deaf",
+    open: (_cursor, context) => {
+      late = context;
+      return new Promise(() => undefined);
+    },
+  });
+  const { pawl } = await inboxApp([source], { work: false });
+  const worker = await pawl.work({ roles: ["loader"] });
+  const context = await until("it is open", () => late);
+  await worker.stop();
+  await expect(context.deliver({ events: events(0, 3) })).rejects.toThrow();
+  expect((await pawl.sources.get("deaf")).received).toBe(0);
+});
+
+/** A stream under its lease, without a loader: what it asks the database goes through `seen`. */
+async function pushed(
+  open: (context: PushContext) => Promise<void>,
+  seen: (text: string, ask: () => Promise<unknown>) => Promise<unknown>,
+) {
+  const { source } = stream(0);
+  const { pawl } = await inboxApp([source], { work: false });
+  const { store } = pawl;
+  const executor: Store = {
+    ...store,
+    rows: (text, values) => seen(text, () => store.rows(text, values)) as never,
+    prepared: (text, values) => seen(text, () => store.prepared(text, values)) as never,
+  };
+  const options = { name: "source:stream", owner: "it", log: silentLogger };
+  const lease = await NamedLease.take(store, options);
+  if (!(lease instanceof NamedLease)) throw new Error("somebody else has the lease");
+  onTestFinished(async () => {
+    await lease.release();
+  });
+  let isStopping = false;
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const running = runPush({ ...source, open: (_cursor, context) => open(context) }, lease, {
+    executor,
+    http: openSender(),
+    log: silentLogger,
+    payloadBytesMax: 1_000,
+    holder: "it",
+    abort: new AbortController().signal,
+    isStopping: () => isStopping,
+    received: () => undefined,
+  });
+  /** Does not wait for what is asked of the database. */
+  const stop = () => {
+    isStopping = true;
+    vi.advanceTimersByTime(1_000);
+    return running;
+  };
+  return { pawl, stop };
+}
+
+test("a stream is looked after by one question at a time, however long the answer takes", async () => {
+  let hasOpened = false;
+  let asking = 0;
+  let answer: (() => void) | undefined;
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const { stop } = await pushed(
+    ({ signal }) => {
+      hasOpened = true;
+      return aborted(signal);
+    },
+    async (text, ask) => {
+      if (hasOpened && text.includes("push_cursor")) {
+        asking += 1;
+        await answered;
+      }
+      return ask();
+    },
+  );
+  await until("it is open", () => hasOpened);
+  vi.advanceTimersByTime(5_000);
+  expect(asking).toBe(1);
+  await stop();
+  answer?.();
+});
+
+test("a look that sees a page before its own process knows that it is stored does not end the stream", async () => {
+  let context: PushContext | undefined;
+  let letGo: (() => void) | undefined;
+  let looked = 0;
+  const { pawl, stop } = await pushed(
+    (given) => {
+      context = given;
+      return aborted(given.signal);
+    },
+    async (text, ask) => {
+      const rows = await ask();
+      if (text.includes("push_cursor") && letGo !== undefined) looked += 1;
+      if (text.includes("receive_")) {
+        await new Promise<void>((resolve) => {
+          letGo = resolve;
+        });
+      }
+      return rows;
+    },
+  );
+  const { deliver, signal } = await until("it is open", () => context);
+  const delivered = deliver({ events: events(0, 3) });
+  await until("it is stored, and the answer is on its way", () => letGo !== undefined);
+  vi.advanceTimersByTime(1_000);
+  await until("it was looked at", () => looked === 1);
+  expect(signal.aborted).toBe(false);
+  letGo?.();
+  await delivered;
+  expect((await pawl.sources.get("stream")).received).toBe(4);
+  await pawl.sources.rewind("stream", { to: "1", confirm: "stream", why: "a test" });
+  vi.advanceTimersByTime(1_000);
+  await until("a move by a person ends it", () => signal.aborted);
+  await stop();
 });

@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
-import { defineJob, defineSource, type StoreHandler } from "../../src/index.ts";
+import { silentLogger } from "../../src/base/log.ts";
+import { connect, defineApp, defineJob, defineSource, type StoreHandler } from "../../src/index.ts";
 import { events, type InboxApp, inboxApp, storedIds, upTo } from "../support/inbox-app.ts";
 import { until } from "../support/until.ts";
 
@@ -49,6 +50,45 @@ test("R46: a poison event is set aside alone after its tries, the rest of its ba
   await app.becomes("numbers", { stored_count: 30, set_aside: 0, stored: "30" });
   const ids = await effects(app);
   expect([...ids].sort((a, b) => Number(a) - Number(b))).toEqual(events(1, 30).map((e) => e.id));
+});
+
+test("R46: null is a payload like any other, for the table and for a handler", async () => {
+  const empty = { ...QUICK, fetch: async (after: string) => (after === "0" ? nulls : []) };
+  const nulls = events(1, 3).map(({ id }) => ({ id, payload: null }));
+  const seen: unknown[] = [];
+  const { pawl, becomes } = await inboxApp([
+    defineSource({ ...empty, name: "tabled" }),
+    defineSource({
+      ...empty,
+      name: "handled",
+      store: async (batch) => void seen.push(...batch.map((event) => event.payload)),
+    }),
+  ]);
+  await becomes("tabled", { stored_count: 3, backlog: 0 });
+  await becomes("handled", { stored_count: 3, backlog: 0 });
+  expect(seen).toEqual([null, null, null]);
+  const rows = await pawl.store.rows("select distinct payload from pawl.stored_event");
+  expect(rows).toEqual([{ payload: null }]);
+});
+
+test("R46 R51: a table that takes nothing lets storing rest, says why, and goes on once it is mended", async () => {
+  const source = defineSource({ ...QUICK, name: "orders", fetch: upTo(20) });
+  const { pawl, becomes } = await inboxApp([source], { work: false });
+  await pawl.store.rows(
+    "alter table pawl.stored_event add constraint broken check (false) not valid",
+  );
+  await pawl.work();
+  const rests = await until("storing rests", async () => {
+    const seen = await pawl.sources.get("orders");
+    return seen.received === 20 && seen.storing_failures > 0 && seen;
+  });
+  expect(rests).toMatchObject({ stored_count: 0, set_aside: 0 });
+  expect(rests.storing_error).toContain("broken");
+  expect((await pawl.sources.why("orders")).line).toMatch(
+    /20 events wait to be stored.*storing fails as such.*broken/,
+  );
+  await pawl.store.rows("alter table pawl.stored_event drop constraint broken");
+  await becomes("orders", { stored_count: 20, storing_failures: 0, backlog: 0 });
 });
 
 test("R46: several poison events beside each other are told from a storage that is down", async () => {
@@ -149,7 +189,94 @@ test("R46: movers that work side by side give each event to the handler once", a
   expect(ids).toHaveLength(400);
 });
 
-test("R46: bytes that could not be read are read again by the source's own decoder", async () => {
+test("R46: bytes that could not be read are read again as JSON, or by the source's own decoder, which may refuse them again", async () => {
+  let isFixed = false;
+  const lines = defineSource({
+    ...QUICK,
+    name: "lines",
+    fetch: async (after) =>
+      after === "0" ? [{ id: "1", raw: Buffer.from("a;1"), error: "no `;` was expected" }] : [],
+    decode: (raw, id) => {
+      if (!isFixed) throw new Error("what is a semicolon?");
+      const [name = "", n] = Buffer.from(raw).toString().split(";");
+      return { id, name, payload: { n: Number(n) } };
+    },
+  });
+  const app = await inboxApp([lines]);
+  await app.becomes("lines", { set_aside: 1, stored: "1" });
+  const [aside] = await app.pawl.inbox.list();
+  const retry = () => app.pawl.inbox.retry([aside?.number ?? ""]);
+  await retry();
+  await until("it was refused again", async () => {
+    const [again] = await app.pawl.inbox.list();
+    return again?.error === "what is a semicolon?" && again.attempts === 1;
+  });
+  isFixed = true;
+  await retry();
+  await app.becomes("lines", { stored_count: 1, set_aside: 0 });
+  const rows = await app.pawl.store.rows("select name, payload from pawl.stored_event");
+  expect(rows).toEqual([{ name: "a", payload: { n: 1 } }]);
+});
+
+test("R38 R46: what is refused again for a reason that quotes it is set aside again, and holds up neither its source nor another", async () => {
+  const torn = Buffer.from('\0\0{"a":1}');
+  const giving = (name: string, more: object) =>
+    defineSource({ ...QUICK, ...more, name, fetch: upTo(3) });
+  const broken = defineSource({
+    ...QUICK,
+    name: "a-broken",
+    fetch: async (after) =>
+      after === "0" ? [{ id: "1", raw: torn, error: "torn" }, ...events(2, 3)] : [],
+  });
+  const app = await inboxApp([broken, giving("b-good", {})]);
+  await app.becomes("a-broken", { set_aside: 1, stored_count: 2 });
+  const [aside] = await app.pawl.inbox.list();
+  await app.pawl.inbox.retry([aside?.number ?? ""]);
+  const again = await until("it was refused again", async () => {
+    const [one] = await app.pawl.inbox.list();
+    return one?.state === "set_aside" && one.attempts === 1 && one;
+  });
+  expect(again.error).toContain("\\0");
+  await app.becomes("b-good", { stored_count: 3, storing_failures: 0 });
+});
+
+test("R46: an event that was decoded and could not be stored is tried again as that event, not as bytes", async () => {
+  const decode = () => {
+    throw new Error("these are no bytes of mine");
+  };
+  const large = { id: "1", name: "large", payload: "x".repeat(2_000) };
+  const late = { id: "2", name: "late", payload: 2, occurredAt: "+055840-01-01T00:00:00.000Z" };
+  const source = defineSource({
+    ...QUICK,
+    name: "orders",
+    decode,
+    fetch: async (after) => (after === "0" ? [large, late] : []),
+  });
+  const app = await inboxApp([source], { maxPayloadBytes: 1_024 });
+  await app.becomes("orders", { set_aside: 2, stored: "2" });
+  const aside = await app.pawl.inbox.list();
+  expect(aside.map((one) => one.error)).toEqual([
+    expect.stringContaining("payload"),
+    expect.stringContaining("occurredAt"),
+  ]);
+  await app.pawl.close();
+
+  const roomier = defineApp({ sources: [source], maxPayloadBytes: 4_096 });
+  const pawl = await connect(roomier, { databaseUrl: app.url, log: silentLogger });
+  onTestFinished(() => pawl.close());
+  await pawl.work();
+  await pawl.inbox.retry(aside.map((one) => one.number));
+  await until("the one is stored, the other refused again", async () => {
+    const { set_aside, stored_count } = await pawl.sources.get("orders");
+    return set_aside === 1 && stored_count === 1;
+  });
+  const rows = await pawl.store.rows("select name, payload from pawl.stored_event");
+  expect(rows).toEqual([{ name: "large", payload: large.payload }]);
+  const [left] = await pawl.inbox.list();
+  expect(left?.error).toContain("occurredAt");
+});
+
+test("R46: bytes of a source without a decoder are read again as JSON", async () => {
   const source = defineSource({
     ...QUICK,
     name: "bytes",
@@ -195,4 +322,27 @@ test("R50: loading pauses above the high-water mark and goes on below the low on
   await app.pawl.work({ roles: ["mover"] });
   await app.becomes("flood", { stored_count: 200, backlog: 0 });
   expect(await storedIds(app.pawl, "flood")).toHaveLength(200);
+});
+
+test("a stop undoes a batch that outlasts its grace, and the events are stored by who comes next", async () => {
+  let slow: AbortSignal | undefined;
+  const source = numbers(3, async (batch, context) => {
+    await writeEach(batch, context);
+    if (slow !== undefined) return;
+    const { signal } = context;
+    slow = signal;
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  });
+  const app = await inboxApp([source], { work: false });
+  await app.pawl.store.rows("create table effect (id text, place bigserial)");
+  const first = await app.pawl.work();
+  await until("a batch is being stored", () => slow !== undefined);
+  await first.stop("50ms");
+  expect(slow?.aborted).toBe(true);
+  expect(await effects(app)).toEqual([]);
+  // nothing is held against the source or its events
+  expect(await app.source("numbers")).toMatchObject({ backlog: 3, storing_error: null });
+  await app.pawl.work();
+  await app.becomes("numbers", { stored_count: 3, set_aside: 0 });
+  expect(await effects(app)).toEqual(["1", "2", "3"]);
 });

@@ -5,7 +5,7 @@ import { inboxApp, upTo } from "../support/inbox-app.ts";
 const DAYS_40 = "interval '40 days'";
 
 test("R49: old windows are removed, the current one never; with archive each row is copied first", async () => {
-  const source = defineSource({ name: "orders", gap: 0, limit: 10, idle: "20ms", fetch: upTo(50) });
+  const source = defineSource({ name: "orders", gap: 0, limit: 10, idle: "1h", fetch: upTo(50) });
   const { pawl, becomes } = await inboxApp([source]);
   await becomes("orders", { stored_count: 50, window_state: "empty" });
   await pawl.sources.pause("orders");

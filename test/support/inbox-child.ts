@@ -1,6 +1,7 @@
 /**
  * A process that loads five sources from the feed of its test and stores what they give. `PAWL_TEST_KILL`, such as
- * `sent:3`, kills it at the third time that it comes to that point of a window.
+ * `sent:3` or `sent:3:pulled`, kills it at the third time that it comes to that point of a window, of any source or
+ * of the one named. `PAWL_TEST_SIGNAL=SIGSTOP` freezes it there instead. `PAWL_TEST_LEASE_MS` of its sources: 1 s.
  */
 
 import { hostname } from "node:os";
@@ -20,7 +21,12 @@ import { openSender } from "../../src/requests/sender.ts";
 export const POINTS: readonly Point[] = ["reserved", "sent", "answered", "kept", "stored"];
 export const WINDOW_LIMIT = 20;
 
-const SHARED = { limit: WINDOW_LIMIT, gap: 10, idle: "100ms", lease: "1s" } as const;
+const SHARED = {
+  limit: WINDOW_LIMIT,
+  gap: 10,
+  idle: "100ms",
+  lease: Number(process.env.PAWL_TEST_LEASE_MS ?? 1_000),
+};
 const feedUrl = process.env.PAWL_TEST_FEED ?? "";
 
 /** Kept as received, then parsed. */
@@ -74,25 +80,27 @@ export const SOURCES: readonly SourceDefinition[] = [
 
 export const inboxApp: App = defineApp({ sources: SOURCES, http: { allow: ["127.0.0.1"] } });
 
-/** The handler's effect, where a second row of an id is what must not be; and when each page was kept. */
+/** The handler's effect, where a second row of an id is what must not be; and when each page with events was kept. */
 export const SET_UP: readonly string[] = [
   "create table handled (id text not null)",
   "create table kept (source text, after text, at timestamptz)",
   `create function note_kept() returns trigger language plpgsql as $$ begin
      insert into kept select s.name, w.after_cursor, clock_timestamp()
-       from pawl.source_window w join pawl.source s on s.id = w.source_id where w.id = new.window_id;
+       from pawl.source_window w join pawl.source s on s.id = w.source_id
+      where w.id = new.window_id and new.bytes <> '[]';
      return null;
    end $$`,
   "create trigger note_kept after insert on pawl.source_page for each row execute function note_kept()",
 ];
 
-const [killAt, killTimes] = (process.env.PAWL_TEST_KILL ?? "").split(":");
+const [killAt, killTimes, killSource] = (process.env.PAWL_TEST_KILL ?? "").split(":");
 let times = 0;
 
-function reached(point: Point): void {
-  if (point !== killAt) return;
+function reached(point: Point, source: string): void {
+  if (point !== killAt || (killSource !== undefined && source !== killSource)) return;
   times += 1;
-  if (times === Number(killTimes)) process.kill(process.pid, "SIGKILL");
+  if (times === Number(killTimes))
+    process.kill(process.pid, process.env.PAWL_TEST_SIGNAL ?? "SIGKILL");
 }
 
 async function asLoader(): Promise<void> {
@@ -108,14 +116,17 @@ async function asLoader(): Promise<void> {
     log: silentLogger,
     payloadBytesMax: inboxApp.maxPayloadBytes,
     holder: `${hostname()} ${process.pid}`,
-    isOffHere: async () => false,
+    isOffHere: () => false,
     at: reached,
   });
+  // before it is registered: whoever sees it there may tell it to stop
+  const told = new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
   await pawl.work({ roles: ["mover"] });
   loading.start();
-  process.once("SIGTERM", () => {
-    void loading.stop().then(() => pawl.close());
-  });
+  void told
+    .then(() => loading.stop())
+    .then(() => pawl.close())
+    .then(() => process.exit(0)); // its standard input keeps it alive
 }
 
 await asLoader();

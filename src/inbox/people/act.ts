@@ -16,6 +16,8 @@ import {
 } from "./sql.ts";
 
 const INTEGER = /^-?\d{1,18}$/;
+const NO_TARGET =
+  "the page of its window named no cursor behind it; say behind which cursor it goes on (`--to`)";
 const CURSOR_CHARS_MAX = 4_096;
 /** Rows changed by one statement. */
 const BATCH = 1_000;
@@ -26,7 +28,11 @@ export async function requireSource(executor: Executor, name: string): Promise<S
   const found = all.find((one) => one.name === name);
   if (found !== undefined) return found;
   const known = all.map((one) => one.name);
-  throw new PawlError("source_not_found", `no source "${name}"; ${didYouMean(name, known)}`, {
+  const hint =
+    known.length === 0
+      ? "this database knows none yet: `pawl work` tells it those of the app"
+      : didYouMean(name, known);
+  throw new PawlError("source_not_found", `no source "${name}"; ${hint}`, {
     data: { source: name },
   });
 }
@@ -53,6 +59,8 @@ export async function changeSource(
   if (verb === "rewind" && to === undefined)
     throw refused(`${at}: rewind needs a cursor to go back to`);
   if (to !== undefined) checkCursor(at, source, to);
+  else if (verb === "skip" && source.held_at !== null && source.next_cursor === null)
+    throw refused(`${at}: ${NO_TARGET}`);
   const acted = await actOnSource(
     executor,
     {
@@ -85,7 +93,7 @@ function why({ outcome, from_cursor: from }: ActedSource, verb: SourceVerb, to?:
     case "not_held":
       return `it is not held and no window of it has failed, so there is nothing to ${verb}`;
     case "no_target":
-      return "the window named no cursor behind it; say where to go on with a cursor";
+      return NO_TARGET;
     case "not_forward":
       return `skip goes forward: ${to} is not behind ${from}`;
     case "not_back":
@@ -106,19 +114,7 @@ export async function changeInbox(
   numbers: readonly string[],
   act: Act,
 ): Promise<string[]> {
-  if (verb === "remove" && (act.why ?? "").trim() === "")
-    throw refused("inbox: remove needs a reason, for the audit");
-  const found = await inboxEvents(executor, { numbers, limit: numbers.length });
-  const missing = numbers.find(
-    (number) => !found.some((row) => row.number === number && row.state !== "waiting"),
-  );
-  if (missing !== undefined) {
-    throw new PawlError(
-      "inbox_event_not_found",
-      `inbox ${missing}: no event that was set aside; see \`pawl inbox list\``,
-      { data: { number: missing } },
-    );
-  }
+  await checkInboxChange(executor, verb, numbers, act);
   const changed: string[] = [];
   for (let start = 0; start < numbers.length; start += BATCH) {
     const batch = numbers.slice(start, start + BATCH);
@@ -126,4 +122,24 @@ export async function changeInbox(
     changed.push(...(await change(executor, batch, act)));
   }
   return changed;
+}
+
+/** What refuses the act, without the act. @throws PawlError `invalid_option`, `inbox_event_not_found` */
+export async function checkInboxChange(
+  executor: Executor,
+  verb: "retry" | "remove",
+  numbers: readonly string[],
+  { why = "" }: Pick<Act, "why">,
+): Promise<void> {
+  if (verb === "remove" && why.trim() === "")
+    throw refused("inbox: remove needs a reason, for the audit");
+  const rows = await inboxEvents(executor, { numbers, limit: numbers.length });
+  const found = new Set(rows.filter((row) => row.state !== "waiting").map((row) => row.number));
+  const missing = numbers.find((number) => !found.has(number));
+  if (missing === undefined) return;
+  throw new PawlError(
+    "inbox_event_not_found",
+    `inbox ${missing}: no event that was set aside; see \`pawl inbox list\``,
+    { data: { number: missing } },
+  );
 }

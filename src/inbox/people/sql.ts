@@ -48,15 +48,65 @@ export interface SourceState {
   window_state: string | null;
   /** The page of the window is kept, and can be parsed again. */
   has_page: boolean;
-  /** Who loads it now. */
+  /** Who loads it now, and since when. */
   loader: string | null;
+  loading_since: Date | null;
   config: Record<string, unknown>;
+  /** Live workers that load it, and how many of them a file or a variable of their host holds. */
+  loaders: number;
+  loaders_off_here: number;
+  /** The same of its storage. */
+  movers: number;
+  movers_off_here: number;
+  /** Of all that are held so. */
+  hosts_off_here: string[] | null;
+  /** The switch of `all`, while it is off. */
+  off_since: Date | null;
+  off_until: Date | null;
+  off_by: string | null;
+  off_why: string | null;
+  /** When the current window failed last. */
+  failed_at: Date | null;
+  /** Where `skip` goes on: the cursor behind the current window, where its page named one. */
+  next_cursor: string | null;
+  /** Of the first event that waits to be stored. */
+  waiting_since: Date | null;
+  waiting_attempts: number | null;
+  waiting_next_at: Date | null;
+  waiting_error: string | null;
+  /** Of the first event that was set aside. */
+  set_aside_since: Date | null;
+  set_aside_error: string | null;
+  /** The database's clock. */
+  now: Date;
 }
 
 export async function sources(executor: Executor, name?: string): Promise<SourceState[]> {
-  const rows = await executor.rows<SourceState>("select * from pawl.sources_v1($1)", [
-    name ?? null,
-  ]);
+  const rows = await executor.rows<SourceState>(
+    `select x.*, k.*, case when x.loader is not null then l.taken_at end as loading_since,
+            o.since as off_since, o.until as off_until, o.off_by, o.why as off_why,
+            case when w.fault is not null then w.ended_at end as failed_at, nullif(w.next_cursor, x.requested) as next_cursor,
+            b.received_at as waiting_since, b.attempts as waiting_attempts, b.next_at as waiting_next_at, b.error as waiting_error,
+            a.failed_at as set_aside_since, a.error as set_aside_error, pawl.now() as now
+       from pawl.sources_v1($1) x join pawl.source s on s.name = x.name join pawl.source_storage t on t.source_id = s.id
+       cross join lateral (
+         select count(*) filter (where v.loads)::int as loaders, count(*) filter (where v.loads and v.held)::int as loaders_off_here,
+                count(*) filter (where v.stores)::int as movers, count(*) filter (where v.stores and v.held)::int as movers_off_here,
+                array_agg(distinct v.host order by v.host) filter (where v.held and (v.loads or v.stores)) as hosts_off_here
+           from (select r.host, 'source:' || s.name = any (r.queues) as loads, 'inbox:' || s.name = any (r.queues) as stores,
+                        'all' = any (r.off_here) as held
+                   from pawl.worker r
+                  where r.ended_at is null and r.lease_until > pawl.now() and r.stop_requested_at is null) v) k
+       left join pawl.switch o on o.scope = 'all' and (o.until is null or o.until > pawl.now())
+       left join pawl.lease l on l.name = 'source:' || s.name
+       left join pawl.source_window w on w.id = s.window_id and w.reserved_at = s.window_at
+       left join lateral (select i.received_at, i.attempts, i.next_at, i.error from pawl.inbox i
+         where i.source_id = s.id and i.state = 'ready' and i.number >= t.floor order by i.number limit 1) b on true
+       left join lateral (select i.failed_at, i.error from pawl.inbox i
+         where i.source_id = s.id and i.state <> 'ready' order by i.number limit 1) a on true
+      order by x.name`,
+    [name ?? null],
+  );
   return rows.map((row) => ({
     ...row,
     backlog: Number(row.backlog),

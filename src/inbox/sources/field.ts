@@ -1,6 +1,6 @@
 /** Where a value stands in what a source answered: a path such as `data.items`, or a function. */
 
-import { PawlError, shown } from "../../base/errors.ts";
+import { badOption } from "../../base/options.ts";
 
 /**
  * `"data.items"`: property by property, a number for the place in an array; `""` is the value itself. Or a function of
@@ -34,11 +34,7 @@ export function checkFields(where: string, fields: Record<string, unknown>): voi
   for (const [option, field] of Object.entries(fields)) {
     if (field === undefined || typeof field === "function") continue;
     if (typeof field === "string" && !/^\.|\.\.|\.$/.test(field)) continue;
-    throw new PawlError(
-      "invalid_option",
-      `${where}: expected \`${option}\` to be a path such as "data.${option}" or a function, got ${shown(field)}`,
-      { data: { option } },
-    );
+    throw badOption(where, option, `a path such as "data.${option}" or a function`, field);
   }
 }
 

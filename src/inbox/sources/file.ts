@@ -4,9 +4,9 @@
  */
 
 import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
-import { PawlError, shown, toError } from "../../base/errors.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
+import { constants, type FileHandle, open } from "node:fs/promises";
+import { toError } from "../../base/errors.ts";
+import { badOption, refuseUnknownOptions } from "../../base/options.ts";
 import { SOURCE_OPTIONS, type SourceOptions, sourceBase } from "../define-source.ts";
 import {
   type BadEvent,
@@ -21,7 +21,7 @@ import {
 } from "../source.ts";
 import { checkFields, describeField } from "./field.ts";
 import { readLines } from "./file-lines.ts";
-import { eventOf, ITEM_FIELDS, type ItemFields } from "./item.ts";
+import { eventOf, ITEM_FIELDS, type ItemFields, requireGood } from "./item.ts";
 
 const PAGE_BYTES = 4 * 1024 * 1024;
 const LINE_BYTES_DEFAULT = 1024 * 1024;
@@ -29,6 +29,8 @@ const LINE_BYTES_MAX = 64 * 1024 * 1024;
 /** By so much of its beginning a file is known again. */
 const HEAD_BYTES = 4_096;
 const LINE_END = 10;
+/** A pipe would open only with its writer, and hold one of the few threads of the process until then. */
+const READ_AT_ONCE = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 export interface FileSourceOptions extends SourceOptions, ItemFields {
@@ -77,36 +79,30 @@ export function fileSource(options: FileSourceOptions): PullSource {
       start: "0",
     },
   );
-  if (!/^\d{1,15}$/.test(base.start)) throw refused(where, "start", "a byte offset", base.start);
+  if (!/^\d{1,15}$/.test(base.start)) throw badOption(where, "start", "a byte offset", base.start);
   return Object.freeze({
     ...base,
     request: (window: Window) => readPage(path, window, maxLineBytes),
     parse: (page: RawPage) => parsePage(page, options),
+    decode: (raw: Uint8Array, offset: string) =>
+      requireGood(eventIn(Buffer.from(raw), offset, options)),
   });
 }
 
 function checkOwn(where: string, path: unknown, maxLineBytes: number): void {
   if (typeof path !== "string" || path === "" || path.includes("\0")) {
-    throw refused(where, "path", "the path of a file", path);
+    throw badOption(where, "path", "the path of a file", path);
   }
   const isSize =
     Number.isInteger(maxLineBytes) && maxLineBytes >= 1 && maxLineBytes <= LINE_BYTES_MAX;
   if (!isSize) {
-    throw refused(
+    throw badOption(
       where,
       "maxLineBytes",
       `a whole number from 1 to ${LINE_BYTES_MAX}`,
       maxLineBytes,
     );
   }
-}
-
-function refused(where: string, option: string, expected: string, value: unknown): PawlError {
-  return new PawlError(
-    "invalid_option",
-    `${where}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
-    { data: { option } },
-  );
 }
 
 function offsetOf(cursor: string): number {
@@ -148,11 +144,13 @@ async function readPage(path: string, window: Window, lineBytes: number): Promis
 }
 
 async function opened(path: string): Promise<FileHandle> {
+  let file: FileHandle | undefined;
   try {
-    const file = await open(path, "r");
+    file = await open(path, READ_AT_ONCE);
     if ((await file.stat()).isFile()) return file;
     await file.close();
   } catch (cause) {
+    await file?.close().catch(() => undefined);
     const { code } = cause as { code?: string };
     const message = `${path} cannot be read: ${toError(cause).message}`;
     if (code === "EACCES" || code === "EPERM") throw new SourceAnswered(message, { cause });

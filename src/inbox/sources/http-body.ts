@@ -11,10 +11,10 @@ import {
   type SourceEvent,
   type Window,
 } from "../source.ts";
-import { describeField, type FieldInfo, readField } from "./field.ts";
+import { describeField, type FieldInfo, NO_INFO, readField } from "./field.ts";
 import type { HttpSourceOptions } from "./http-options.ts";
 import type { Pager } from "./http-pages.ts";
-import { eventOf } from "./item.ts";
+import { eventOf, requireGood } from "./item.ts";
 
 /** Between two requests. */
 interface Kept {
@@ -63,6 +63,11 @@ export function parseFeed(page: RawPage, window: Window, { options, pager }: Rea
   const lag = lagOf(options, body, info);
   const state = { ...etagIn(info, window), ...(latest !== undefined && { latest }) };
   return { events, ...rest, state, ...(lag !== undefined && { lag }) };
+}
+
+/** An item that was set aside, once more. @throws Error when it is no event yet */
+export function itemAgain(raw: Uint8Array, options: HttpSourceOptions): SourceEvent {
+  return requireGood(eventAt(0, jsonOf(raw), { options, info: NO_INFO }));
 }
 
 function jsonOf(bytes: Uint8Array): unknown {

@@ -21,8 +21,9 @@ import {
   SourceUnavailable,
   type Window,
 } from "../source.ts";
+import { beforeSending } from "./before-sending.ts";
 import { describeField } from "./field.ts";
-import { etagFor, parseFeed } from "./http-body.ts";
+import { etagFor, itemAgain, parseFeed } from "./http-body.ts";
 import {
   checkHttpOptions,
   checkQuery,
@@ -74,6 +75,7 @@ export function httpSource(options: HttpSourceOptions): PullSource {
     request: (window: Window, context: FetchContext) =>
       ask({ feed, pager, timeoutMs: base.timeoutMs }, window, context),
     parse: (page: RawPage, window: Window) => parseFeed(page, window, { options, pager }),
+    decode: (raw: Uint8Array) => itemAgain(raw, options),
   });
 }
 
@@ -152,7 +154,7 @@ async function ask(
   window: Window,
   { http, signal }: FetchContext,
 ): Promise<RawPage> {
-  const { headers, query } = feed.secrets();
+  const { headers, query } = beforeSending(() => feed.secrets());
   const url = new URL(feed.url);
   for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
   const asked = pager.asked(window.after);

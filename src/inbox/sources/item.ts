@@ -5,7 +5,8 @@
 
 import { shown, toError } from "../../base/errors.ts";
 import { toJson } from "../../base/json.ts";
-import type { BadEvent, SourceEvent } from "../source.ts";
+import { isStorableTime } from "../contract.ts";
+import { type BadEvent, isBad, type SourceEvent } from "../source.ts";
 import { type Field, type FieldInfo, NO_INFO, readField } from "./field.ts";
 
 export const ID_CHARS_MAX = 500;
@@ -49,6 +50,12 @@ export function eventOf({ value, raw, info }: Item, fields: ItemFields): SourceE
   } catch (error) {
     return { id, raw: raw(), error: toError(error).message };
   }
+}
+
+/** Of what is read once more. @throws Error with what is still wrong with it */
+export function requireGood(event: SourceEvent | BadEvent): SourceEvent {
+  if (isBad(event)) throw new Error(event.error);
+  return event;
 }
 
 /** @throws Error for what cannot be the id of an event */
@@ -118,8 +125,10 @@ export function nameOf(value: unknown): string | undefined {
 export function timeOf(value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined;
   const time = new Date(timeMs(value));
-  if (Number.isFinite(time.getTime())) return time.toISOString();
-  throw new Error(`expected a time (ISO 8601, or seconds or milliseconds), got ${shown(value)}`);
+  if (isStorableTime(time)) return time.toISOString();
+  throw new Error(
+    `expected a time (ISO 8601, or seconds or milliseconds) of the years 1 to 9999, got ${shown(value)}`,
+  );
 }
 
 /** Milliseconds since 1970; NaN for what is no time. */

@@ -7,6 +7,7 @@ import pg from "pg";
 import { PawlError, toError } from "../../base/errors.ts";
 import { readSecret, type SecretRef } from "../../base/secret.ts";
 import { SourceAnswered, SourceUnavailable } from "../source.ts";
+import { beforeSending } from "./before-sending.ts";
 
 const CONNECT_MS = 10_000;
 const IDLE_MS = 30_000;
@@ -23,14 +24,16 @@ export type Connected = <T>(work: (client: pg.ClientBase) => Promise<T>) => Prom
 export function connector(where: string, url: string | SecretRef, timeoutMs: number): Connected {
   let pool: pg.Pool | undefined;
   return async (work) => {
-    pool ??= openPool(readSecret(url, `${where}, databaseUrl`), timeoutMs);
+    pool ??= openPool(
+      beforeSending(() => readSecret(url, `${where}, databaseUrl`)),
+      timeoutMs,
+    );
     const used = pool;
     const client = await used.connect().catch((error: unknown) => {
       pool = undefined; // the next one reads the URL again
       used.end().catch(() => undefined);
       throw faultOf(error, "no");
     });
-    client.on("error", ignored); // between two statements nobody else hears that it was lost
     let isGood = false;
     try {
       const result = await work(client);
@@ -39,7 +42,6 @@ export function connector(where: string, url: string | SecretRef, timeoutMs: num
     } catch (error) {
       throw faultOf(error, "unknown");
     } finally {
-      client.off("error", ignored);
       client.release(!isGood);
     }
   };
@@ -57,6 +59,8 @@ function openPool(connectionString: string, timeoutMs: number): pg.Pool {
     application_name: "pawl source",
   });
   pool.on("error", ignored);
+  // unheard, it would end the process: between two statements, or before whoever asked for it has it in hand
+  pool.on("connect", (client) => client.on("error", ignored));
   return pool;
 }
 

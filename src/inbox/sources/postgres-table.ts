@@ -6,8 +6,8 @@
 
 import type { ClientBase } from "pg";
 import { type Duration, durationMs } from "../../base/duration.ts";
-import { PawlError, shown, toError } from "../../base/errors.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
+import { PawlError, toError } from "../../base/errors.ts";
+import { badOption, refuseUnknownOptions } from "../../base/options.ts";
 import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { maskUrl } from "../../requests/mask-url.ts";
@@ -107,11 +107,7 @@ export function postgresTableSource(options: PostgresTableOptions): PullSource {
 
 function checkOwn(where: string, options: PostgresTableOptions): void {
   const refused = (option: string, expected: string, value: unknown) =>
-    new PawlError(
-      "invalid_option",
-      `${where}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
-      { data: { option } },
-    );
+    badOption(where, option, expected, value);
   const { databaseUrl, table, columns, payload } = options;
   const isUrl = typeof databaseUrl === "string" && /^postgres(?:ql)?:\/\//.test(databaseUrl);
   if (!isUrl && !isSecretRef(databaseUrl)) {

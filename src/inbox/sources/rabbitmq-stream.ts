@@ -19,7 +19,7 @@ import {
   SourceUnavailable,
 } from "../source.ts";
 import { amqpStreamClient } from "./amqp-stream-client.ts";
-import { nameOf, storable, timeOf } from "./item.ts";
+import { nameOf, requireGood, storable, timeOf } from "./item.ts";
 import type { StreamClient, StreamMessage } from "./stream-client.ts";
 import { deliverStream } from "./stream-delivery.ts";
 
@@ -76,6 +76,9 @@ export function rabbitmqStreamSource(options: RabbitmqStreamOptions): PushSource
     },
     open: async (cursor: string, context: PushContext) =>
       open({ where, stream, prefetch, decode, client: streams }, cursor, context),
+    // of a message only the body was kept
+    decode: (body: Uint8Array, offset: string) =>
+      requireGood(eventOf({ offset: Number(offset), body, headers: {} }, decode)),
   });
 }
 

@@ -1,7 +1,8 @@
-import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { appendFile, constants, mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { isBad, type Page, SourceAnswered, SourceUnavailable } from "../../../src/inbox/source.ts";
 import { type FileSourceOptions, fileSource } from "../../../src/inbox/sources/file.ts";
 import { readAll, windowOf } from "./reading.ts";
@@ -92,6 +93,13 @@ describe("R46: a file is loaded line by line,", () => {
     ).toEqual([{ n: 1 }, "not json", '{"n":"\\u0000"}', broken.toString("latin1"), { n: 2 }]);
   });
 
+  test("R46: a line that was set aside is read again by its fields, and refused again while it is no event", async () => {
+    const source = sourceOf(await fileOf(""), { eventName: "kind", payload: "order" });
+    expect(() => source.decode?.(Buffer.from("not json"), "8")).toThrow(/not json/);
+    const line = Buffer.from('{"kind":"paid","order":{"id":7}}');
+    expect(source.decode?.(line, "8")).toEqual({ id: "8", name: "paid", payload: { id: 7 } });
+  });
+
   test("a line that is too long is set aside with its beginning, never held in memory whole", async () => {
     const long = `"${"x".repeat(3_000_000)}"`;
     const source = sourceOf(await fileOf(`{"n":1}\n${long}\n{"n":2}\n`), { maxLineBytes: 1_000 });
@@ -137,6 +145,21 @@ describe("R43: what is wrong with a file is told apart:", () => {
   test("a folder is no file", async () => {
     await expect(readAll(sourceOf(dir))).rejects.toThrow(SourceAnswered);
   });
+
+  test.skipIf(process.platform === "win32")(
+    "a pipe is no file, and nobody is waited for to write to it",
+    async () => {
+      const pipe = path.join(dir, "pipe");
+      execFileSync("mkfifo", [pipe]);
+      onTestFinished(async () => {
+        const writer = await open(pipe, constants.O_WRONLY | constants.O_NONBLOCK).catch(
+          () => undefined,
+        );
+        await writer?.close();
+      });
+      await expect(readAll(sourceOf(pipe))).rejects.toThrow(SourceAnswered);
+    },
+  );
 
   test("a file that was cut, or replaced by another one, is not read on in the middle", async () => {
     const file = await fileOf('{"n":1}\n{"n":2}\n');

@@ -252,7 +252,7 @@ describe("R43: faults are told apart:", () => {
   test("no answer in time: unknown", async () => {
     const server = await httpServer(() => undefined);
     onTestFinished(() => server.close());
-    const source = sourceOf(server.url, { timeout: 50 });
+    const source = sourceOf(server.url, { timeout: "1s" });
     expect(await faultOf(source)).toMatchObject({ name: "SourceUnavailable", sent: "unknown" });
   });
 
@@ -337,6 +337,22 @@ describe("R43: faults are told apart:", () => {
     expect(bad !== undefined && isBad(bad) && Buffer.from(bad.raw).toString()).toBe(
       '{"id":2,"at":"never"}',
     );
+  });
+
+  test("R46: an item that was set aside is read again with its name and time, and refused again while it is no event", () => {
+    const raw = Buffer.from('{"order":2,"kind":"paid","at":"never","on":"2030-01-31T12:00:00Z"}');
+    const fields = { id: "order", eventName: "kind", payload: "kind" };
+    const read = (occurredAt: string) =>
+      sourceOf("http://feed", { ...fields, occurredAt }).decode?.(raw, "2");
+    expect(() => read("at")).toThrow(
+      'expected a time (ISO 8601, or seconds or milliseconds) of the years 1 to 9999, got "never"',
+    );
+    expect(read("on")).toEqual({
+      id: "2",
+      name: "paid",
+      occurredAt: "2030-01-31T12:00:00.000Z",
+      payload: "paid",
+    });
   });
 
   test("204 is an empty page", async () => {
