@@ -61,7 +61,7 @@ describe("R97: the total deadline ends", () => {
   ])("%s", async (_title, piece) => {
     let i = 0;
     const url = await opened(tcpServer((socket) => drip(socket, () => piece(i++), 5)));
-    const error = await faultOf(sender.send(post(url, { timeoutMs: 400 })));
+    const error = await faultOf(sender.send(post(url, { timeoutMs: 1_000 })));
     // A status line of nonsense may be refused before the deadline.
     expect(["timeout", "protocol"]).toContain(error.data.reason);
     expect(error.data.sent).toBe("unknown");

@@ -1,9 +1,8 @@
 /** The body of a request: a text, such as a JWT that somebody else has signed, or a JWT that is signed at each try. */
 
 import { type Duration, durationMs } from "../../base/duration.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
+import { badOption, refuseUnknownOptions } from "../../base/options.ts";
 import { checkClaims, type JwtClaims } from "../keys/index.ts";
-import { badOption } from "./bad-option.ts";
 import type { RequestPayload } from "./payload.ts";
 
 export interface BodySpec {
@@ -34,14 +33,14 @@ export function requestBody(
   spec: BodySpec,
 ): Pick<RequestPayload, "body" | "jwt" | "envelope" | "contentType"> {
   const { body, jwt, envelope = true, contentType } = spec;
-  if (typeof envelope !== "boolean") throw badOption("envelope", "true or false", envelope);
+  if (typeof envelope !== "boolean") throw badOption("send", "envelope", "true or false", envelope);
   if (body !== undefined && jwt !== undefined)
-    throw badOption("jwt", "left out beside `body`", typeof jwt);
+    throw badOption("send", "jwt", "left out beside `body`", typeof jwt);
   checkContentType(contentType, envelope);
   const type = (standard: string) => (envelope ? {} : { contentType: contentType ?? standard });
   if (jwt !== undefined) return { jwt: checkedJwt(jwt), envelope, ...type("application/jwt") };
   if (typeof body === "string") return { body, envelope, ...type("text/plain; charset=utf-8") };
-  if (envelope) throw badOption("body", "a text, or `jwt` to be given", typeof body);
+  if (envelope) throw badOption("send", "body", "a text, or `jwt` to be given", typeof body);
   if (body === undefined) return { envelope };
   return { body: jsonText(body), envelope, ...type("application/json") };
 }
@@ -51,20 +50,22 @@ function checkedJwt(jwt: JwtSpec): NonNullable<RequestPayload["jwt"]> {
   checkClaims(jwt.claims);
   if (typeof jwt.key !== "string" || jwt.key === "") {
     // a secret in the place of its name must not get into a message
-    throw badOption("jwt.key", "the name of a key", typeof jwt.key);
+    throw badOption("send", "jwt.key", "the name of a key", typeof jwt.key);
   }
   const { claims, key, ttl } = jwt;
   if (ttl === undefined) return { claims, key };
   const ttlMs = durationMs(ttl, "jwt.ttl");
-  if (ttlMs < TTL_MS_MIN) throw badOption("jwt.ttl", "at least 1 s, as tokens know no less", ttl);
+  if (ttlMs < TTL_MS_MIN)
+    throw badOption("send", "jwt.ttl", "at least 1 s, as tokens know no less", ttl);
   return { claims, key, ttlMs };
 }
 
 function checkContentType(contentType: unknown, envelope: boolean): void {
   if (contentType === undefined) return;
-  if (envelope) throw badOption("contentType", "left out unless `envelope` is false", contentType);
+  if (envelope)
+    throw badOption("send", "contentType", "left out unless `envelope` is false", contentType);
   if (typeof contentType === "string" && CONTENT_TYPE.test(contentType)) return;
-  throw badOption("contentType", 'a media type such as "text/plain"', contentType);
+  throw badOption("send", "contentType", 'a media type such as "text/plain"', contentType);
 }
 
 function jsonText(body: unknown): string {
@@ -74,5 +75,5 @@ function jsonText(body: unknown): string {
   } catch {
     // said below
   }
-  throw badOption("body", "a text, or plain data that is JSON", typeof body);
+  throw badOption("send", "body", "a text, or plain data that is JSON", typeof body);
 }

@@ -2,10 +2,9 @@
 
 import { randomUUID } from "node:crypto";
 import { type Duration, durationMs } from "../../base/duration.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
+import { badOption, refuseUnknownOptions } from "../../base/options.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { refuseForbiddenUrl } from "../sender.ts";
-import { badOption } from "./bad-option.ts";
 import { type BodySpec, requestBody } from "./body-spec.ts";
 import { type StatusCodes, statusCodes, stopCodes } from "./codes.ts";
 import { METHODS, type RequestMethod, type RequestPayload } from "./payload.ts";
@@ -85,7 +84,8 @@ export function checkRequest(spec: RequestSpec, allow: readonly string[]): Check
   refuseForbiddenUrl(url, allow);
   const body = requestBody(spec);
   const success = statusCodes(spec.success ?? ["2xx"], "success");
-  if (success.length === 0) throw badOption("success", "at least one status code", spec.success);
+  if (success.length === 0)
+    throw badOption("send", "success", "at least one status code", spec.success);
   const intervalMs = duration("interval", spec.interval ?? INTERVAL_DEFAULT, EXPIRY_MS_MAX);
   const runAt = spec.runAt === undefined ? undefined : validDate("runAt", spec.runAt);
   const expiry = expiryOf(spec);
@@ -111,14 +111,14 @@ export function checkRequest(spec: RequestSpec, allow: readonly string[]): Check
 function method(value: unknown): RequestMethod {
   const found = METHODS.find((one) => one === value);
   if (found !== undefined) return found;
-  throw badOption("method", didYouMean(String(value).toUpperCase(), METHODS), value);
+  throw badOption("send", "method", didYouMean(String(value).toUpperCase(), METHODS), value);
 }
 
 type Expiry = Pick<RequestPayload, "expiresAtMs" | "expiresInMs">;
 
 function expiryOf({ expiresAt, expiresIn, jwt }: RequestSpec): Expiry {
   if (expiresAt !== undefined && expiresIn !== undefined) {
-    throw badOption("expiresIn", "left out beside `expiresAt`", expiresIn);
+    throw badOption("send", "expiresIn", "left out beside `expiresAt`", expiresIn);
   }
   if (expiresAt !== undefined) return { expiresAtMs: validDate("expiresAt", expiresAt).getTime() };
   if (expiresIn !== undefined)
@@ -133,7 +133,7 @@ function attemptsOf(
 ): number {
   if (given !== undefined) {
     if (Number.isInteger(given) && given >= 1 && given <= ATTEMPTS_MAX) return given;
-    throw badOption("attempts", `an integer from 1 to ${ATTEMPTS_MAX}`, given);
+    throw badOption("send", "attempts", `an integer from 1 to ${ATTEMPTS_MAX}`, given);
   }
   const { expiresAtMs, expiresInMs } = expiry;
   // a time is computed a moment before the call, and often in whole seconds
@@ -150,7 +150,12 @@ function tenantOf(tenant: Tenant): { company?: string; plugin?: string } {
   for (const [name, value] of entries) {
     const text = typeof value === "number" || typeof value === "string" ? String(value) : "";
     if (text !== "" && text.length <= TENANT_CHARS_MAX && text.isWellFormed()) continue;
-    throw badOption(`tenant.${name}`, `a text of 1 to ${TENANT_CHARS_MAX} characters`, value);
+    throw badOption(
+      "send",
+      `tenant.${name}`,
+      `a text of 1 to ${TENANT_CHARS_MAX} characters`,
+      value,
+    );
   }
   return Object.fromEntries(entries.map(([name, value]) => [name, String(value)]));
 }
@@ -158,11 +163,11 @@ function tenantOf(tenant: Tenant): { company?: string; plugin?: string } {
 function duration(name: string, value: Duration, max: number): number {
   const ms = durationMs(value, name);
   if (ms >= 1 && ms <= max) return ms;
-  throw badOption(name, `from 1 to ${max} milliseconds`, value);
+  throw badOption("send", name, `from 1 to ${max} milliseconds`, value);
 }
 
 function validDate(name: string, value: unknown): Date {
   const isValid = value instanceof Date && Number.isFinite(value.getTime());
   if (isValid && Math.abs(value.getTime() - Date.now()) <= EXPIRY_MS_MAX) return value;
-  throw badOption(name, "a Date within ten years", value);
+  throw badOption("send", name, "a Date within ten years", value);
 }

@@ -3,8 +3,8 @@
 import type { ErrorJson } from "../../base/json.ts";
 import type { SecretRef } from "../../base/secret.ts";
 import type { Act } from "../../kernel/people/audit/sql.ts";
-import type { EnqueueRow, TurnRow } from "../../kernel/sql.ts";
-import type { Executor, PreparedExecutor } from "../../store/executor.ts";
+import type { EnqueueRow } from "../../kernel/sql.ts";
+import type { Executor } from "../../store/executor.ts";
 import type { JwtAlgorithm } from "../keys/index.ts";
 
 /** `requests` is the JSON text of an array. `xid` null: no check; otherwise answers no row unless in that transaction. */
@@ -98,25 +98,6 @@ export async function requestKinds(executor: Executor): Promise<string[]> {
   return rows.map((row) => row.kind);
 }
 
-export type ClaimOneRow = TurnRow & {
-  /** `claimed`, or why not; `busy`: ask again at once. */
-  outcome: "claimed" | "running" | "held" | "busy";
-  detail: { reason?: string; until?: string; by?: string; why?: string } | null;
-  stream_id: number;
-};
-
-/** Claims this task, due or not, for this worker and no other; undefined when it does not live. */
-export async function claimOne(
-  executor: PreparedExecutor,
-  { worker, claim, id }: { worker: number; claim: number; id: string },
-): Promise<ClaimOneRow | undefined> {
-  const [row] = await executor.prepared<ClaimOneRow>(
-    "select * from pawl.claim_one_v1($1, $2, $3)",
-    [worker, claim, id],
-  );
-  return row;
-}
-
 export interface KeyRow {
   name: string;
   algorithm: JwtAlgorithm;
@@ -131,6 +112,19 @@ export function keyRows(executor: Executor): Promise<KeyRow[]> {
   return executor.rows(
     "select name, algorithm, kid, secrets, changed_at, changed_by from pawl.key order by name",
   );
+}
+
+/** The same secrets in another form. @returns false: they are no longer these */
+export async function replaceSecrets(
+  executor: Executor,
+  name: string,
+  { before, after }: { before: readonly SecretRef[]; after: readonly SecretRef[] },
+): Promise<boolean> {
+  const rows = await executor.rows(
+    "update pawl.key set secrets = $3::jsonb where name = $1 and secrets = $2::jsonb returning name",
+    [name, JSON.stringify(before), JSON.stringify(after)],
+  );
+  return rows.length > 0;
 }
 
 export interface KeyToPut {

@@ -57,7 +57,7 @@ test("R12: CDR records of a PBX: PATCH to the cluster's URI, 24 h, 202, 1440 att
 test("R12: statuses of chat messages: 300 s, 200, stop at 404, every 10 s, 30 attempts", async () => {
   const { url, received } = await receiver((one) => ({ status: one.path === "/gone" ? 404 : 500 }));
   const pawl = await app();
-  const clock = await movableClock(pawl.store);
+  const clock = await movableClock(pawl.store, { isSlow: true });
   const worker = await pawl.work();
   const ttl = 300;
   const data = { id: "m1", status: "delivered" };
