@@ -8,6 +8,7 @@ import { InvalidPayload, type TaskContext, type TaskHandler } from "../kernel/ta
 import { Unrecoverable } from "../kernel/thrown.ts";
 import type { HttpSender } from "../requests/sender.ts";
 import type { Executor } from "../store/executor.ts";
+import { closeQuietly } from "./destinations/close.ts";
 import type {
   DeliveryContext,
   DeliverySuccess,
@@ -40,6 +41,8 @@ interface Target {
   readonly definition: DestinationDefinition;
 }
 
+type FindTarget = () => Target | Promise<Target>;
+
 export interface Deliverer {
   readonly handlers: TaskHandler[];
   /** Closes what its destinations have opened. */
@@ -51,8 +54,8 @@ export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
   const events = new EventCache(executor);
   const stored = new StoredDestinations(executor, types);
   const ids = new Map((await destinationIds(executor)).map((row) => [row.name, String(row.id)]));
-  const run = (target: Target, payload: unknown, context: TaskContext) =>
-    deliver(target, payload, context, { ...options, events });
+  const run = (find: FindTarget, payload: unknown, context: TaskContext) =>
+    deliver(find, payload, context, { ...options, events });
   return {
     handlers: [
       ...destinations.map(({ name, queue, definition }) => ({
@@ -61,7 +64,7 @@ export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
         version: 1,
         timeoutMs: definition.timeoutMs + TIMEOUT_MARGIN_MS,
         run: (payload: unknown, context: TaskContext) =>
-          run({ id: ids.get(name) ?? "", name, definition }, payload, context),
+          run(() => ({ id: ids.get(name) ?? "", name, definition }), payload, context),
       })),
       ...types.map(({ type }) => ({
         queue: "",
@@ -69,31 +72,33 @@ export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
         version: 1,
         inAnyQueue: true,
         timeoutMs: DELIVERY_TIMEOUT_MS_MAX + TIMEOUT_MARGIN_MS,
-        run: async (payload: unknown, context: TaskContext) => {
-          const target = await stored.ofQueue(context.queue);
-          if (target === undefined)
-            throw new Unrecoverable(
-              `delivery: ${context.queue} was removed; remove its dead letters`,
-            );
-          return run(target, payload, context);
-        },
+        run: (payload: unknown, context: TaskContext) =>
+          run(() => storedTarget(stored, context.queue), payload, context),
       })),
     ],
     close: async () => {
       const definitions = [...destinations.map((one) => one.definition), ...stored.definitions];
-      await Promise.allSettled(definitions.map((one) => one.close?.()));
+      await Promise.all(definitions.map(closeQuietly));
     },
   };
 }
 
+async function storedTarget(stored: StoredDestinations, queue: string): Promise<Target> {
+  const target = await stored.ofQueue(queue);
+  if (target !== undefined) return target;
+  throw new Unrecoverable(`delivery: ${queue} was removed; remove its dead letters`);
+}
+
 async function deliver(
-  { id, name, definition }: Target,
+  find: FindTarget,
   payload: unknown,
   context: TaskContext,
   { events, executor, http }: DeliveryOptions & { events: EventCache },
 ): Promise<DeliverySuccess | undefined> {
-  if (definition.acceptsUnread === true) return undefined;
+  if ((await find()).definition.acceptsUnread === true) return undefined;
   const { event, replay } = await loadEvent(events, payload);
+  // once more: it may have been changed meanwhile, and what was closed with that must not open again
+  const { id, name, definition } = await find();
   const delivery = {
     deliveryId: context.taskId,
     destinationId: id,

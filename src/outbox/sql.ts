@@ -189,7 +189,7 @@ export function deliveriesOf(
 export interface EventPlace {
   /** Events that are routed first; exact up to 10,000. */
   before: number;
-  /** Live ones: any of them routes. */
+  /** Live ones that route: those that run tasks have Pawl's own queue, loaders and movers have none. */
   workers: number;
   /** The database's clock. */
   now: Date;
@@ -200,7 +200,8 @@ export async function eventPlace(executor: Executor, id: string): Promise<EventP
   const [row] = await executor.rows<EventPlace>(
     `select (select count(*)::int from (
               select 1 from pawl.event o where o.routed_at is null and o.number + 0 < e.number limit 10001) b) as before,
-            (select count(*)::int from pawl.worker w where w.ended_at is null and w.lease_until > pawl.now()) as workers,
+            (select count(*)::int from pawl.worker w
+              where w.ended_at is null and w.lease_until > pawl.now() and 'pawl' = any (w.queues)) as workers,
             pawl.now() as now
        from pawl.event e where e.id = $1`,
     [id],

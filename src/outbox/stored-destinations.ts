@@ -6,6 +6,7 @@
 import { PawlError } from "../base/errors.ts";
 import { refuseForeignSeals } from "../base/seal.ts";
 import type { Executor } from "../store/executor.ts";
+import { closeQuietly } from "./destinations/close.ts";
 import { secretContext } from "./destinations/config.ts";
 import type { DestinationDefinition, DestinationType } from "./destinations/types.ts";
 import { operatorsDestinations, type StoredDestination } from "./sql.ts";
@@ -20,6 +21,7 @@ export interface StoredTarget {
 }
 
 interface Known extends StoredTarget {
+  readonly queue: string;
   readonly revision: number;
 }
 
@@ -61,16 +63,20 @@ export class StoredDestinations {
       const isSame = before?.id === String(row.id) && before.revision === row.revision;
       if (isSame) known.set(row.queue, before);
       else {
-        void before?.definition.close?.().catch(() => undefined);
         const definition = this.#define(row);
         if (definition !== undefined)
           known.set(row.queue, {
             id: String(row.id),
+            queue: row.queue,
             name: row.name,
             revision: row.revision,
             definition,
           });
       }
+    }
+    for (const before of this.#known.values()) {
+      const isGone = known.get(before.queue) !== before;
+      if (isGone) void closeQuietly(before.definition);
     }
     this.#known = known;
     this.#readAt = performance.now();

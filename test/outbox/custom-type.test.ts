@@ -123,6 +123,34 @@ describe("a type of the app's own", () => {
     });
   });
 
+  test("R83: one whose closing throws keeps no other from being delivered when it is changed", async () => {
+    const [path, fresh] = [join(folder, "untouched.ndjson"), join(folder, "fresh.ndjson")];
+    const close = () => {
+      throw new Error("it was never open");
+    };
+    const throwing = defineDestinationType({
+      ...fileType,
+      define: (config) => ({ ...fileType.define(config), close }),
+    });
+    const pawl = await connected({ destinationTypes: [throwing] });
+    await put(pawl, {
+      name: "changed",
+      type: "file",
+      config: { path: join(folder, "old.ndjson") },
+    });
+    await put(pawl, { name: "untouched", type: "file", config: { path } });
+    await pawl.work();
+    await pawl.sendTo("file", "untouched", "order.placed", ORDER);
+    await until("one is delivered", () => linesOf(path).length === 1);
+    await pawl.destinations.edit("changed", { path: fresh });
+    await until("the change has reached the worker", async () => {
+      await pawl.sendTo("file", "changed", "order.placed", ORDER);
+      return linesOf(fresh).length > 0;
+    });
+    const { id } = await pawl.sendTo("file", "untouched", "order.placed", ORDER);
+    await until("it is delivered", async () => (await pawl.event(id))?.status === "published");
+  });
+
   test("R83: a worker without the type leaves its deliveries waiting, says so, and one with it takes them", async () => {
     const { url } = await freshDatabase();
     const without = await connected({ name: "without" }, url);

@@ -154,7 +154,8 @@ describe("one dead destination among several", () => {
       );
       return row?.trips ?? 0;
     };
-    await until("it has opened", async () => (await trips()) >= 2);
+    // what had started before it opened arrives in the first pauses, on a slow machine
+    await until("it has opened", async () => (await trips()) >= 4);
     const [before, asked] = [await trips(), down.ids.length];
     await until("five probes have failed", async () => (await trips()) >= before + 5);
     expect(down.ids.length - asked).toBeLessThanOrEqual((await trips()) - before + 1);
@@ -204,9 +205,8 @@ describe("Retry-After", () => {
     const clock = await movableClock(pawl.store);
     await record(pawl, 1);
     await pawl.work({ concurrency: 1 });
-    await until("the pause has begun", async () => (await breakers(pawl)).length === 1);
+    await until("the pause has begun", async () => (await breakers(pawl))[0]?.phase === "open");
     await until("the try is recorded", async () => (await count(pawl.store, "attempt")) === 1);
-    expect(await breakers(pawl)).toMatchObject([{ phase: "open" }]);
     await clock.advance(2_000);
     await nothingLeft(pawl);
     expect(limited.ids).toHaveLength(2);

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import net from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, on } from "../../src/index.ts";
 import { type RabbitmqOptions, rabbitmq } from "../../src/outbox/destinations/rabbitmq.ts";
@@ -231,6 +231,22 @@ describe.skipIf(url === "")("with a broker", () => {
     await send(destination);
     const sending = Promise.all(Array.from({ length: 300 }, () => send(destination)));
     await Promise.all([sending, destination.close?.()]);
+  });
+
+  test("R83: a broker that has fallen silent leaves no timer behind when it is closed", async () => {
+    const { exchange } = await brokerSide(url);
+    const proxy = await brokerProxy(url);
+    const made = vi.spyOn(globalThis, "setInterval");
+    const ended = vi.spyOn(globalThis, "clearInterval");
+    const destination = opened({ url: proxy.url, exchange });
+    await send(destination);
+    proxy.mute();
+    await destination.close?.();
+    const beats = made.mock.results.map((one) => one.value as unknown);
+    const cleared = ended.mock.calls.map(([timer]) => timer as unknown);
+    vi.restoreAllMocks();
+    expect(beats.length).toBeGreaterThan(0);
+    expect(beats.filter((timer) => !cleared.includes(timer))).toEqual([]);
   });
 
   test("R83: large messages and more than the buffer holds arrive", async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { nullDestination, on, type Pawl, type ReplayRow } from "../../src/index.ts";
 import { stepReplay } from "../../src/outbox/replay/sql.ts";
+import { movableClock } from "../support/clock.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { until } from "../support/until.ts";
 import { ended, FAST, pawlWith } from "./replay-support.ts";
@@ -34,6 +35,7 @@ const TO_BOTH = [on("order.*").to("a", "b")];
 describe("a step of a replay", () => {
   test("R92: looks at few events and makes a second's worth at most, then says how long to wait", async () => {
     const pawl = await pawlWith(TWO, TO_BOTH);
+    await movableClock(pawl.store, { isSlow: true });
     await delivered(pawl, 30);
     const { id } = await pawl.replay({ all: true, rate: "7/s" });
     const first = await stepReplay(pawl.store, id, 100);

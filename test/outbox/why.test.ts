@@ -1,7 +1,15 @@
 import { beforeEach, expect, test } from "vitest";
 import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
-import { connect, defineApp, defineJob, nullDestination, on, type Pawl } from "../../src/index.ts";
+import {
+  connect,
+  defineApp,
+  defineJob,
+  defineSource,
+  nullDestination,
+  on,
+  type Pawl,
+} from "../../src/index.ts";
 import { switchOff, switchOn } from "../../src/kernel/people/gate/sql.ts";
 import { route } from "../../src/outbox/sql.ts";
 import { whyEvent, whyTaskOrDelivery } from "../../src/outbox/why.ts";
@@ -31,6 +39,19 @@ test("R111a: an event that is not routed yet says what is before it, and that no
   expect(told?.line).toMatch(
     /^recorded \S+ ago and not routed yet, 1 before it: no live worker routes it; start `pawl work`$/,
   );
+});
+
+test("R111a: a worker that only loads and stores is none that routes", async () => {
+  const source = defineSource({ name: "orders", fetch: async () => [] });
+  const loading = await connect(defineApp({ name: "loading", sources: [source] }), {
+    databaseUrl: pawl.store.url,
+    log: silentLogger,
+  });
+  const worker = await loading.work({ roles: ["loader", "mover"] });
+  const { id } = await pawl.record("order.placed", ORDER);
+  expect((await whyEvent(pawl.store, id))?.line).toMatch(/no live worker routes it/);
+  await worker.stop();
+  await loading.close();
 });
 
 test("R111a: an event that no route took says so, and which route would", async () => {

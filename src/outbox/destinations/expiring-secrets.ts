@@ -4,6 +4,7 @@
  */
 
 import type { SecretRef } from "../../base/secret.ts";
+import { closeQuietly } from "./close.ts";
 import type { DestinationDefinition, DestinationType } from "./types.ts";
 
 export interface ExpiringSecret {
@@ -54,7 +55,7 @@ function changing(type: DestinationType, { config, names, ends }: Changing): Des
   let now = make(Date.now());
   const current = (): DestinationDefinition => {
     if (Date.now() < now.endsMs) return now.definition;
-    void now.definition.close?.().catch(() => undefined);
+    void closeQuietly(now.definition);
     now = make(Date.now());
     return now.definition;
   };

@@ -3,8 +3,8 @@
  * through `context.tx` commits together with the delivery's outcome. A circle of raised events ends: see HOPS_MAX.
  */
 
-import { PawlError, shown } from "../../base/errors.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
+import { PawlError } from "../../base/errors.ts";
+import { badOption, refuseUnknownOptions } from "../../base/options.ts";
 import { inForeignTransaction } from "../../store/transaction.ts";
 import { eventInsert } from "../record.ts";
 import { insertEvent } from "../sql.ts";
@@ -59,7 +59,12 @@ export function flow(
 
 function toHandler(handler: FlowHandler, options: CommonOptions): DestinationDefinition {
   if (options !== null && typeof options === "object" && "name" in options) {
-    throw badOption("name", "left out beside a handler, which raises nothing by itself", options);
+    throw badOption(
+      WHERE,
+      "name",
+      "left out beside a handler, which raises nothing by itself",
+      options,
+    );
   }
   refuseUnknownOptions("flow", options, COMMON_OPTIONS);
   return {
@@ -133,12 +138,4 @@ function flowContext(delivery: Delivery, context: DeliveryContext): FlowContext 
       return context.tx;
     },
   };
-}
-
-function badOption(option: string, expected: string, value: unknown): PawlError {
-  return new PawlError(
-    "invalid_option",
-    `${WHERE}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
-    { data: { option } },
-  );
 }

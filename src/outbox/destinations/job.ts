@@ -3,9 +3,9 @@
  * is recorded as done, however often the delivery is tried.
  */
 
-import { PawlError, shown } from "../../base/errors.ts";
+import { PawlError } from "../../base/errors.ts";
 import { toJson } from "../../base/json.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
+import { badOption, refuseUnknownOptions } from "../../base/options.ts";
 import type { EnqueueRow } from "../../kernel/sql.ts";
 import { InvalidPayload } from "../../kernel/task.ts";
 import { payloadTexts, sharedJson, tasksJson } from "../../queue/enqueue.ts";
@@ -47,11 +47,12 @@ export function toJob<J extends AnyJob>(
   options: ToJobOptions<J> = {},
 ): DestinationDefinition {
   if (typeof job?.run !== "function" || typeof job.input?.["~standard"]?.validate !== "function") {
-    throw badOption("job", "a job made by defineJob(...)", job);
+    throw badOption(WHERE, "job", "a job made by defineJob(...)", job);
   }
   refuseUnknownOptions("toJob", options, ["input", "priority", ...COMMON_OPTIONS]);
   const { input = envelope, priority } = options;
-  if (typeof input !== "function") throw badOption("input", "a function of the event", input);
+  if (typeof input !== "function")
+    throw badOption(WHERE, "input", "a function of the event", input);
   const settings = priority === undefined ? {} : { priority };
   sharedJson(job, settings, BYTES_MAX); // refuses a priority that cannot be
   return {
@@ -140,13 +141,5 @@ async function deadIfUnfit<T>(work: () => Promise<T>): Promise<T> {
 
 function name(option: string, value: unknown): string {
   if (typeof value === "string" && value !== "" && value.length <= NAME_CHARS_MAX) return value;
-  throw badOption(option, `a text of 1 to ${NAME_CHARS_MAX} characters`, value);
-}
-
-function badOption(option: string, expected: string, value: unknown): PawlError {
-  return new PawlError(
-    "invalid_option",
-    `${WHERE}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
-    { data: { option } },
-  );
+  throw badOption(WHERE, option, `a text of 1 to ${NAME_CHARS_MAX} characters`, value);
 }

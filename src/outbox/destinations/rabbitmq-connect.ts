@@ -44,9 +44,16 @@ function after(ms: number, signal: AbortSignal): Promise<never> {
   });
 }
 
-/** amqplib only half-closes: towards a peer that is gone the socket would linger for minutes. */
+interface Parts {
+  stream?: { destroy?(): void };
+  heartbeater?: { clear?(): void };
+}
+
+/** amqplib only half-closes: towards a peer that is gone socket and heartbeat would linger for minutes. */
 export function destroy({ connection }: ChannelModel): void {
-  (connection as { stream?: { destroy?(): void } }).stream?.destroy?.();
+  const { stream, heartbeater } = connection as Parts;
+  stream?.destroy?.();
+  heartbeater?.clear?.();
 }
 
 /** @throws PawlError `invalid_environment` */

@@ -4,7 +4,7 @@
  */
 
 import { PawlError, shown } from "../../base/errors.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
+import { badOption, refuseUnknownOptions } from "../../base/options.ts";
 import { isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { maskUrl } from "../../requests/mask-url.ts";
@@ -96,7 +96,12 @@ export function targetOf({ exchange, queue, routingKey }: RabbitmqOptions): Targ
   if (queue !== undefined) {
     for (const [option, value] of Object.entries({ exchange, routingKey })) {
       if (value !== undefined)
-        throw badOption(option, "left out beside `queue`, which is reached without it", value);
+        throw badOption(
+          WHERE,
+          option,
+          "left out beside `queue`, which is reached without it",
+          value,
+        );
     }
     const name = brokerName("queue", queue);
     return { exchange: "", routingKey: () => name };
@@ -109,7 +114,7 @@ export function targetOf({ exchange, queue, routingKey }: RabbitmqOptions): Targ
 function brokerName(option: string, value: unknown): string {
   if (typeof value === "string" && value !== "" && Buffer.byteLength(value) <= NAME_BYTES_MAX)
     return value;
-  throw badOption(option, `a name of 1 to ${NAME_BYTES_MAX} bytes`, value);
+  throw badOption(WHERE, option, `a name of 1 to ${NAME_BYTES_MAX} bytes`, value);
 }
 
 const PARTS: Record<string, (event: OutboxEvent) => string> = {
@@ -120,15 +125,15 @@ const PARTS: Record<string, (event: OutboxEvent) => string> = {
 
 function routingKeyTemplate(template: unknown): string {
   if (typeof template !== "string" || Buffer.byteLength(template) > NAME_BYTES_MAX) {
-    throw badOption("routingKey", `a text of at most ${NAME_BYTES_MAX} bytes`, template);
+    throw badOption(WHERE, "routingKey", `a text of at most ${NAME_BYTES_MAX} bytes`, template);
   }
   for (const [whole, name = ""] of template.matchAll(PLACEHOLDER)) {
     if (Object.hasOwn(PARTS, name)) continue;
     const near = didYouMean(name, Object.keys(PARTS));
-    throw badOption("routingKey", `without ${whole} (${near})`, template);
+    throw badOption(WHERE, "routingKey", `without ${whole} (${near})`, template);
   }
   if (/[{}]/.test(template.replace(PLACEHOLDER, ""))) {
-    throw badOption("routingKey", "a text with each { closed by a }", template);
+    throw badOption(WHERE, "routingKey", "a text with each { closed by a }", template);
   }
   return template;
 }
@@ -147,7 +152,7 @@ function renderKey(template: string, event: OutboxEvent): string {
 /** @throws PawlError `invalid_option` naming the header, never its value */
 export function checkedHeaders(headers: Record<string, HeaderValue>): Record<string, HeaderValue> {
   if (typeof headers !== "object" || headers === null) {
-    throw badOption("headers", "an object of names and values", headers);
+    throw badOption(WHERE, "headers", "an object of names and values", headers);
   }
   for (const [name, value] of Object.entries(headers)) {
     const lower = name.toLowerCase();
@@ -187,12 +192,4 @@ export function readHeaderValues(
       [name, isSecretRef(value) ? readSecret(value, `rabbitmq header "${name}"`) : value] as const,
   );
   return Object.fromEntries(entries);
-}
-
-function badOption(option: string, expected: string, value: unknown): PawlError {
-  return new PawlError(
-    "invalid_option",
-    `${WHERE}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
-    { data: { option } },
-  );
 }

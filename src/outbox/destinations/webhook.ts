@@ -7,12 +7,7 @@ import type { Duration } from "../../base/duration.ts";
 import { PawlError } from "../../base/errors.ts";
 import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
 import { VERSION } from "../../base/version.ts";
-import type { RetryPolicy } from "../../kernel/retry.ts";
-import type {
-  BreakerOptions,
-  QueueBehaviourOptions,
-  RateLimit,
-} from "../../queue/queue-options.ts";
+import type { BreakerOptions, QueueBehaviourOptions } from "../../queue/queue-options.ts";
 import { excerpt } from "../../requests/excerpt.ts";
 import { maskHeaders } from "../../requests/mask-headers.ts";
 import { maskUrl } from "../../requests/mask-url.ts";
@@ -20,8 +15,9 @@ import { parseRetryAfter } from "../../requests/retry-after.ts";
 import { type HttpAnswer, refuseForbiddenUrl } from "../../requests/sender.ts";
 import { webhookKey } from "../../webhooks/secrets.ts";
 import { signWebhook } from "../../webhooks/sign.ts";
+import type { CommonOptions } from "./common-options.ts";
 import { envelope } from "./envelope.ts";
-import type { Delivery, DeliveryOrder, DeliverySuccess, DestinationDefinition } from "./types.ts";
+import type { Delivery, DeliverySuccess, DestinationDefinition } from "./types.ts";
 import {
   customHeaders,
   readHeaders,
@@ -43,7 +39,7 @@ const RECEIVER_TROUBLE: ReadonlySet<number> = new Set([401, 403, 404, 408, 425, 
 /** Not in the printable ASCII that any server takes in a header. */
 const NOT_PRINTABLE = /[^\x20-\x7e]/gu;
 
-export interface WebhookOptions {
+export interface WebhookOptions extends CommonOptions {
   /** http or https, without credentials. */
   url: string;
   /**
@@ -55,16 +51,6 @@ export interface WebhookOptions {
   headers?: Record<string, string | SecretRef>;
   /** Over the whole exchange; default 15 s, at most 10 min. */
   timeout?: Duration;
-  /** Over the default: 10 attempts, 60 s × 2^(n−1), at most 12 h, jitter 0.1. */
-  retry?: RetryPolicy;
-  /** `aggregate`: deliveries about the same aggregate one after the other; `all`: all of them. Default `none`. */
-  order?: DeliveryOrder;
-  /** What an ordered destination does behind a dead delivery: `block` (default) until a person acts, or `skip` it. */
-  onDead?: "block" | "skip";
-  /** Deliveries at once, over all workers; default no limit. */
-  concurrency?: number;
-  /** Deliveries started in a time, over all workers; default no limit. */
-  rate?: RateLimit;
   /** Pauses the destination while its receiver fails; default 10 failures that are half of all within 10 s. `false`: none. */
   breaker?: BreakerOptions | false;
   /** Where the body of an answer is cut; default 64 KiB, at most 1 MiB. */

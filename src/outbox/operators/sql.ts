@@ -61,6 +61,19 @@ export async function putDestination(
   ]);
 }
 
+/** The same configuration with its secrets in another form. @returns false: it is no longer this one */
+export async function replaceConfig(
+  executor: Executor,
+  id: number,
+  { before, after }: { before: Record<string, unknown>; after: Record<string, unknown> },
+): Promise<boolean> {
+  const rows = await executor.rows(
+    "update pawl.destination set config = $3::jsonb where id = $1 and config = $2::jsonb and removed_at is null returning id",
+    [id, JSON.stringify(before), JSON.stringify(after)],
+  );
+  return rows.length > 0;
+}
+
 /** Answers how many deliveries were cancelled. @throws PawlError `owned_by_code`, `unknown_destination` */
 export async function removeDestination(
   executor: Executor,

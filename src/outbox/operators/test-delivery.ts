@@ -11,6 +11,7 @@ import type { HttpSender } from "../../requests/sender.ts";
 import type { OpenTransaction, Store } from "../../store/store.ts";
 import type { Transaction } from "../../store/transaction.ts";
 import { outboxEvent } from "../deliver.ts";
+import { closeQuietly } from "../destinations/close.ts";
 import { maskConfig, secretContext } from "../destinations/config.ts";
 import { isRecord } from "../destinations/field-values.ts";
 import type { DestinationDefinition, OutboxEvent } from "../destinations/types.ts";
@@ -57,7 +58,7 @@ export interface TestBase extends Operators {
   http: HttpSender;
   log: Logger;
   /** A worker of this process uses what the code's destinations have opened. */
-  isWorking: boolean;
+  isWorking: () => boolean;
 }
 
 /** @throws PawlError `unknown_destination`, `event_not_found`, and what a config is refused for */
@@ -105,7 +106,7 @@ export async function testDestination(
     return { ...head, accepted: false, summary: null, ...answered(), error: errorOf(error) };
   } finally {
     await open.rollback();
-    if (row.application === null || !base.isWorking) await definition.close?.();
+    if (row.application === null || !base.isWorking()) await closeQuietly(definition);
   }
 }
 
@@ -180,15 +181,24 @@ function lazyTransaction(store: Store): {
   rollback(): Promise<void>;
 } {
   let opening: Promise<OpenTransaction> | undefined;
+  let isOver = false;
+  const begin = () => {
+    if (!isOver) return store.begin();
+    throw new PawlError(
+      "not_a_transaction",
+      "test delivery: its `tx` was used after it ended; await everything inside `deliver`",
+    );
+  };
   return {
     tx: {
       query: async <Row>(text: string, values?: unknown[]) => {
-        opening ??= store.begin();
+        opening ??= begin();
         return (await opening).tx.query<Row>(text, values);
       },
     },
     wasUsed: () => opening !== undefined,
     rollback: async () => {
+      isOver = true;
       await opening?.then(
         (open) => open.rollback(),
         () => undefined, // the delivery has said so

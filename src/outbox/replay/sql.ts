@@ -1,4 +1,4 @@
-/** Every statement of replays, and of events that no route took: one function each, named by its verb. */
+/** Every statement of replays, of events that no route took, and of old ones: one function each, named by its verb. */
 
 import type { Act } from "../../kernel/people/audit/sql.ts";
 import type { Executor } from "../../store/executor.ts";
@@ -199,4 +199,28 @@ export function countByStatus(
       where v.task_id = any ($1) group by 1, 2 order by 1, 2`,
     [ids],
   );
+}
+
+export interface PrunedEvents {
+  /** An event's number; null at the end. */
+  looked_to: string | null;
+  events: number;
+  deliveries: number;
+}
+
+/** One batch of old events that nothing needs any more, behind the number `after`. */
+export async function pruneEvents(
+  executor: Executor,
+  {
+    beforeMs,
+    after,
+    limit,
+    isDryRun,
+  }: { beforeMs: number; after: string; limit: number; isDryRun: boolean },
+): Promise<PrunedEvents> {
+  const [row] = await executor.rows<PrunedEvents>(
+    "select * from pawl.prune_events_v1($1 * interval '1 ms', $2, $3, $4)",
+    [beforeMs, after, limit, isDryRun],
+  );
+  return row ?? { looked_to: null, events: 0, deliveries: 0 };
 }
