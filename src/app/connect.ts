@@ -5,7 +5,6 @@ import { jsonLogger, LOG_LEVELS, type Logger, type LogLevel } from "../base/log.
 import { refuseUnknownOptions } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import * as people from "../kernel/people/sql.ts";
-import { stopWorkers } from "../kernel/sql.ts";
 import type { RecordOptions } from "../outbox/record.ts";
 import { type EventRow, events } from "../outbox/sql.ts";
 import type { Enqueued, EnqueueOptions } from "../queue/enqueue.ts";
@@ -22,7 +21,7 @@ import { registerApp } from "./register.ts";
 import { type Replays, replayCalls } from "./replays.ts";
 import { requestSender, type SendRequest } from "./send.ts";
 import { type Inbox, inboxCalls, type Sources, sourceCalls } from "./sources.ts";
-import { type RunningWorker, startWork } from "./work.ts";
+import { type RunningWorker, startWork, type WorkBase } from "./work.ts";
 import type { WorkOptions } from "./work-options.ts";
 import { type InTransaction, writeEvent, writeTasks } from "./write.ts";
 
@@ -80,11 +79,10 @@ export interface Pawl extends Operate, Replays, OperateOutbox {
   readonly sources: Sources;
   readonly inbox: Inbox;
   work(options?: WorkOptions): Promise<RunningWorker>;
-  /** Asks every live worker to stop; answers how many were asked. */
-  stopWorkers(): Promise<number>;
   stats(): Promise<people.QueueStats[]>;
   task(id: string): Promise<people.TaskDetail | undefined>;
   event(id: string): Promise<EventRow | undefined>;
+  /** Stops its workers first. A second call waits for the first. */
   close(): Promise<void>;
 }
 
@@ -115,11 +113,11 @@ export async function connect(app: App, options: ConnectOptions = {}): Promise<P
   });
   try {
     await registerApp(database.store, app);
+    return client(app, database, log);
   } catch (error) {
     await database.close();
     throw error;
   }
-  return client(app, database, log);
 }
 
 /** `PAWL_LOG_LEVEL`. @throws PawlError `invalid_environment` */
@@ -135,8 +133,8 @@ export function logLevel(): LogLevel {
 
 function client(app: App, database: Database, log: Logger): Pawl {
   const { store } = database;
-  const workers = new Set<RunningWorker>();
   const http = openSender(app.http);
+  const workers = workersOf({ store, app, http, log });
   const keys = keyRing(store, app.keys);
   const outbox = {
     store,
@@ -145,8 +143,14 @@ function client(app: App, database: Database, log: Logger): Pawl {
     types: app.destinationTypes,
     destinations: app.destinations,
     allow: app.http.allow ?? [],
-    isWorking: () => workers.size > 0,
+    isWorking: workers.isWorking,
   };
+  const close = async () => {
+    await workers.stop();
+    await http.close();
+    await database.close();
+  };
+  let closed: Promise<void> | undefined;
   const pawl: Pawl = {
     ...operate(store, app.name),
     ...operateOutbox(outbox, app.name),
@@ -167,20 +171,49 @@ function client(app: App, database: Database, log: Logger): Pawl {
     send: requestSender(app, store, keys),
     sources: sourceCalls(store, app.name),
     inbox: inboxCalls(store, app.name),
-    work: async (options = {}) => {
-      const worker = await startWork({ store, app, http, log }, options);
-      workers.add(worker);
-      return worker;
-    },
-    stopWorkers: () => stopWorkers(store),
+    work: (options = {}) => workers.start(options),
     stats: () => people.stats(store),
     task: (id) => people.findTask(store, id),
     event: async (id) => (await events(store, { id, limit: 1 }))[0],
-    close: async () => {
-      await Promise.all([...workers].map((worker) => worker.stop()));
-      await http.close();
-      await database.close();
+    close: () => {
+      closed ??= close();
+      return closed;
     },
   };
   return pawl;
+}
+
+/** The workers of a client: none is left when it closes, also none that was still starting. */
+function workersOf(base: WorkBase): {
+  start: (options: WorkOptions) => Promise<RunningWorker>;
+  stop: () => Promise<void>;
+  isWorking: () => boolean;
+} {
+  const running = new Set<RunningWorker>();
+  const starting = new Set<Promise<RunningWorker>>();
+  let isStopping = false;
+  const start = async (options: WorkOptions) => {
+    const ended = () => running.delete(worker);
+    const worker = await startWork({ ...base, ended }, options);
+    running.add(worker);
+    return worker;
+  };
+  return {
+    start: async (options) => {
+      if (isStopping) throw new PawlError("worker_stopping", "work: this client is closing");
+      const started = start(options);
+      starting.add(started);
+      try {
+        return await started;
+      } finally {
+        starting.delete(started);
+      }
+    },
+    stop: async () => {
+      isStopping = true;
+      await Promise.allSettled(starting);
+      await Promise.all([...running].map((worker) => worker.stop()));
+    },
+    isWorking: () => running.size > 0,
+  };
 }

@@ -5,16 +5,14 @@ import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Loop } from "../base/loop.ts";
 import { didYouMean } from "../base/suggest.ts";
-import { localSwitches } from "../control/local-switches.ts";
 import { loader } from "../inbox/loader.ts";
 import { mover } from "../inbox/mover.ts";
 import { databaseNow, hasInboxWork } from "../inbox/sql.ts";
+import type { WorkerView } from "../kernel/worker.ts";
 import type { HttpSender } from "../requests/sender.ts";
 import type { Store } from "../store/store.ts";
 import type { App } from "./define-app.ts";
 import { writeEvent, writeTasks } from "./write.ts";
-
-const SWITCHES_MS = 1_000;
 
 const ROLES = ["worker", "loader", "mover"] as const;
 export type WorkRole = (typeof ROLES)[number];
@@ -42,28 +40,38 @@ export async function isInboxWorkLeft(
   { sources }: App,
   roles: readonly WorkRole[],
 ): Promise<() => Promise<boolean>> {
-  if (sources.length === 0) return async () => false;
-  const since = await databaseNow(store);
   const names = sources.map((source) => source.name);
   const load = roles.includes("loader") ? names : [];
   const kept = roles.includes("mover") ? names : [];
+  if (load.length + kept.length === 0) return async () => false;
+  const since = await databaseNow(store);
   return () => hasInboxWork(store, { load, store: kept, since });
+}
+
+/** As the worker's row names them beside its queues, so that `why` can tell when nobody loads or stores a source. */
+export function servedSources({ sources }: App, roles: readonly WorkRole[]): string[] {
+  return sources.flatMap(({ name }) => [
+    ...(roles.includes("loader") ? [`source:${name}`] : []),
+    ...(roles.includes("mover") ? [`inbox:${name}`] : []),
+  ]);
 }
 
 export interface InboxLoops {
   readonly loops: Loop[];
   /** Nothing is being loaded or stored, and at the last look nothing was to be. */
   readonly isIdle: () => boolean;
+  /** A file or a variable of this host holds loading and storing. */
+  readonly isOffHere: () => boolean;
 }
 
 export function inboxLoops(
   { store, app, http, log }: { store: Store; app: App; http: HttpSender; log: Logger },
   roles: readonly WorkRole[],
-  kernel: { isIdle: () => boolean; wake: () => void },
+  kernel: WorkerView,
 ): InboxLoops {
   const { sources } = app;
-  if (sources.length === 0) return { loops: [], isIdle: () => true };
-  const isOffHere = offHere();
+  const isOffHere = () => kernel.offHere().includes("all");
+  if (sources.length === 0) return { loops: [], isIdle: () => true, isOffHere };
   const payloadBytesMax = app.maxPayloadBytes;
   const shared = { sources, log, payloadBytesMax, isOffHere };
   const moving = roles.includes("mover")
@@ -92,18 +100,6 @@ export function inboxLoops(
   return {
     loops: [loading, moving].filter((one) => one !== undefined),
     isIdle: () => (loading?.isIdle ?? true) && (moving?.isIdle ?? true),
-  };
-}
-
-/** The files and the variable that hold everything on this host, looked at once a second. */
-function offHere(): () => Promise<boolean> {
-  const switches = localSwitches();
-  let lookedAt = Number.NEGATIVE_INFINITY;
-  let isOff = false;
-  return async () => {
-    if (performance.now() - lookedAt < SWITCHES_MS) return isOff;
-    isOff = (await switches.read()).includes("all");
-    lookedAt = performance.now();
-    return isOff;
+    isOffHere,
   };
 }

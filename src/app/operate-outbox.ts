@@ -99,9 +99,7 @@ export interface OperateOutbox {
   readonly routes: Routes;
 }
 
-type Base = Omit<TestBase, "isWorking"> & { isWorking: () => boolean };
-
-export function operateOutbox(base: Base, appName: string): OperateOutbox {
+export function operateOutbox(base: TestBase, appName: string): OperateOutbox {
   const acts = (where: string, options: ActOptions = {}): Act => {
     refuseUnknownOptions(where, options, ["by", "why"]);
     return { by: options.by ?? `${appName}@${hostname()}`, why: options.why };
@@ -111,7 +109,7 @@ export function operateOutbox(base: Base, appName: string): OperateOutbox {
 
 type Acts = (where: string, options?: ActOptions) => Act;
 
-function destinationCalls(base: Base, acts: Acts): Destinations {
+function destinationCalls(base: TestBase, acts: Acts): Destinations {
   const { store, types } = base;
   const changed = async (name: string, { notes }: { notes: string[] }): Promise<Changed> => {
     const [info] = await describe(base, store, name);
@@ -132,7 +130,7 @@ function destinationCalls(base: Base, acts: Acts): Destinations {
     },
     test: async (name, options = {}) => {
       refuseUnknownOptions("destinations.test", options, ["event"]);
-      return testDestination({ ...base, isWorking: base.isWorking() }, { name, ...options });
+      return testDestination(base, { name, ...options });
     },
     pause: async (name, { drop, until, ...options } = {}) => {
       const act = acts("destinations.pause", options);
@@ -156,7 +154,7 @@ function destinationCalls(base: Base, acts: Acts): Destinations {
   };
 }
 
-function routeCalls({ store }: Base, acts: Acts): Routes {
+function routeCalls({ store }: TestBase, acts: Acts): Routes {
   const turn = (isOn: boolean) => async (id: number, options?: ActOptions) =>
     switchRoute(store, { id, isOn }, acts(isOn ? "routes.turnOn" : "routes.turnOff", options));
   return {

@@ -7,6 +7,7 @@ import { PawlError } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { switchOff, switchOn } from "../kernel/people/gate/sql.ts";
 import { cancelTasks, moveTasks } from "../kernel/people/sql.ts";
+import { stopAllWorkers } from "../kernel/people/stop-workers.ts";
 import { type Why, whyTask } from "../kernel/people/why.ts";
 import type { TaskId } from "../kernel/task.ts";
 import type { Executor } from "../store/executor.ts";
@@ -46,6 +47,8 @@ export interface Operate {
   off(scope: string, options?: OffOptions): Promise<void>;
   /** Answers whether it was off. @throws PawlError `invalid_option`, `unknown_queue` */
   on(scope: string, options?: ActOptions): Promise<boolean>;
+  /** Asks every live worker to stop; answers how many were asked. */
+  stopWorkers(options?: ActOptions): Promise<number>;
   /** Why a task is where it is; undefined when there is none. */
   why(id: TaskId): Promise<Why | undefined>;
 }
@@ -79,6 +82,10 @@ export function operate(executor: Executor, appName: string): Operate {
     on: (scope, options = {}) => {
       refuseUnknownOptions("on", options, ["by", "why"]);
       return switchOn(executor, { scope, ...act(options) });
+    },
+    stopWorkers: async (options = {}) => {
+      refuseUnknownOptions("stopWorkers", options, ["by", "why"]);
+      return stopAllWorkers(executor, act(options));
     },
     why: (id) => whyTask(executor, id),
   };

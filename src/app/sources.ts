@@ -5,7 +5,7 @@ import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { changeInbox, changeSource, requireSource } from "../inbox/people/act.ts";
-import { type PrunedLog, pruneLog } from "../inbox/people/prune-log.ts";
+import type { PrunedLog } from "../inbox/people/prune-log.ts";
 import {
   type ActedSource,
   type InboxRow,
@@ -20,13 +20,14 @@ import { type WhySource, whySource } from "../inbox/people/why.ts";
 import { makePartitions } from "../inbox/sql.ts";
 import type { Executor } from "../store/executor.ts";
 import type { ActOptions } from "./operate.ts";
+import { pruneSourceLog } from "./prune-source-log.ts";
 
 const LIMIT_DEFAULT = 100;
 const DONE_DEFAULT: Duration = "7d";
 const FAILED_DEFAULT: Duration = "30d";
 const MONTHS_DEFAULT = 3;
 
-export interface PruneSourceLogOptions {
+export interface PruneSourceLogOptions extends ActOptions {
   /** Windows that ended well go after so long; default 7 days. */
   done?: Duration;
   /** The others; default 30 days. */
@@ -121,15 +122,23 @@ export function sourceCalls(executor: Executor, appName: string): Sources {
         "archive",
         "seen",
         "dryRun",
+        "by",
+        "why",
       ]);
-      const { done = DONE_DEFAULT, failed = FAILED_DEFAULT, archive = false, seen } = options;
-      return pruneLog(executor, {
-        doneMs: durationMs(done, "done"),
-        failedMs: durationMs(failed, "failed"),
-        archive,
-        ...(seen !== undefined && { seenMs: durationMs(seen, "seen") }),
-        isDryRun: options.dryRun ?? false,
-      });
+      const { done = DONE_DEFAULT, failed = FAILED_DEFAULT, seen, ...rest } = options;
+      const { archive = false, dryRun: isDryRun = false, ...by } = rest;
+      const seenMs = seen === undefined ? undefined : durationMs(seen, "seen");
+      return pruneSourceLog(
+        executor,
+        {
+          doneMs: durationMs(done, "done"),
+          failedMs: durationMs(failed, "failed"),
+          archive,
+          ...(seenMs !== undefined && { seenMs }),
+          isDryRun,
+        },
+        act("sources.pruneLog", by),
+      );
     },
     makePartitions: (monthsAhead = MONTHS_DEFAULT) => makePartitions(executor, monthsAhead),
   };

@@ -8,6 +8,7 @@ import { Worker } from "../kernel/worker.ts";
 import { deliverer } from "../outbox/deliver.ts";
 import { OWN_QUEUE, replayHandler } from "../outbox/replay/task.ts";
 import { router } from "../outbox/router.ts";
+import { hasWork } from "../outbox/sql.ts";
 import { jobHandler } from "../queue/job.ts";
 import { requestHandler } from "../requests/dispatch/handler.ts";
 import { keyRing } from "../requests/dispatch/key-ring.ts";
@@ -16,18 +17,19 @@ import { checkKey } from "../requests/keys/index.ts";
 import type { HttpSender } from "../requests/sender.ts";
 import { openStore, type Store } from "../store/store.ts";
 import type { App } from "./define-app.ts";
-import { type InboxLoops, inboxLoops, isInboxWorkLeft } from "./inbox-loops.ts";
-import { type WorkOptions, workPlan } from "./work-options.ts";
+import { type InboxLoops, inboxLoops, isInboxWorkLeft, servedSources } from "./inbox-loops.ts";
+import { type WorkOptions, type WorkPlan, workPlan } from "./work-options.ts";
 
 export interface RunningWorker {
   /** Resolves when a person asked all workers to stop, or the limit is reached. Then call `stop`. */
   readonly stopWanted: Promise<void>;
   readonly isIdle: boolean;
   readonly running: number;
-  /** Ids of the streams that it can run: what it knows by its code, and what operators have made of that. */
-  readonly streams: readonly number[];
-  /** Something of the sources that it loads or stores is still to be asked for or stored, as far as is known. */
-  isInboxWorkLeft(): Promise<boolean>;
+  /**
+   * Whether anything that it takes up is to be done now, in any worker, or within so many ms, as far as the database
+   * knows: tasks, events to route, sources to ask or store. What a switch holds is no work now.
+   */
+  isWorkLeft(withinMs: number): Promise<boolean>;
   wake(): void;
   /** Finishes what runs or gives it back, uncounted. Returns how many tasks were given back. */
   stop(grace?: Duration): Promise<{ givenBack: number }>;
@@ -40,6 +42,8 @@ export interface WorkBase {
   log: Logger;
   /** Only deliveries run, and each is told of when it starts. */
   delivering?: (taskId: string) => void;
+  /** It has stopped, and closed what its destinations had opened. */
+  ended?: () => void;
 }
 
 /** @throws PawlError `invalid_option`, `unknown_queue`, `invalid_environment` */
@@ -47,7 +51,7 @@ export async function startWork(base: WorkBase, options: WorkOptions): Promise<R
   const { store, app, http, log } = base;
   const roles = base.delivering === undefined ? options.roles : (["worker"] as const);
   const plan = await workPlan(store, app, { ...options, ...(roles !== undefined && { roles }) });
-  checkSecrets(app, plan.queues);
+  checkSecrets(app, plan);
   const transactionPool = openStore({
     url: store.url,
     schema: store.schema,
@@ -78,6 +82,7 @@ export async function startWork(base: WorkBase, options: WorkOptions): Promise<R
     ...(limit !== undefined && { limit }),
     resultBytesMax: app.maxPayloadBytes,
     log,
+    serves: servedSources(app, plan.roles),
     loops: (kernel) => {
       inbox = inboxLoops(base, plan.roles, kernel);
       return [...(runsTasks ? [router({ executor: store, log, ...kernel })] : []), ...inbox.loops];
@@ -93,25 +98,26 @@ export async function startWork(base: WorkBase, options: WorkOptions): Promise<R
     get running() {
       return worker.running;
     },
-    get streams() {
-      return worker.streams;
-    },
-    isInboxWorkLeft: isInboxLeft,
+    isWorkLeft: async (withinMs) =>
+      (inbox?.isOffHere() !== true && (await isInboxLeft())) ||
+      (runsTasks && (await hasWork(store, { streams: worker.streams, withinMs }))),
     wake: () => worker.wake(),
     stop: async (grace) => {
       const graceMs = grace === undefined ? plan.graceMs : durationMs(grace, "grace");
       const givenBack = await worker.stop(graceMs);
       closed ??= Promise.all([transactionPool.close(), deliveries.close()]).then(() => undefined);
       await closed;
+      base.ended?.();
       return { givenBack };
     },
   };
 }
 
 /** What would fail at every try is said at the start. @throws PawlError `invalid_environment`, `invalid_option` */
-function checkSecrets({ destinations, keys }: App, queues: readonly string[]): void {
+function checkSecrets({ destinations, keys, sources }: App, { queues, roles }: WorkPlan): void {
   for (const { queue, definition } of destinations)
     if (queues.includes(queue)) definition.check?.();
+  if (roles.includes("loader")) for (const source of sources) source.check?.();
   if (queues.includes(REQUESTS_QUEUE)) for (const key of keys.values()) checkKey(key);
 }
 

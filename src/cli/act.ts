@@ -7,9 +7,13 @@ import type { Act } from "../kernel/people/audit/sql.ts";
 
 const CHARS_MAX = 500;
 
-export function withAct(made: Command): Command {
+export function withAct(
+  made: Command,
+  { isWhyRequired = false }: { isWhyRequired?: boolean } = {},
+): Command {
+  const why = `the reason, for the audit${isWhyRequired ? "; required" : ""}`;
   return made
-    .option("--why <text>", "the reason, for the audit", brief("--why"))
+    .option("--why <text>", why, brief("--why"))
     .option("--by <name>", "who does it, for the audit", brief("--by"), currentPerson());
 }
 

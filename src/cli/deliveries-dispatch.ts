@@ -9,7 +9,7 @@ import { startWork } from "../app/work.ts";
 import { PawlError } from "../base/errors.ts";
 import { rescue } from "../kernel/sql.ts";
 import { countByStatus } from "../outbox/replay/sql.ts";
-import { destinationIds, hasWork, operatorsDestinations } from "../outbox/sql.ts";
+import { destinationIds, operatorsDestinations } from "../outbox/sql.ts";
 import { openSender } from "../requests/sender.ts";
 import type { Store } from "../store/store.ts";
 import { type Call, command, does, requireApp, withStore } from "./command.ts";
@@ -104,7 +104,7 @@ async function deliverBatch({ log }: Call, { app, store, lines, limit }: Batch):
       { store, app, http, log, delivering: (id) => ids.add(id) },
       { queues, limit, concurrency: Math.min(limit, CONCURRENCY) },
     );
-    const isWorkLeft = () => hasWork(store, { streams: worker.streams, withinMs: 0 });
+    const isWorkLeft = () => worker.isWorkLeft(0);
     const idle = untilIdle(() => worker.isIdle, isWorkLeft, over.signal);
     try {
       await Promise.race([worker.stopWanted, signal, idle]);

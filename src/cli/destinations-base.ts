@@ -27,7 +27,7 @@ export async function withOperators<T>(
       allow: app?.http.allow ?? [],
       http,
       log,
-      isWorking: false,
+      isWorking: () => false,
     });
   } finally {
     await http.close();

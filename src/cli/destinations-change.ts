@@ -1,6 +1,6 @@
 /** `pawl destinations add`, `edit`, `rotate` and `remove`. */
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { PawlError } from "../base/errors.ts";
 import type { Act } from "../kernel/people/audit/sql.ts";
 import { requireOperators, requireType } from "../outbox/operators/base.ts";
@@ -118,11 +118,10 @@ export function rotateCommand(): Command {
   )
     .option("--secret <ref>", "env:NAME or file:/path of the new one (default: one is made)")
     .option("--secret-stdin", "read the new one from stdin")
-    .option(
-      "--overlap <duration>",
-      "how long the old one goes on signing",
-      duration("--overlap", 0),
-      DAY_MS,
+    .addOption(
+      new Option("--overlap <duration>", "how long the old one goes on signing")
+        .argParser(duration("--overlap", 0))
+        .default(DAY_MS, "1d"),
     );
   return does<RotateCall>(withAct(made), (call, options) =>
     withOperators(call, async (base) => {

@@ -34,8 +34,8 @@ const HELP: Record<keyof typeof FLAGS, string> = {
 };
 
 export interface ConfigOptions extends Partial<Record<keyof typeof FLAGS, string>> {
-  set: string[];
-  header: string[];
+  set?: string[];
+  header?: string[];
   unset?: string[];
   /** Of the type's first secret. */
   secretStdin?: boolean;
@@ -45,12 +45,11 @@ export function withConfigOptions(made: Command): Command {
   for (const [name, flag] of Object.entries(FLAGS))
     made.option(flag, HELP[name as keyof typeof FLAGS]);
   return made
-    .option("--header <line>", 'a further header, "x-tenant: a"; may be repeated', collect, [])
+    .option("--header <line>", 'a further header, "x-tenant: a"; may be repeated', collect)
     .option(
       "--set <field=value>",
       "any field, or one part of it: retry.attempts=5; may be repeated",
       collect,
-      [],
     )
     .option(
       "--secret-stdin",
@@ -69,8 +68,8 @@ export async function typedConfig(type: DestinationType, options: ConfigOptions)
   );
   const typed: [string, string | null][] = [
     ...named.filter((one): one is readonly [string, string] => one[1] !== undefined).map(pair),
-    ...options.header.map(headerOf),
-    ...options.set.map(assignment),
+    ...(options.header ?? []).map(headerOf),
+    ...(options.set ?? []).map(assignment),
     ...(options.unset ?? []).map((name): [string, null] => [name, null]),
   ];
   const twice = typed.find(([name], i) => typed.findIndex((one) => one[0] === name) !== i);

@@ -2,7 +2,7 @@
 
 import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../base/errors.ts";
-import { switches } from "../kernel/people/gate/sql.ts";
+import { stillRunning, switches } from "../kernel/people/gate/sql.ts";
 import { tasks } from "../kernel/people/sql.ts";
 import { rescue } from "../kernel/sql.ts";
 import type { Store } from "../store/store.ts";
@@ -24,8 +24,10 @@ export async function untilStopped(store: Store, scope: string): Promise<void> {
         { data: { scope } },
       );
     }
-    if (found.running === 0) break;
-    report(`${scope} is off, ${found.running} still running: ${await some(store, scope)}`);
+    const left = stillRunning(found);
+    if (left === "") break;
+    const named = found.running > 0 ? `: ${await some(store, scope)}` : "";
+    report(`${scope} is off, still running: ${left}${named}`);
     // where no worker lives any more, nobody else takes the tasks of those that died
     await rescue(store);
     await wait(LOOK_MS);

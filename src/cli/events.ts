@@ -1,6 +1,6 @@
 /** `pawl events`: look at recorded events, record one by hand, and route anew those that no route took. */
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { connect } from "../app/connect.ts";
 import { PawlError } from "../base/errors.ts";
 import { PAYLOAD_BYTES_DEFAULT } from "../kernel/payload.ts";
@@ -17,6 +17,7 @@ import {
 import type { Store } from "../store/store.ts";
 import { actOf, withAct } from "./act.ts";
 import { type Call, command, does, withStore } from "./command.ts";
+import { pruneEventsCommand } from "./events-prune.ts";
 import { fields, iso, sections, table } from "./table.ts";
 import { pretty } from "./task-text.ts";
 import { aggregate, eventId, jsonObject, jsonValue, likePattern, wholeNumber } from "./values.ts";
@@ -27,11 +28,15 @@ const LIMIT_MAX = 10_000;
 const ROUTE_MAX = 100_000;
 
 export function eventsCommand(): Command {
-  return command("events", "Look at recorded events, record one, route what had no route")
+  return command(
+    "events",
+    "Look at recorded events, record one, route what had no route, remove old ones",
+  )
     .addCommand(list())
     .addCommand(show())
     .addCommand(record())
-    .addCommand(route());
+    .addCommand(route())
+    .addCommand(pruneEventsCommand());
 }
 
 function list(): Command {
@@ -170,7 +175,11 @@ function record(): Command {
     ],
   ])
     .requiredOption("--aggregate <type:id>", "what it is about", aggregate)
-    .option("--payload <json>", "any JSON", jsonValue("--payload"), {})
+    .addOption(
+      new Option("--payload <json>", "any JSON")
+        .argParser(jsonValue("--payload"))
+        .default({}, "an empty object"),
+    )
     .option("--meta <json>", "a JSON object", jsonObject("--meta"));
   return does<RecordCall>(made, async (call, options) => {
     const id = await recorded(call, call.args[0] ?? "", options);

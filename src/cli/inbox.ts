@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { PawlError } from "../base/errors.ts";
-import { changeInbox, requireSource } from "../inbox/people/act.ts";
+import { changeInbox, checkInboxChange, requireSource } from "../inbox/people/act.ts";
 import { type InboxRow, inboxEvents } from "../inbox/people/sql.ts";
 import type { Act } from "../kernel/people/audit/sql.ts";
 import type { Store } from "../store/store.ts";
@@ -122,6 +122,7 @@ function retry(): Command {
 function remove(): Command {
   return changing("remove", "Give events up that were set aside", [
     ['pawl inbox remove 42 --why "a test event"', "its id and the reason stay in the audit"],
+    ['pawl inbox remove --all --why "test events" --dry-run', "how many that would be"],
   ]);
 }
 
@@ -134,7 +135,8 @@ function changing(
     .option("--all", "all that were set aside")
     .option("--source <name>", "with --all: only of this source")
     .option("--dry-run", "say what would happen, change nothing");
-  return does<ChangeOptions>(withAct(made), (call, options) => {
+  const acting = withAct(made, { isWhyRequired: verb === "remove" });
+  return does<ChangeOptions>(acting, (call, options) => {
     const { all = false, dryRun = false, source } = options;
     const given = [...new Set(call.args.map(taskId))];
     if (all === given.length > 0 || (!all && source !== undefined)) {
@@ -145,7 +147,10 @@ function changing(
     }
     return withStore(call, async (store) => {
       const numbers = all ? await setAside(store, source) : given;
-      if (dryRun) return did(verb, numbers, { dryRun, all });
+      if (dryRun) {
+        await checkInboxChange(store, verb, numbers, options);
+        return did(verb, numbers, { dryRun, all });
+      }
       return did(verb, await changeInbox(store, verb, numbers, actOf(options)), { dryRun, all });
     });
   });

@@ -11,6 +11,7 @@ import { addKey, keyRows, removeKey, rotateKey } from "../requests/dispatch/sql.
 import { checkKey, defineKey, type JwtAlgorithm } from "../requests/keys/index.ts";
 import { actOf, withAct } from "./act.ts";
 import { type Call, command, does, withStore } from "./command.ts";
+import { reseal } from "./keys-reseal.ts";
 import type { Answer } from "./output.ts";
 import { iso, table } from "./table.ts";
 import { oneOf, wholeNumber } from "./values.ts";
@@ -23,11 +24,15 @@ The secret is never an argument: --secret names a variable or a file of the work
 without it the secret is read from stdin and kept sealed, which needs PAWL_SECRET_KEY here and at every worker.`;
 
 export function keysCommand(): Command {
-  return command("keys", "Look at the keys that requests are signed with; add, rotate, remove them")
+  return command(
+    "keys",
+    "Look at the keys that requests are signed with; add, rotate, remove them, seal them anew",
+  )
     .addCommand(list())
     .addCommand(add())
     .addCommand(rotate())
-    .addCommand(remove());
+    .addCommand(remove())
+    .addCommand(reseal());
 }
 
 function list(): Command {

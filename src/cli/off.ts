@@ -6,6 +6,7 @@ import {
   type OffHereRow,
   offHere,
   type SwitchRow,
+  stillRunning,
   switches,
   switchOff,
   switchOn,
@@ -68,12 +69,12 @@ export async function turnOff(store: Store, scope: string, options: OffCall): Pr
   await switchOff(store, { ...actOf(options), scope, ...options.until });
   if (options.wait === true) await untilStopped(store, scope);
   const now = (await switches(store)).find((row) => row.scope === scope);
-  const running = now?.running ?? 0;
-  const end = now?.until == null ? "" : ` until ${iso(now.until)}`;
-  const left = running === 0 ? "nothing of it runs" : `${running} of its tasks still run`;
+  const { until = null, running = 0, leases = [], batches = 0 } = now ?? {};
+  const end = until === null ? "" : ` until ${iso(until)}`;
+  const left = now === undefined ? "" : stillRunning(now);
   return {
-    json: { scope, until: now?.until ?? null, running },
-    text: `${scope}: off${end}, ${left}`,
+    json: { scope, until, running, leases, batches },
+    text: `${scope}: off${end}, ${left === "" ? "nothing of it runs" : `still running: ${left}`}`,
   };
 }
 
@@ -100,13 +101,13 @@ async function list(store: Store): Promise<Answer> {
 
 function listText(fleet: readonly SwitchRow[], hosts: readonly OffHereRow[]): string {
   const rows = [
-    ...fleet.map((row) => ({ ...row, where: "everywhere" })),
+    ...fleet.map((row) => ({ ...row, where: "everywhere", left: stillRunning(row) || "nothing" })),
     ...hosts.flatMap(({ host, scopes }) => scopes.map((scope) => onHost(scope, host))),
   ];
   return table(rows, [
     { head: "SCOPE", value: (row) => row.scope },
     { head: "WHERE", value: (row) => row.where },
-    { head: "RUNNING", value: (row) => row.running, align: "right" },
+    { head: "RUNNING", value: (row) => row.left },
     { head: "BY", value: (row) => row.off_by },
     { head: "SINCE", value: (row) => iso(row.since) },
     { head: "UNTIL", value: (row) => iso(row.until) },
@@ -116,6 +117,6 @@ function listText(fleet: readonly SwitchRow[], hosts: readonly OffHereRow[]): st
 
 /** Nobody can tell from here who set the file or the variable, and when. */
 function onHost(scope: string, host: string) {
-  const unknown = { running: null, off_by: null, since: null, until: null, why: null };
+  const unknown = { left: null, off_by: null, since: null, until: null, why: null };
   return { scope, where: `host ${host}`, ...unknown };
 }

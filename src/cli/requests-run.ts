@@ -6,10 +6,10 @@ import type { App } from "../app/define-app.ts";
 import { PawlError } from "../base/errors.ts";
 import { localSwitches } from "../control/local-switches.ts";
 import { findTask } from "../kernel/people/sql.ts";
+import { type RunOne, runOne } from "../kernel/run-one/run-one.ts";
 import { requestHandler } from "../requests/dispatch/handler.ts";
 import { keyRing } from "../requests/dispatch/key-ring.ts";
 import { REQUESTS_QUEUE } from "../requests/dispatch/queue.ts";
-import { type RunOne, runOne } from "../requests/dispatch/run-one.ts";
 import { openSender } from "../requests/sender.ts";
 import type { Store } from "../store/store.ts";
 import { type Call, command, does, requireApp } from "./command.ts";
@@ -63,6 +63,7 @@ async function run({ log }: Call, { app, store, id }: Run): Promise<Answer> {
     const handler = requestHandler({ executor: store, http, keys: keyRing(store, app.keys) });
     const did = await runOne(id, {
       store,
+      queue: REQUESTS_QUEUE,
       handler,
       application: app.name,
       revision: app.revision,

@@ -19,6 +19,7 @@ import type { Answer } from "./output.ts";
 import { runCommand } from "./requests-run.ts";
 import { showCommand } from "./requests-show.ts";
 import { iso, table } from "./table.ts";
+import { idsWith } from "./tasks-change.ts";
 import { oneOf, taskId, wholeNumber } from "./values.ts";
 
 const LIMIT_DEFAULT = 50;
@@ -81,31 +82,43 @@ function stateText({ state, reason }: RequestRow): string {
   return reason === null ? state : `${state} (${reason})`;
 }
 
+interface ChangeOptions extends Act {
+  dryRun?: boolean;
+}
+
 function stop(): Command {
   const made = command(
     "stop <ids...>",
     "End requests that live: what waits ends at once, what is being sent is asked to end",
-    [['pawl requests stop 42 --why "the order was removed"', "kept in the audit"]],
-  );
-  return does<Act>(withAct(made), (call, options) => {
+    [
+      ['pawl requests stop 42 --why "the order was removed"', "kept in the audit"],
+      ["pawl requests stop 42 43 --dry-run", "what would end, and what be asked to"],
+    ],
+  ).option("--dry-run", "say what would happen, change nothing");
+  return does<ChangeOptions>(withAct(made), (call, options) => {
     const ids = distinct(call.args);
     return withStore(call, (store) => stopAll(store, ids, options));
   });
 }
 
-async function stopAll(store: Store, ids: string[], options: Act): Promise<Answer> {
-  await requireRequests(store, ids, {
+async function stopAll(store: Store, ids: string[], options: ChangeOptions): Promise<Answer> {
+  const { dryRun = false } = options;
+  const found = await requireRequests(store, ids, {
     is: ({ state }) => state === "ready" || state === "scheduled" || state === "running",
     what: "request that lives",
   });
-  const changes = await cancelTasks(store, ids, actOf(options));
-  const stopped = changes.filter((one) => one.outcome === "cancelled").map((one) => one.id);
-  const requested = changes.filter((one) => one.outcome === "requested").map((one) => one.id);
-  const asked =
-    requested.length === 0 ? "" : `; asked what is sent to end: ${requested.join(", ")}`;
+  const changes = dryRun
+    ? found.map(({ id, state }) => ({
+        id,
+        outcome: state === "running" ? "requested" : "cancelled",
+      }))
+    : await cancelTasks(store, ids, actOf(options));
+  const stopped = idsWith(changes, "cancelled");
+  const requested = idsWith(changes, "requested");
+  const asked = `${dryRun ? "would ask" : "asked"} what is sent to end: ${requested.join(", ")}`;
   return {
-    json: { action: "stop", stopped, requested },
-    text: `stopped ${countText(stopped.length)}${asked}`,
+    json: { action: "stop", dryRun, stopped, requested },
+    text: `${dryRun ? "would stop" : "stopped"} ${countText(stopped.length)}${requested.length === 0 ? "" : `; ${asked}`}`,
   };
 }
 
@@ -113,16 +126,24 @@ function retry(): Command {
   const made = command(
     "retry <ids...>",
     "Send dead requests again, with fresh attempts; an expiry that has passed is lifted",
-    [["pawl requests retry 42 43", "refused unless both are dead"]],
-  );
-  return does<Act>(withAct(made), (call, options) => {
+    [
+      ["pawl requests retry 42 43", "refused unless both are dead"],
+      ["pawl requests retry 42 43 --dry-run", "whether it would be"],
+    ],
+  ).option("--dry-run", "say what would happen, change nothing");
+  return does<ChangeOptions>(withAct(made), (call, options) => {
     const ids = distinct(call.args);
     return withStore(call, async (store) => {
       const is = ({ state }: RequestRow) => state === "dead";
       await requireRequests(store, ids, { is, what: "dead request" });
-      const changes = await retryDead(store, ids, actOf(options));
-      const retried = changes.filter((one) => one.outcome === "retried").map((one) => one.id);
-      return { json: { action: "retry", retried }, text: `retried ${countText(retried.length)}` };
+      const { dryRun = false } = options;
+      const retried = dryRun
+        ? ids
+        : idsWith(await retryDead(store, ids, actOf(options)), "retried");
+      return {
+        json: { action: "retry", dryRun, retried },
+        text: `${dryRun ? "would retry" : "retried"} ${countText(retried.length)}`,
+      };
     });
   });
 }
@@ -132,10 +153,14 @@ async function requireRequests(
   store: Store,
   ids: readonly string[],
   { is, what }: { is: (row: RequestRow) => boolean; what: string },
-): Promise<void> {
+): Promise<RequestRow[]> {
+  const found: RequestRow[] = [];
   for (const id of ids) {
     const [row] = await requests(store, { id, limit: 1 });
-    if (row !== undefined && is(row)) continue;
+    if (row !== undefined && is(row)) {
+      found.push(row);
+      continue;
+    }
     const now = row === undefined ? "there is none of this id" : `it is ${stateText(row)}`;
     throw new PawlError(
       "task_not_found",
@@ -143,6 +168,7 @@ async function requireRequests(
       { data: { id, ...(row !== undefined && { state: row.state }) } },
     );
   }
+  return found;
 }
 
 function distinct(args: readonly string[]): string[] {

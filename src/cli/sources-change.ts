@@ -55,10 +55,15 @@ export function rewind(): Command {
   const made = command(
     "rewind <name>",
     "Go back: events are asked for again, those stored are dropped",
-    [['pawl sources rewind orders --to 1000 --confirm orders --why "some were missing"', ""]],
+    [
+      [
+        'pawl sources rewind orders --to 1000 --confirm orders --why "some were missing"',
+        "on behind 1000",
+      ],
+    ],
   )
     .requiredOption("--to <cursor>", "the cursor to go back to")
-    .option("--confirm <name>", "the name of the source once more");
+    .option("--confirm <name>", "the name of the source once more; required");
   return acting(made, "rewind", "it went back");
 }
 
@@ -68,7 +73,10 @@ function plain(verb: SourceVerb, description: string, said: string): Command {
 }
 
 function acting(made: Command, verb: SourceVerb, said: string): Command {
-  return does<Options>(withAct(made), (call, options) => act(call, { verb, said, options }));
+  const isWhyRequired = verb === "skip" || verb === "rewind";
+  return does<Options>(withAct(made, { isWhyRequired }), (call, options) =>
+    act(call, { verb, said, options }),
+  );
 }
 
 async function act(

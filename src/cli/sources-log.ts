@@ -1,9 +1,10 @@
 /** `pawl sources prune-log` and `partitions`: the log of windows is kept for a time, and has a table a month. */
 
 import type { Command } from "commander";
-import { type PrunedLog, pruneLog } from "../inbox/people/prune-log.ts";
+import { pruneSourceLog } from "../app/prune-source-log.ts";
+import type { PrunedLog } from "../inbox/people/prune-log.ts";
 import { makePartitions } from "../inbox/sql.ts";
-import { type Act, recordAct } from "../kernel/people/audit/sql.ts";
+import type { Act } from "../kernel/people/audit/sql.ts";
 import { actOf, withAct } from "./act.ts";
 import { command, does, withStore } from "./command.ts";
 import { endProgress, progress } from "./output.ts";
@@ -43,18 +44,19 @@ export function pruneLogCommand(): Command {
   return does<PruneOptions>(withAct(made), (call, options) =>
     withStore(call, async (store) => {
       const { doneDays, failedDays, seenDays, archive = false, dryRun = false, ...act } = options;
-      const pruned = await pruneLog(store, {
-        doneMs: doneDays * DAY_MS,
-        failedMs: failedDays * DAY_MS,
-        ...(seenDays !== undefined && { seenMs: seenDays * DAY_MS }),
-        archive,
-        isDryRun: dryRun,
-        progress: (count) => progress(`${count} windows`),
-      });
+      const pruned = await pruneSourceLog(
+        store,
+        {
+          doneMs: doneDays * DAY_MS,
+          failedMs: failedDays * DAY_MS,
+          ...(seenDays !== undefined && { seenMs: seenDays * DAY_MS }),
+          archive,
+          isDryRun: dryRun,
+          progress: (count) => progress(`${count} windows`),
+        },
+        actOf(act),
+      );
       endProgress();
-      const detail = { doneDays, failedDays, ...pruned };
-      if (!dryRun)
-        await recordAct(store, { ...actOf(act), action: "prune-log", target: "sources", detail });
       return { json: { dryRun, ...pruned }, text: prunedText(pruned, dryRun) };
     }),
   );
@@ -72,7 +74,7 @@ export function partitions(): Command {
     ["pawl sources partitions --months-ahead 6", "workers keep two months ahead by themselves"],
   ]).option(
     "--months-ahead <n>",
-    `beside this month (default: ${MONTHS_DEFAULT})`,
+    "beside this month",
     wholeNumber("--months-ahead", MONTHS_MAX, 0),
     MONTHS_DEFAULT,
   );

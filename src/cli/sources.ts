@@ -9,7 +9,7 @@ import {
   WINDOW_STATES,
   type WindowState,
 } from "../inbox/people/sql.ts";
-import { sourceLine } from "../inbox/people/why.ts";
+import { isInGoodOrder, sourceLine } from "../inbox/people/why.ts";
 import { command, does, withStore } from "./command.ts";
 import * as change from "./sources-change.ts";
 import * as log from "./sources-log.ts";
@@ -53,15 +53,11 @@ function list(): Command {
         { head: "PER MIN", value: (row) => row.per_minute, align: "right" },
         { head: "DUPLICATES", value: (row) => row.duplicates, align: "right" },
         { head: "LAST FETCH", value: (row) => iso(row.last_fetch_at) },
-        { head: "WHY", value: (row) => (isQuiet(row) ? "" : sourceLine(row)) },
+        { head: "WHY", value: (row) => (isInGoodOrder(row) ? "" : sourceLine(row)) },
       ]);
       return { json: { sources: rows.map(withWhy) }, text };
     }),
   );
-}
-
-function isQuiet({ status, storing_failures }: SourceState): boolean {
-  return (status === "loading" || status === "waiting") && storing_failures === 0;
 }
 
 function withWhy(row: SourceState): SourceState & { why: string } {

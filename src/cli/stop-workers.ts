@@ -2,9 +2,9 @@
 
 import { setTimeout as wait } from "node:timers/promises";
 import type { Command } from "commander";
-import { type Act, recordAct } from "../kernel/people/audit/sql.ts";
+import type { Act } from "../kernel/people/audit/sql.ts";
 import { workers } from "../kernel/people/sql.ts";
-import { stopWorkers } from "../kernel/sql.ts";
+import { stopAllWorkers } from "../kernel/people/stop-workers.ts";
 import type { Store } from "../store/store.ts";
 import { actOf, withAct } from "./act.ts";
 import { command, does, withStore } from "./command.ts";
@@ -24,9 +24,7 @@ export function stopWorkersCommand(): Command {
   return does<Act & { wait?: boolean }>(withAct(made), (call, options) =>
     withStore(call, async (store) => {
       const live = (await workers(store)).map((worker) => worker.id);
-      const asked = await stopWorkers(store);
-      const detail = { asked };
-      await recordAct(store, { ...actOf(options), action: "stop", target: "workers", detail });
+      const asked = await stopAllWorkers(store, actOf(options));
       if (options.wait === true) await untilEnded(store, new Set(live));
       const done = options.wait === true ? `${live.length} ended` : `${asked} asked to stop`;
       return {

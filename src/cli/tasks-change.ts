@@ -155,7 +155,10 @@ function distinct(args: readonly string[]): string[] {
   return [...new Set(args.map(taskId))];
 }
 
-function idsWith(changes: readonly { id: string; outcome: string }[], outcome: string): string[] {
+export function idsWith(
+  changes: readonly { id: string; outcome: string }[],
+  outcome: string,
+): string[] {
   return changes.filter((one) => one.outcome === outcome).map((one) => one.id);
 }
 

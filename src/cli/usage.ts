@@ -5,18 +5,15 @@ import { PawlError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 
 export function usageError(error: CommanderError, command: Command): PawlError {
+  const noun = nounOf(error, command);
+  if (noun !== undefined) return noSuchVerb(noun, noun.args[0] ?? "");
   const path = pathOf(command);
   const subject = command.parent === null ? "" : `${path}: `;
   const named = /'([^']*)'/.exec(error.message)?.[1] ?? "";
   const help = `see \`${path} --help\``;
   const data = { command: path, ...(named !== "" && { value: named }) };
   const verbs = command.commands.map((one) => one.name());
-  if (error.code === "commander.unknownCommand") {
-    const near = didYouMean(named, verbs);
-    return new PawlError("unknown_command", `${subject}no command "${named}"; ${near} ${help}`, {
-      data,
-    });
-  }
+  if (error.code === "commander.unknownCommand") return noSuchVerb(command, named);
   if (error.code === "commander.help") {
     return new PawlError(
       "unknown_command",
@@ -25,13 +22,45 @@ export function usageError(error: CommanderError, command: Command): PawlError {
     );
   }
   if (error.code === "commander.unknownOption") {
-    const near = didYouMean(named, flagsOf(command));
+    const near = hint(named, flagsOf(command));
     return new PawlError("invalid_option", `${subject}no option ${named}; ${near} ${help}`, {
       data: { ...data, option: named },
     });
   }
   const what = error.message.replace(/^error: /, "").replaceAll("\n", " ");
   return new PawlError("invalid_option", `${subject}${what}; ${help}`, { data });
+}
+
+/** `pawl sources retyr orders`: its default verb, which nobody named, took the word for an argument. */
+function nounOf({ code }: CommanderError, command: Command): Command | undefined {
+  const { parent } = command;
+  if (code !== "commander.excessArguments" || parent === null || parent.parent === null)
+    return undefined;
+  const [typed = ""] = parent.args;
+  // a flag may come first
+  return typed === command.name() || typed.startsWith("-") ? undefined : parent;
+}
+
+export function noSuchVerb(command: Command, typed: string): PawlError {
+  const path = pathOf(command);
+  const subject = command.parent === null ? "" : `${path}: `;
+  const near = hint(
+    typed,
+    command.commands.map((one) => one.name()),
+  );
+  return new PawlError(
+    "unknown_command",
+    `${subject}no command "${typed}"; ${near} see \`${path} --help\``,
+    {
+      data: { command: path, ...(typed !== "" && { value: typed }) },
+    },
+  );
+}
+
+/** A question mark ends a sentence, a list does not. */
+function hint(typed: string, known: readonly string[]): string {
+  const near = didYouMean(typed, known);
+  return near.endsWith("?") ? near : `${near};`;
 }
 
 function pathOf(command: Command): string {

@@ -2,12 +2,13 @@
 
 import { durationMs, TIMER_MS_MAX } from "../base/duration.ts";
 import { PawlError, shown, toError } from "../base/errors.ts";
-import { didYouMean } from "../base/suggest.ts";
+import { didYouMean, nearest } from "../base/suggest.ts";
 
 const BIGINT_MAX = 9_223_372_036_854_775_807n;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
 const YEARS_10_MS = 10 * 365 * 86_400_000;
+const SOURCE = "source:";
 const EVENT_PATTERN = /^[A-Za-z0-9_.:*-]{1,200}$/;
 
 export function wholeNumber(flag: string, max: number, min = 1): (text: string) => number {
@@ -99,7 +100,9 @@ export function oneOf<Choice extends string>(
   return (text) => {
     const found = choices.find((choice) => choice === text);
     if (found !== undefined) return found;
-    throw refused(flag, `one of ${choices.join(", ")}`, text, didYouMean(text, choices));
+    const near = nearest(text, choices);
+    const hint = near === undefined ? undefined : `did you mean "${near}"?`;
+    throw refused(flag, `one of ${choices.join(", ")}`, text, hint);
   };
 }
 
@@ -151,10 +154,13 @@ export function taskId(text: string): string {
 }
 
 /** What `pawl why` is asked about. */
-export function taskOrEventId(text: string): { task: string } | { event: string } {
+export type WhyTarget = { task: string } | { event: string } | { source: string };
+
+export function whyTarget(text: string): WhyTarget {
   if (UUID.test(text)) return { event: eventId(text) };
   if (/^\d+$/.test(text)) return { task: taskId(text) };
-  throw refused("the id", "a number such as 42, or the UUID of an event", text);
+  if (text.startsWith(SOURCE)) return { source: text.slice(SOURCE.length) };
+  throw refused("the id", "a number such as 42, the UUID of an event, or source:<name>", text);
 }
 
 export function eventId(text: string): string {

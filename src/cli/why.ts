@@ -1,24 +1,33 @@
-/** `pawl why <id>`: why a task, a delivery or an event is where it is, and what would free it. */
+/** `pawl why <id>`: why a task, a delivery, an event or a source is where it is, and what would free it. */
 
 import type { Command } from "commander";
+import { whySource } from "../inbox/people/why.ts";
 import { whyEvent, whyTaskOrDelivery } from "../outbox/why.ts";
 import type { Store } from "../store/store.ts";
 import { command, does, withStore } from "./command.ts";
 import { noEvent } from "./events.ts";
 import type { Answer } from "./output.ts";
 import { noTask } from "./task-state.ts";
-import { taskOrEventId } from "./values.ts";
+import { whyTarget } from "./values.ts";
 
 export function whyCommand(): Command {
-  const made = command("why <id>", "Say why a task, a delivery or an event is not moving", [
-    ["pawl why 42", "a task or a delivery: where it is, since when, and what would free it"],
-    ["pawl why 019a0b6e-2f31-7c55-9d0a-3f1b8e6a4c21", "an event and its deliveries"],
-  ]);
+  const made = command(
+    "why <id>",
+    "Say why a task, a delivery, an event or a source is not moving",
+    [
+      ["pawl why 42", "a task or a delivery: where it is, since when, and what would free it"],
+      ["pawl why 019a0b6e-2f31-7c55-9d0a-3f1b8e6a4c21", "an event and its deliveries"],
+      ["pawl why source:orders", "a source: its loading and its storing"],
+    ],
+  );
   return does(made, (call) => {
-    const id = taskOrEventId(call.args[0] ?? "");
-    return withStore(call, (store) =>
-      "task" in id ? aboutTask(store, id.task) : aboutEvent(store, id.event),
-    );
+    const target = whyTarget(call.args[0] ?? "");
+    return withStore(call, (store) => {
+      if ("task" in target) return aboutTask(store, target.task);
+      return "event" in target
+        ? aboutEvent(store, target.event)
+        : aboutSource(store, target.source);
+    });
   });
 }
 
@@ -43,4 +52,9 @@ async function aboutEvent(store: Store, id: string): Promise<Answer> {
     ),
   ];
   return { json: why, text: text.join("\n") };
+}
+
+async function aboutSource(store: Store, name: string): Promise<Answer> {
+  const why = await whySource(store, name);
+  return { json: why, text: `source ${name} (${why.status}): ${why.line}` };
 }

@@ -8,8 +8,6 @@ import type { WorkRole } from "../app/inbox-loops.ts";
 import type { RunningWorker } from "../app/work.ts";
 import { toError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import { hasWork } from "../outbox/sql.ts";
-import type { Store } from "../store/store.ts";
 import { type Call, command, does, requireApp } from "./command.ts";
 import type { Answer } from "./output.ts";
 import { stopSignals } from "./signals.ts";
@@ -88,13 +86,17 @@ export function workCommand(): Command {
 
 async function work(call: Call, options: Options): Promise<Answer> {
   const { log } = call;
-  const signal = stopSignals(log);
+  let isAsked = false;
+  const signal = stopSignals(log).then(() => {
+    isAsked = true;
+  });
   process.on("uncaughtExceptionMonitor", (error) =>
     log.error({ err: error.message, stack: error.stack }, "uncaught: the worker ends"),
   );
   const app = await requireApp(call);
   const pawl = await connect(app, { log });
   try {
+    if (isAsked) return ended("signal", 0); // while it connected
     const { roles, queues, concurrency, limit, grace } = options;
     const worker = await pawl.work({
       ...(roles !== undefined && { roles }),
@@ -104,16 +106,20 @@ async function work(call: Call, options: Options): Promise<Answer> {
       ...(grace !== undefined && { grace }),
     });
     tellPerson(app);
-    const endedBy = await firstReason({ worker, signal, options, app, store: pawl.store, log });
+    const endedBy = await firstReason({ worker, signal, options, app, log });
     log.info({ endedBy, running: worker.running }, "worker stopping");
     const { givenBack } = await worker.stop();
-    return {
-      json: { endedBy, givenBack },
-      text: `ended by ${endedBy}, ${givenBack} tasks given back`,
-    };
+    return ended(endedBy, givenBack);
   } finally {
     await pawl.close();
   }
+}
+
+function ended(endedBy: EndedBy, givenBack: number): Answer {
+  return {
+    json: { endedBy, givenBack },
+    text: `ended by ${endedBy}, ${givenBack} tasks given back`,
+  };
 }
 
 interface Run {
@@ -121,7 +127,6 @@ interface Run {
   signal: Promise<void>;
   options: Options;
   app: App;
-  store: Store;
   log: Logger;
 }
 
@@ -150,18 +155,16 @@ async function untilOver(bytes: number, over: AbortSignal): Promise<void> {
 }
 
 /** The worker's own view is cheap and comes first; the database has the last word, as other workers may run tasks too. */
-async function untilIdle({ worker, store, log }: Run, over: AbortSignal): Promise<void> {
+async function untilIdle({ worker, log }: Run, over: AbortSignal): Promise<void> {
   while (!over.aborted) {
-    if (worker.isIdle && !(await isWorkLeft(store, worker, log))) return;
+    if (worker.isIdle && !(await isWorkLeft(worker, log))) return;
     await wait(IDLE_LOOK_MS);
   }
 }
 
-async function isWorkLeft(store: Store, worker: RunningWorker, log: Logger): Promise<boolean> {
+async function isWorkLeft(worker: RunningWorker, log: Logger): Promise<boolean> {
   try {
-    if (await worker.isInboxWorkLeft()) return true;
-    if (worker.streams.length === 0) return false; // it runs no tasks, and routes nothing
-    return await hasWork(store, { streams: worker.streams, withinMs: DUE_SOON_MS });
+    return await worker.isWorkLeft(DUE_SOON_MS);
   } catch (error) {
     log.warn(
       { err: toError(error).message },

@@ -1,4 +1,4 @@
-/** Runs the real CLI as a process of its own; what a test leaves running is killed after the file. */
+/** Runs the CLI as it is built, as a process of its own; what a test leaves running is killed after the file. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,8 +7,9 @@ import os from "node:os";
 import path from "node:path";
 import { afterAll } from "vitest";
 
-const MAIN = path.join(import.meta.dirname, "../../src/cli/main.ts");
-const TSX = import.meta.resolve("tsx");
+export const MAIN: string = path.join(import.meta.dirname, "../../dist/cli/main.js");
+/** What a config in another folder imports as `pawl`. */
+export const PAWL: string = path.join(import.meta.dirname, "../../dist/index.js");
 export const CONFIG: string = path.join(import.meta.dirname, "fixture/pawl.config.ts");
 
 export interface Finished {
@@ -47,7 +48,7 @@ export function newFolder(): string {
 }
 
 export function start(args: readonly string[], options: CliOptions = {}): Running {
-  const child = spawn(process.execPath, ["--import", TSX, MAIN, ...args], {
+  const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: options.cwd ?? newFolder(),
     env: environment(options),
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { newDir } from "../store/embedded-fixtures.ts";
+import { test } from "../support/embedded-only.ts";
 import { type ErrorDocument, pawl, pawlJson } from "./cli.ts";
 
 test("the embedded server outlives `db start`, serves the next command, and ends with `db stop`", async () => {

@@ -226,3 +226,27 @@ describe("pawl events route", () => {
     await pawl.close();
   });
 });
+
+test("R105: pawl events prune counts first, then removes what was routed long ago, on record", async () => {
+  const { pawl, cli } = await project();
+  for (const n of [1, 2])
+    await pawl.record("invoice.sent", { aggregate: ["invoice", n], payload: {} });
+  await cli("deliveries", "dispatch");
+  const gone = { events: 2, deliveries: 0 };
+  expect(await cli("events", "prune", "--days", "1")).toMatchObject({ events: 0 });
+  expect(await cli("events", "prune", "--days", "0", "--dry-run")).toEqual({
+    dryRun: true,
+    ...gone,
+  });
+  expect(await cli("events", "prune", "--days", "0", "--why", "test data")).toEqual({
+    dryRun: false,
+    ...gone,
+  });
+  expect(await cli("events", "list")).toEqual({ events: [] });
+  const { audit } = await cli<{ audit: unknown[] }>("audit", "--target", "events");
+  expect(audit).toMatchObject([
+    { action: "prune", why: "test data", detail: gone },
+    { detail: { events: 0 } },
+  ]);
+  await pawl.close();
+});

@@ -8,13 +8,11 @@ import type { DestinationInfo } from "../../src/outbox/operators/describe.ts";
 import type { TestResult } from "../../src/outbox/operators/test-delivery.ts";
 import { MASTER_KEY, receiver, SECRET, withMasterKey } from "../outbox/operators-support.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
-import { type ErrorDocument, newFolder, pawl, pawlJson } from "./cli.ts";
+import { type ErrorDocument, MAIN, newFolder, PAWL, pawl, pawlJson } from "./cli.ts";
 import { here, hereJson } from "./here.ts";
 
 withMasterKey();
 
-const INDEX = path.join(import.meta.dirname, "../../src/index.ts");
-const MAIN = path.join(import.meta.dirname, "../../src/cli/main.ts");
 const ENV = { PAWL_SECRET_KEY: MASTER_KEY, ERP_SECRET: SECRET };
 
 /** A project whose app may reach the loopback, in which nothing is defined. */
@@ -22,7 +20,7 @@ function project(): string {
   const folder = newFolder();
   writeFileSync(
     path.join(folder, "pawl.config.ts"),
-    `import { defineApp } from ${JSON.stringify(INDEX)};\nexport default defineApp({ name: "shop", http: { allow: ["127.0.0.1"] } });\n`,
+    `import { defineApp } from ${JSON.stringify(PAWL)};\nexport default defineApp({ name: "shop", http: { allow: ["127.0.0.1"] } });\n`,
   );
   return folder;
 }
@@ -234,7 +232,7 @@ async function withStdin(
   args: readonly string[],
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, DATABASE_URL: url, ...ENV };
-  const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), MAIN, ...args], {
+  const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
     env,
   });

@@ -3,7 +3,7 @@ import path from "node:path";
 import { expect, test } from "vitest";
 import { migrations } from "../../src/store/migrate.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
-import { type ErrorDocument, newFolder, pawl, pawlJson } from "./cli.ts";
+import { type ErrorDocument, newFolder, PAWL, pawl, pawlJson } from "./cli.ts";
 
 const ALL = migrations().length;
 
@@ -11,10 +11,9 @@ test("R108: migrate --plan prints the SQL that migrate then applies, in the app'
   const { url } = await freshDatabase({ migrated: false });
   const client = await rawClient(url);
   const folder = newFolder();
-  const index = path.join(import.meta.dirname, "../../src/index.ts");
   writeFileSync(
     path.join(folder, "pawl.config.ts"),
-    `import { defineApp } from ${JSON.stringify(index)};\nexport default defineApp({ schema: "shop_work" });\n`,
+    `import { defineApp } from ${JSON.stringify(PAWL)};\nexport default defineApp({ schema: "shop_work" });\n`,
   );
   const options = { url, cwd: folder };
   const schemas = "select nspname from pg_namespace where nspname in ('pawl', 'shop_work')";

@@ -23,7 +23,7 @@ test("off and on turn a scope off and on, and what is off is listed with who, wh
   expect(off).toMatch(/^queue:low: off until \S+Z, nothing of it runs$/);
   const list = await cli("off");
   expect(list).toMatch(/^SCOPE +WHERE +RUNNING +BY +SINCE +UNTIL +WHY$/m);
-  expect(list).toMatch(/^queue:low +everywhere +0 +ada +\S+Z +\S+Z +erp down$/m);
+  expect(list).toMatch(/^queue:low +everywhere +nothing +ada +\S+Z +\S+Z +erp down$/m);
   const [row] = await switches();
   expect(Number(new Date(row?.until ?? 0)) - Number(new Date(row?.since ?? 0))).toBe(30 * 60_000);
 
@@ -107,23 +107,35 @@ test("off --wait shows on stderr what is left, and its exit code 0 says that not
   const waiting = start(["off", "queue:q", "--wait", "--json"], { url: at.url });
   await until("it has said what is left", () => waiting.stderr() !== "");
   expect(waiting.stderr()).toBe(
-    `pawl: queue:q is off, 1 still running: task ${id} (k, worker ${worker})\n`,
+    `pawl: queue:q is off, still running: 1 task: task ${id} (k, worker ${worker})\n`,
   );
   expect(waiting.process.exitCode).toBeNull();
   if (row === undefined) throw new Error("nothing was claimed");
   await sendTurn(at.store, { worker, outcomes: [done(row, claim)], gone: [claim] });
   const { code, stdout } = await waiting.finished;
   expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toEqual({ scope: "queue:q", until: null, running: 0 });
+  expect(JSON.parse(stdout)).toEqual({
+    scope: "queue:q",
+    until: null,
+    running: 0,
+    leases: [],
+    batches: 0,
+  });
   // the other queue's goes on
-  expect(await cli("off", "queue:low")).toBe("queue:low: off, 1 of its tasks still run");
+  expect(await cli("off", "queue:low")).toBe("queue:low: off, still running: 1 task");
   expect(await cli("tasks", "list", "--state", "running")).toContain(other);
 });
 
 test("a wait ends with the tasks of a worker that died, though no other worker lives to rescue them", async () => {
   const [row] = await at.store.rows<{ worker_id: number }>("select worker_id from pawl.claim");
   await endLease(at.store, row?.worker_id ?? 0);
-  expect(await json("off", "all", "--wait")).toEqual({ scope: "all", until: null, running: 0 });
+  expect(await json("off", "all", "--wait")).toEqual({
+    scope: "all",
+    until: null,
+    running: 0,
+    leases: [],
+    batches: 0,
+  });
 });
 
 test("a wait whose scope somebody turns on again fails, as it can promise nothing any more", async () => {

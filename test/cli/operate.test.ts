@@ -39,13 +39,13 @@ test("R111a: why says in a sentence why a task does not move, and the same with 
   });
 });
 
-test("R111a: why takes the id of an event too, and nothing else; what is not there ends with exit code 3", async () => {
+test("R111a: why takes the id of an event or a source's name too, and nothing else; what is not there ends with exit code 3", async () => {
   const event = { name: "a.b", aggregateType: "a", aggregateId: "1", payload: "{}", meta: "{}" };
   const [row] = await insertEvent(at.store, event, null);
   const id = row?.id ?? "";
   expect(await cli("why", id)).toMatch(
     new RegExp(
-      `^event ${id} a\\.b \\(pending\\): recorded .* not routed yet, 0 before it: a worker`,
+      `^event ${id} a\\.b \\(pending\\): recorded .* not routed yet, 0 before it: no live worker routes it`,
     ),
   );
   expect(await json("why", id.toUpperCase())).toMatchObject({ id, deliveries: [] });
@@ -54,7 +54,7 @@ test("R111a: why takes the id of an event too, and nothing else; what is not the
     code: "event_not_found",
   });
   await expect(cli("why", "order-7")).rejects.toThrow(
-    'expected the id to be a number such as 42, or the UUID of an event, got "order-7"',
+    'expected the id to be a number such as 42, the UUID of an event, or source:<name>, got "order-7"',
   );
 });
 

@@ -7,7 +7,7 @@ import config from "../requests/dispatch/fixture/pawl.config.ts";
 import { ended, failed, receiver, SECRET } from "../requests/dispatch/support.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";
-import { pawl as cliProcess, type ErrorDocument, pawlJson } from "./cli.ts";
+import { pawl as cliProcess, type ErrorDocument, MAIN, pawlJson } from "./cli.ts";
 import { here, hereJson } from "./here.ts";
 
 const CONFIG = path.join(import.meta.dirname, "../requests/dispatch/fixture/pawl.config.ts");
@@ -243,7 +243,7 @@ describe("acting", () => {
       });
       const audit = await cli<{ audit: object[] }>("audit");
       expect(JSON.stringify(audit)).toContain("ordered twice");
-      const { id } = await pawl.send({ ...spec, expiresIn: "2s", interval: "10s" });
+      const { id } = await pawl.send({ ...spec, expiresIn: "1m", interval: "10s" });
       await pawl.work();
       expect((await ended(pawl, id)).state).toBe("dead");
       expect(await refused(cli("requests", "retry", stopped.id))).toMatchObject({ exitCode: 3 });
@@ -251,6 +251,35 @@ describe("acting", () => {
       await until("sent", async () => (await pawl.task(id))?.state === "done");
       expect((await pawl.task(id))?.attempt).toBe(1);
       expect(received).toHaveLength(2);
+    }));
+
+  test("R7: a dry run of stop and of retry says what they would do, refuses what they refuse, and changes nothing", () =>
+    project(async ({ url: databaseUrl, pawl, cli }) => {
+      const { url } = await receiver([{ status: 500 }]);
+      const spec = { method: "POST", url, body: "x", attempts: 1 } as const;
+      const dead = await pawl.send(spec);
+      expect(await refused(cli("requests", "run", dead.id))).toMatchObject({ exitCode: 1 });
+      const [now, later] = await Promise.all([
+        pawl.send(spec),
+        pawl.send({ ...spec, runAt: new Date(Date.now() + 3_600_000) }),
+      ]);
+      const ids = [now.id, later.id];
+      const stop = { action: "stop", stopped: ids, requested: [] };
+      expect(await cli("requests", "stop", ...ids, "--dry-run")).toEqual({ ...stop, dryRun: true });
+      const retry = { action: "retry", retried: [dead.id] };
+      const again = await cli("requests", "retry", dead.id, "--dry-run");
+      expect(again).toEqual({ ...retry, dryRun: true });
+      expect(await here(databaseUrl, "requests", "stop", ...ids, "--dry-run")).toBe(
+        "would stop 2 requests",
+      );
+      for (const args of [
+        ["stop", now.id, dead.id],
+        ["retry", dead.id, now.id],
+      ])
+        expect(await refused(cli("requests", ...args, "--dry-run"))).toMatchObject({ exitCode: 3 });
+      expect(await cli("audit")).toEqual({ audit: [] });
+      expect(await cli("requests", "stop", ...ids)).toEqual({ ...stop, dryRun: false });
+      expect(await cli("requests", "retry", dead.id)).toEqual({ ...retry, dryRun: false });
     }));
 });
 
@@ -326,9 +355,7 @@ async function typed(
   { url, env }: { url: string; env: Record<string, string> },
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const { spawn } = await import("node:child_process");
-  const main = path.join(import.meta.dirname, "../../src/cli/main.ts");
-  const tsx = import.meta.resolve("tsx");
-  const child = spawn(process.execPath, ["--import", tsx, main, ...args, "--config", CONFIG], {
+  const child = spawn(process.execPath, [MAIN, ...args, "--config", CONFIG], {
     env: { ...process.env, DATABASE_URL: url, ...env },
   });
   const [stdout, stderr]: string[] = ["", ""];

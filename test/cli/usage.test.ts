@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { VERSION } from "../../src/base/version.ts";
 import { program } from "../../src/cli/program.ts";
-import { type ErrorDocument, newFolder, pawl, pawlJson } from "./cli.ts";
+import { type ErrorDocument, MAIN, newFolder, pawl, pawlJson } from "./cli.ts";
 
 const NOBODY_THERE = "postgresql://localhost:1/nothing";
 
@@ -32,12 +32,17 @@ describe("R112: what cannot be meant is refused with the value, what is expected
   const cases: [args: string[], message: RegExp][] = [
     [["stast"], /^no command "stast"; did you mean "stats"\? see `pawl --help`$/],
     [["tasks", "lsit"], /^pawl tasks: no command "lsit"; did you mean "list"\?/],
+    [["sources", "retyr", "orders"], /^pawl sources: no command "retyr"; did you mean "retry"\?/],
+    [["inbox", "rm"], /^pawl inbox: no command "rm"; known: list, show, retry, remove; see/],
+    [["sources", "list", "orders"], /^pawl sources list: too many arguments/],
+    [["inbox", "--source", "orders", "extra"], /^pawl inbox list: too many arguments/],
     [["tasks"], /pawl tasks: expected a command: list, show, kinds/],
     [["work", "--quues", "a"], /pawl work: no option --quues; did you mean "--queues"\?/],
     [["stats", "--jsn"], /no option --jsn; did you mean "--json"\?/],
     [["tasks", "show"], /missing required argument 'id'/],
     [["stats", "extra"], /too many arguments/],
     [["tasks", "list", "--state", "redy"], /--state .*got "redy"; did you mean "ready"\?/],
+    [["inbox", "list", "--state", "x"], /one of set_aside, waiting, got "x"$/],
     [["tasks", "list", "--limit", "0"], /--limit to be an integer from 1 to 10000, got "0"/],
     [["tasks", "show", "12x"], /the id to be a number such as 42, got "12x"/],
     [["tasks", "show", "9223372036854775808"], /got "9223372036854775808"/],
@@ -129,8 +134,7 @@ test("-v adds where an error came from", async () => {
 });
 
 test("a reader that goes away early is no error", async () => {
-  const main = path.join(import.meta.dirname, "../../src/cli/main.ts");
-  const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), main, "--help"], {
+  const child = spawn(process.execPath, [MAIN, "--help"], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   child.stdout.destroy();

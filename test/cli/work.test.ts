@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, type Pawl } from "../../src/index.ts";
 import { workers } from "../../src/kernel/people/sql.ts";
-import { freshDatabase, rawClient } from "../support/database.ts";
+import { freshDatabase, isLockAwaited, rawClient } from "../support/database.ts";
 import { until } from "../support/until.ts";
 import { CONFIG, pawl, pawlJson, type Running, start } from "./cli.ts";
 import app, { endless, hello } from "./fixture/pawl.config.ts";
@@ -40,6 +40,21 @@ test("R57: SIGTERM gives back what does not finish within the grace, uncounted, 
   expect(JSON.parse(stdout)).toEqual({ endedBy: "signal", givenBack: 1 });
   expect(await client.task(id)).toMatchObject({ state: "ready", attempt: 0 });
   expect(await workers(client.store)).toEqual([]);
+});
+
+test("R57: SIGTERM while it connects: no worker is started, and the exit code is 0", async () => {
+  const blocker = await rawClient(url);
+  const lock = "hashtextextended('pawl.register', 0)";
+  await blocker.query(`select pg_advisory_lock(${lock})`);
+  const worker = work();
+  await until("it registers the app", () => isLockAwaited(blocker));
+  worker.process.kill("SIGTERM");
+  await until("it has heard it", () => worker.stderr().includes("stopping"));
+  await blocker.query(`select pg_advisory_unlock(${lock})`);
+  const { code, stdout } = await worker.finished;
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toEqual({ endedBy: "signal", givenBack: 0 });
+  expect(await client.store.rows("select 1 from pawl.worker")).toEqual([]);
 });
 
 test("R57: a second signal ends the worker at once, without waiting for the grace", async () => {
@@ -83,6 +98,21 @@ test("work --until-idle does what is there, events included, and ends without th
   );
   expect(states).toEqual(["done", "done", "scheduled"]);
   expect(await client.event(event.id)).toMatchObject({ status: "published" });
+});
+
+test("`work --once` leaves what a variable of its host holds to others, and ends", async () => {
+  const low = await client.enqueue(endless, {});
+  const normal = await client.enqueue(hello, { n: 1 });
+  const once = (off: string) =>
+    pawlJson<{ endedBy: string }>(["work", "--config", CONFIG, "--once", "--time-limit", "60s"], {
+      url,
+      env: { PAWL_OFF: off },
+    });
+  const stateOf = async ({ id }: { id: string }) => (await client.task(id))?.state;
+  expect(await once("all")).toMatchObject({ code: 0, json: { endedBy: "idle" } });
+  expect(await stateOf(normal)).toBe("ready");
+  expect(await once("queue:low")).toMatchObject({ code: 0, json: { endedBy: "idle" } });
+  expect([await stateOf(low), await stateOf(normal)]).toEqual(["ready", "done"]);
 });
 
 test("R6 and R57: a limit of tasks, of time or of memory ends the worker in good order", async () => {
