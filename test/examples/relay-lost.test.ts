@@ -8,15 +8,14 @@ import { Receipts } from "../../examples/relay/receipts.ts";
 import {
   insertAlarm,
   insertEvent,
-  movePosition,
   noteEventId,
   openBusiness,
-  readPosition,
   writeSummary,
 } from "../../examples/relay/tables.ts";
-import { isGood, totals, type Witnesses } from "../../examples/relay/totals.ts";
+import { isGood, standing, totals, type Witnesses } from "../../examples/relay/totals.ts";
+import { explainStuck } from "../../examples/relay/watch.ts";
 import { silentLogger } from "../../src/base/log.ts";
-import { connect, defineApp } from "../../src/index.ts";
+import { connect, defineApp, defineSource } from "../../src/index.ts";
 import { freshDatabase } from "../support/database.ts";
 
 const ids = Array.from({ length: 4 }, (_, n) => `00000000-0000-7000-8000-00000000000${n}`);
@@ -29,7 +28,11 @@ const closing: Array<() => Promise<void>> = [];
 
 beforeAll(async () => {
   const { url } = await freshDatabase();
-  const pawl = await connect(defineApp({}), { databaseUrl: url, log: silentLogger });
+  const source = defineSource({ name: "github", fetch: async () => [] });
+  const pawl = await connect(defineApp({ sources: [source] }), {
+    databaseUrl: url,
+    log: silentLogger,
+  });
   closing.push(() => pawl.close());
   const business = await openBusiness(url);
   closing.push(() => business.end());
@@ -103,7 +106,7 @@ test("events of different aggregates may arrive in any order", async () => {
 
 test("a dead delivery has its row once, and an event for the broken destination without one is not good", async () => {
   const { business } = witnesses;
-  const clean = { lost: 0, dead: 0, inversions: 0 };
+  const clean = { lost: 0, dead: 0, inversions: 0, loaded: 5, stored: 5 };
   const before = await totals(witnesses);
   expect(before).toMatchObject({ pings: 1, alarms: 0 });
   expect(isGood({ ...before, ...clean })).toBe(false);
@@ -113,13 +116,25 @@ test("a dead delivery has its row once, and an event for the broken destination 
   const after = await totals(witnesses);
   expect(after).toMatchObject({ pings: 1, alarms: 1 });
   expect(isGood({ ...after, ...clean })).toBe(true);
+  expect(isGood({ ...after, ...clean, stored: 4 })).toBe(false);
+  expect(isGood({ ...after, ...clean, loaded: 6, stored: 6 })).toBe(false);
 });
 
-test("an event that is there already is not inserted again, and the position never goes back", async () => {
+test("a source that stands still is told, with what to do", async () => {
+  const { pawl } = witnesses;
+  expect(await totals(witnesses)).toMatchObject({ loaded: 0, stored: 0, trouble: null });
+  await pawl.sources.pause("github", { why: "the feed moves house" });
+  const all = await totals(witnesses);
+  const line =
+    /^ *source github: paused since .* \(the feed moves house\); `pawl sources resume github`/m;
+  expect(all.trouble).toMatch(line);
+  expect(await explainStuck(witnesses, all)).toMatch(line);
+  await pawl.sources.resume("github");
+  expect(await standing(witnesses)).toMatchObject({ trouble: null });
+});
+
+test("an event that is there already is not inserted again", async () => {
   const { business } = witnesses;
-  await movePosition(business, 4);
-  await movePosition(business, 2);
-  expect(await readPosition(business)).toBe(4);
   const event = { id: 4, name: "push", aggregate: "repository a/b", payload: {} };
   expect(await insertEvent(business, event)).toBe(false);
 });

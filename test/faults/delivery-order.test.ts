@@ -108,7 +108,7 @@ test("R96, R85: 5,000 events of 50 aggregates to a receiver that fails one in te
     await workers.stop();
     await receiver.close();
   }
-}, 300_000);
+}, 600_000);
 
 async function isDone({ store }: Pawl): Promise<boolean> {
   const unrouted = await count(store, "event where routed_at is null");
@@ -125,7 +125,7 @@ async function report({ pawl, receiver, committed }: Run, seed: number): Promise
   );
   expect(inversions(accepted)).toEqual([]);
   expect([...ids].sort()).toEqual(committed.toSorted());
-  expect(again).toBeLessThanOrEqual(KILLS * CONCURRENCY + broken);
+  expect(again).toBeLessThanOrEqual(lost + broken);
   const deliveries = new Map(accepted.map((one) => [one.id, one.deliveryId]));
   expect(accepted.filter((one) => deliveries.get(one.id) !== one.deliveryId)).toEqual([]);
   expect(await count(pawl.store, "dead")).toBe(0);

@@ -34,13 +34,16 @@ const BREAKER = {
 
 interface Race {
   store: Store;
+  /** Slow: what lies ahead is as far as it was said to be. */
+  clock: Awaited<ReturnType<typeof movableClock>>;
   first: pg.Client;
   second: pg.Client;
 }
 
 async function race(): Promise<Race> {
   const store = await freshStore();
-  return { store, first: await rawClient(store.url), second: await rawClient(store.url) };
+  const clock = await movableClock(store, { isSlow: true });
+  return { store, clock, first: await rawClient(store.url), second: await rawClient(store.url) };
 }
 
 /** Both at once: the second is begun while the first is not committed, and waits for it, or not. */
@@ -191,15 +194,13 @@ test("R96: the turn that records a failed probe starts no other: its worker has 
 });
 
 test("R96: a probe whose worker dies after recording it and before telling the breaker makes room for another", async () => {
-  const { store } = await race();
-  const clock = await movableClock(store);
+  const { store, clock } = await race();
   await defineKinds(store);
   await store.rows("update pawl.queue set breaker = $1 where name = 'q'", [
     JSON.stringify(BREAKER),
   ]);
   await enqueueCount(store, 10);
   const worker = await newWorker(store);
-  await store.rows("update pawl.worker set lease_until = 'infinity'");
   await store.rows(...report([bad(1, 4)]));
   await clock.advance(BREAKER.open_ms);
   const [probe] = await sendTurn(store, { worker, claim: 1, limit: 5 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Pawl } from "../../src/index.ts";
 import { type Fleet, fleet } from "../support/fleet.ts";
 import { endLease } from "../support/kernel.ts";
+import { stalls } from "../support/stalls.ts";
 import { until } from "../support/until.ts";
 import { holdJob, poisonJob, shortJob } from "../support/worker-child.ts";
 
@@ -29,6 +30,9 @@ async function beganTimes(pawl: Pawl, task: string, times: number): Promise<Bega
   });
 }
 
+/** A task that was lost runs again within this time, beside what the machine stood still. */
+const BACK_MS = 15_000;
+
 async function clockOf(pawl: Pawl): Promise<Date> {
   const [row] = await pawl.store.rows<{ now: Date }>("select clock_timestamp() as now");
   if (row === undefined) throw new Error("no time");
@@ -44,12 +48,13 @@ describe.concurrent("a worker that is stopped from outside", () => {
       await beganTimes(pawl, id, 1);
       const worker = await workers.workerOf(frozen);
       const other = await workers.start(1);
+      const stalledMs = stalls();
       const frozenAt = await clockOf(pawl);
       process.kill(frozen, "SIGSTOP");
       const [, second] = await beganTimes(pawl, id, 2);
       const backMs = Number(second?.at) - Number(frozenAt);
       expect(second?.pid).toBe(other);
-      expect(backMs).toBeLessThan(15_000);
+      expect(backMs - stalledMs()).toBeLessThan(BACK_MS);
       const ended = await until("the other worker has finished it", async () => {
         const task = await pawl.task(id);
         return task?.state === "done" && task;
@@ -83,11 +88,12 @@ describe.concurrent("a worker that is stopped from outside", () => {
       const { id } = await pawl.enqueue(holdJob, {});
       await beganTimes(pawl, id, 1);
       await workers.start(1);
+      const stalledMs = stalls();
       const killedAt = await clockOf(pawl);
       await workers.kill(first);
       const [, second] = await beganTimes(pawl, id, 2);
       const backMs = Number(second?.at) - Number(killedAt);
-      expect(backMs).toBeLessThan(15_000);
+      expect(backMs - stalledMs()).toBeLessThan(BACK_MS);
       expect(await until("done", async () => (await pawl.task(id))?.attempt)).toBe(2);
       console.log(`a killed worker's task ran again after ${backMs} ms`);
     }));
@@ -116,7 +122,7 @@ describe.concurrent("a worker that is stopped from outside", () => {
           await pawl.store.rows("select pawl.rescue_v1()");
           return undefined;
         },
-        50_000,
+        150_000,
       );
       expect(reason).toBe("crashed");
       expect(crashes).toBeGreaterThanOrEqual(4); // once among neighbours, three times alone; beside others none counts

@@ -202,7 +202,7 @@ test("R106: 20 lanes in 8 processes with failures, kills, cancels, moves, expiri
     run.isOver = true;
     await workers.stop();
   }
-}, 180_000);
+}, 600_000);
 
 async function report(run: Run, seed: number): Promise<void> {
   const { pawl, committed } = run;

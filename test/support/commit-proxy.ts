@@ -30,8 +30,7 @@ interface Wire {
 }
 
 export async function commitProxy(url: string): Promise<CommitProxy> {
-  const { host, port, user, password, database } = new pg.Client({ connectionString: url });
-  const target = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
+  const target = serverOf(url);
   const messages: string[] = [];
   let armed: Fate | undefined;
   let late: (() => void) | undefined;
@@ -59,16 +58,27 @@ export async function commitProxy(url: string): Promise<CommitProxy> {
   });
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
   atEnd(() => listener.close());
-  const secret = password === null ? "" : `:${encodeURIComponent(String(password))}`;
-  const own = `${encodeURIComponent(user ?? "")}${secret}@127.0.0.1`;
   return {
-    url: `postgresql://${own}:${(listener.address() as net.AddressInfo).port}/${database}`,
+    url: urlThrough(url, (listener.address() as net.AddressInfo).port),
     arm: (fate) => {
       armed = fate;
     },
     passed: (text) => messages.filter((message) => message.includes(text)).length,
     release: () => late?.(),
   };
+}
+
+/** Where to connect to: a host and port, or a socket. */
+export function serverOf(url: string): { path: string } | { host: string; port: number } {
+  const { host, port } = new pg.Client({ connectionString: url });
+  return host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
+}
+
+/** The same database and user by way of a port of this host. */
+export function urlThrough(url: string, port: number): string {
+  const { user, password, database } = new pg.Client({ connectionString: url });
+  const secret = password === null ? "" : `:${encodeURIComponent(String(password))}`;
+  return `postgresql://${encodeURIComponent(user ?? "")}${secret}@127.0.0.1:${port}/${database}`;
 }
 
 function meet(fate: Fate, wire: Wire, commit: Buffer, keep: (release: () => void) => void): void {

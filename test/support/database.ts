@@ -1,5 +1,6 @@
 /**
- * A database of its own for each test file: a copy of a migrated template, made once per server and schema.
+ * A database of its own for each test file: a copy of a migrated template, made once per server, schema and day (its
+ * partitions begin with the day).
  * Databases are dropped at the end; nothing that a test did not make is ever touched.
  */
 
@@ -10,8 +11,9 @@ import { migrate, migrations } from "../../src/store/migrate.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { atEnd } from "./at-end.ts";
 
+const TODAY = new Date().toISOString().slice(0, 10);
 const TEMPLATE = `pawl_template_${createHash("sha256")
-  .update(JSON.stringify(migrations().map((one) => one.checksum)))
+  .update(JSON.stringify([TODAY, ...migrations().map((one) => one.checksum)]))
   .digest("hex")
   .slice(0, 12)}`;
 /** Any number that only this suite uses. */
@@ -62,6 +64,22 @@ export async function rawClient(url: string): Promise<pg.Client> {
   await client.connect();
   atEnd(() => client.end().catch(() => undefined));
   return client;
+}
+
+/** Such a connection, in a transaction. */
+export async function openTransaction(url: string): Promise<pg.Client> {
+  const client = await rawClient(url);
+  await client.query("begin");
+  return client;
+}
+
+/** Whether somebody in this database waits for a lock; what other tests do on the server does not count. */
+export async function isLockAwaited(client: pg.Client): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select from pg_locks l join pg_database d on d.oid = l.database
+      where d.datname = current_database() and not l.granted`,
+  );
+  return rowCount !== 0;
 }
 
 async function hasTemplate(admin: pg.Client): Promise<boolean> {

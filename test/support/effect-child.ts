@@ -1,6 +1,7 @@
 /**
  * A worker process whose handler writes one row of `effect` through its task's transaction. `PAWL_TEST_KILL`, such as
- * `before commit:20`, kills it at the 20th time that it comes to that point. Imports little: it is started often.
+ * `before commit:20`, kills it at the 20th time that it comes to that point; `at random:20:7` at whatever it does 7 ms
+ * after its 20th effect. Imports little: it is started often.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -22,7 +23,7 @@ export const EFFECT_TABLE = [
   "insert into account values (10, null)",
 ];
 
-const [killAt, killTimes] = (process.env.PAWL_TEST_KILL ?? "").split(":");
+const [killAt, killTimes, killMs] = (process.env.PAWL_TEST_KILL ?? "").split(":");
 let times = 0;
 let hasRun = false;
 
@@ -30,6 +31,15 @@ function reached(point: KillPoint): void {
   if (point !== killAt) return;
   times += 1;
   if (times === Number(killTimes)) process.kill(process.pid, "SIGKILL");
+}
+
+/** The process kills itself, so that a test which is late does not find all tasks done. */
+function effectMade(): void {
+  reached("after the effect");
+  if (killAt !== "at random") return;
+  times += 1;
+  if (times !== Number(killTimes)) return;
+  setTimeout(() => process.kill(process.pid, "SIGKILL"), Number(killMs));
 }
 
 /** Once a handler has run, only handlers' transactions commit in a worker; before that, its registration has. */
@@ -60,7 +70,7 @@ export const effectJob = defineJob({
   run: async (_, { tx, taskId }) => {
     hasRun = true;
     await tx.query("insert into effect values ($1, $2)", [taskId, process.pid]);
-    reached("after the effect");
+    effectMade();
   },
 });
 

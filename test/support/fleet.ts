@@ -24,6 +24,8 @@ export interface Fleet {
   start(concurrency?: number, env?: Record<string, string>): Promise<number>;
   /** Pids of the processes that live. */
   readonly live: readonly number[];
+  /** Pids of the processes that ended by SIGKILL, whoever sent it. */
+  readonly killed: readonly number[];
   workerOf(pid: number): Promise<number>;
   /** Tells the process to stop in good order, and resolves when it is gone. */
   drained(pid: number): Promise<void>;
@@ -36,7 +38,7 @@ export interface Fleet {
 }
 
 /** A loaded machine starts a process slowly. */
-const START_MS = 60_000;
+const START_MS = 120_000;
 /** Of `worker-child.ts`. */
 const SET_UP = [
   "create table began (task bigint, pid int, at timestamptz)",
@@ -51,6 +53,7 @@ export async function fleet(options: FleetOptions = {}): Promise<Fleet> {
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger, connections: 4 });
   for (const statement of setUp) await pawl.store.rows(statement);
   const children = new Map<number, ChildProcess>();
+  const killed: number[] = [];
   let isOver = false;
   const workerOf = (pid: number) =>
     until(
@@ -75,6 +78,7 @@ export async function fleet(options: FleetOptions = {}): Promise<Fleet> {
     get live() {
       return [...children.keys()];
     },
+    killed,
     start: async (concurrency = 8, env = {}) => {
       if (isOver) throw new Error("the fleet was stopped");
       const child = spawn(process.execPath, [program.path], {
@@ -89,7 +93,10 @@ export async function fleet(options: FleetOptions = {}): Promise<Fleet> {
       const { pid } = child;
       if (pid === undefined) throw new Error("the worker process did not start");
       children.set(pid, child);
-      child.once("exit", () => children.delete(pid));
+      child.once("exit", (_code, signal) => {
+        children.delete(pid);
+        if (signal === "SIGKILL") killed.push(pid);
+      });
       await workerOf(pid);
       return pid;
     },

@@ -7,6 +7,7 @@ import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import type { TestProject } from "vitest/node";
+import { prepare } from "../../scripts/install.mjs";
 import { startEmbedded, stopEmbedded } from "../../src/store/embedded/index.ts";
 
 declare module "vitest" {
@@ -17,13 +18,17 @@ declare module "vitest" {
 
 const PREFIX = "pawl-tests-";
 /** A test run may forget everything in a power cut; what a process sees is the same. */
-const FAST = { fsync: "off", full_page_writes: "off" };
+const FAST = { fsync: "off", full_page_writes: "off", max_connections: "200" };
 
 let dir: string | undefined;
 
 export async function setup(project: TestProject): Promise<void> {
+  prepare(); // tests of the command line run what is built
   const given = process.env.PAWL_TEST_DATABASE_URL;
   if (given) {
+    console.log(
+      "skipped: tests of the embedded server and of the relay, which prove nothing more on another server",
+    );
     project.provide("databaseUrl", given);
     return;
   }

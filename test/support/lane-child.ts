@@ -1,6 +1,7 @@
 /**
  * A worker process for tests of order. Every try of a task is a row of `step`, begun and ended by the database's clock;
- * one that was killed has no end. Which tries fail is said in the task itself.
+ * one that was killed has no end, and what a killed process had sent counts for nothing once its lease is over. Which
+ * tries fail is said in the task itself.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -28,6 +29,9 @@ const input = z.object({
 });
 export type LaneTask = z.infer<typeof input>;
 
+/** The server may come late to what a process sent before it was killed. */
+const isLive = (pid: string) =>
+  `exists (select from pawl.worker where pid = ${pid} and ended_at is null and lease_until > pawl.now())`;
 const RETRY = { attempts: 60, delays: ["1ms", "5ms", "20ms"], jitter: 0 };
 let pawl: Pawl | undefined;
 
@@ -35,7 +39,8 @@ let pawl: Pawl | undefined;
 async function began(lane: string, { taskId, attempt }: TaskContext) {
   const [row] =
     (await pawl?.store.rows<{ no: string; tries: number }>(
-      `insert into step (lane, task, attempt, pid, began) values ($1, $2, $3, $4, clock_timestamp())
+      `insert into step (lane, task, attempt, pid, began)
+       select $1::text, $2::bigint, $3::int, $4::int, statement_timestamp() where ${isLive("$4")}
        returning no, (select count(*)::int from step s where s.task = $2) as tries`,
       [lane, taskId, attempt, process.pid],
     )) ?? [];
@@ -50,7 +55,10 @@ async function run({ lane, ms, fails, dies }: LaneTask, context: TaskContext): P
     if (tries < fails) throw new Error("not yet");
     if (dies && tries === fails) throw new Unrecoverable("a person must look at it");
   } finally {
-    await pawl?.store.rows("update step set ended = clock_timestamp() where no = $1", [no]);
+    await pawl?.store.rows(
+      `update step set ended = statement_timestamp() where no = $1 and ${isLive("$2")}`,
+      [no, process.pid],
+    );
   }
 }
 
