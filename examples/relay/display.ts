@@ -18,10 +18,17 @@ export function display({ total, isQuiet }: { total: number; isQuiet: boolean })
   const { stderr } = process;
   let shown = "";
   let shownAt = Number.NEGATIVE_INFINITY;
+  let isTold = false;
   const clear = (): void => {
     if (stderr.isTTY) stderr.write("\r\x1b[K");
   };
+  const note = (text: string): void => {
+    clear();
+    stderr.write(`relay: ${text}\n`);
+  };
   const show = (now: Standing): void => {
+    if (now.trouble !== null && !isTold) note(now.trouble);
+    isTold = now.trouble !== null;
     if (stderr.isTTY) {
       clear();
       const line = `${bar(now, total)}  ${counts(now, total)}`;
@@ -34,30 +41,24 @@ export function display({ total, isQuiet }: { total: number; isQuiet: boolean })
     shown = line;
     shownAt = performance.now();
   };
-  return {
-    clear,
-    show,
-    note: (text) => {
-      clear();
-      stderr.write(`relay: ${text}\n`);
-    },
-  };
+  return { note, show, clear };
 }
 
-function bar({ events, jobs, verified, ledger }: Standing, total: number): string {
-  const share = Math.min((events + jobs + verified + ledger) / (4 * Math.max(total, events, 1)), 1);
+function bar({ loaded, stored, jobs, verified, ledger }: Standing, total: number): string {
+  const done = loaded + stored + jobs + verified + ledger;
+  const share = Math.min(done / (5 * Math.max(total, loaded, 1)), 1);
   const full = Math.floor(share * BAR_WIDTH);
   const percent = String(Math.floor(share * 100)).padStart(3);
   return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} %`;
 }
 
 function counts(
-  { events, jobs, verified, ledger, pending, dead }: Standing,
+  { loaded, stored, jobs, verified, ledger, pending, dead }: Standing,
   total: number,
 ): string {
-  const all = Math.max(total, events);
   const parts = [
-    `read ${events}/${all}`,
+    `loaded ${loaded}/${Math.max(total, loaded)}`,
+    `stored ${stored}`,
     `jobs ${jobs}`,
     `verified ${verified}`,
     `ledger ${ledger}`,
@@ -72,7 +73,9 @@ export function summary(all: Totals, seconds: number, logs: string): string {
     `  ${label.padEnd(13)}${String(value).padStart(8)}   ${said}`;
   const lines = [
     "relay: GitHub webhooks in, business rows and jobs inside, signed webhooks out",
-    row("events", all.events, "read from the feed, each in one transaction"),
+    row("loaded", all.loaded, "events of the feed, taken into Pawl's inbox by the workers"),
+    row("stored", all.stored, "of these, moved on in one transaction with all that follows"),
+    row("events", all.events, "business rows"),
     row("jobs", all.jobs, "summaries that the jobs wrote"),
     row("deliveries", all.deliveries, "made by Pawl for the hub"),
     row("verified", all.verified, "events in the hub's own log, signature checked"),

@@ -12,7 +12,6 @@ import { startFeed } from "./feed.ts";
 import { type Folder, openFolder, receiptFile } from "./folder.ts";
 import { isMain } from "./local.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
-import { readFeed } from "./read-feed.ts";
 import { Receipts } from "./receipts.ts";
 import { openBusiness } from "./tables.ts";
 import { isGood, type Totals, type Witnesses } from "./totals.ts";
@@ -75,26 +74,13 @@ async function run(options: Options, running: Running): Promise<number> {
   const folder = await openFolder();
   const feed = await startFeed({ copies: options.copies });
   closers.push(() => feed.close());
+  process.env.RELAY_FEED_URL = feed.url; // read by the config, here and in the workers
   const shown = display({ total: feed.count, isQuiet: options.once });
   const witnesses = await openAll(folder, running, shown);
-  const reading = { isDone: false };
-  const forever = !options.once;
-  const { pawl, business } = witnesses;
-  const read = readFeed({ pawl, business, feedUrl: feed.url, forever, signal: stop.signal }).then(
-    () => {
-      reading.isDone = !stop.signal.aborted;
-    },
-    (error: unknown) => stop.abort(error),
-  );
-  closers.push(() => {
-    stop.abort();
-    return read;
-  });
-  const isRead = (): boolean => !forever && reading.isDone;
   const { totals, isStuck } = await watch({
     witnesses,
     display: shown,
-    isRead,
+    endsAt: options.once ? feed.count : Number.POSITIVE_INFINITY,
     signal: stop.signal,
   });
   shown.clear();
@@ -118,7 +104,7 @@ function tell(
 async function openAll(folder: Folder, running: Running, shown: Display): Promise<Witnesses> {
   const { stop, closers } = running;
   const receiverUrl = await startReceiver(folder, running);
-  process.env.RELAY_RECEIVER_URL = receiverUrl; // read by the config, here and in the workers
+  process.env.RELAY_RECEIVER_URL = receiverUrl; // the same
   const { default: app } = await import("./pawl.config.ts");
   shown.note("opening the database …");
   const pawl = await connect(app, { migrate: true, log: jsonLogger("warn") });

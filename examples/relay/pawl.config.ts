@@ -1,7 +1,8 @@
-/** The app of this example: one job, four destinations and their routes. `main.ts` and every worker read this same value. */
+/** The app of this example: one source, one job, four destinations and their routes. `main.ts` and every worker read this same value. */
 
 import { type App, defineApp, env, on, type WebhookOptions, webhook } from "pawl";
 import { alarm } from "./alarm.ts";
+import { github } from "./source.ts";
 import { summarize } from "./summarize.ts";
 
 /** Where `main.ts` found a port for the receiver; another one after each start. */
@@ -17,6 +18,7 @@ const patient: Pick<WebhookOptions, "retry" | "breaker"> = {
 
 const app: App = defineApp({
   name: "relay",
+  sources: [github],
   jobs: [summarize],
   destinations: {
     hub: webhook({ url: `${RECEIVER_URL}/hub`, secret, ...patient }),
@@ -36,7 +38,7 @@ const app: App = defineApp({
     on("github.ping").to("broken"),
     on("pawl.delivery.dead").to("alarm"),
   ],
-  // its receiver is on this machine
+  // the feed and the receiver are on this machine
   http: { allow: ["127.0.0.1"] },
 });
 

@@ -14,7 +14,6 @@ export interface Database {
 
 const TABLES = `
   create schema if not exists relay;
-  create table if not exists relay.position (feed text primary key, feed_id bigint not null);
   create table if not exists relay.event (
     feed_id bigint primary key,
     name text not null,
@@ -34,8 +33,7 @@ const TABLES = `
     destination text not null,
     event_id uuid not null,
     raised_at timestamptz not null default now()
-  );
-  insert into relay.position values ('github', 0) on conflict do nothing`;
+  )`;
 
 let pool: pg.Pool | undefined;
 
@@ -78,11 +76,6 @@ async function lockOut(client: pg.Client): Promise<void> {
   throw new Error("another relay runs on this database; stop it first, or set PAWL_DIR");
 }
 
-export async function readPosition(database: Database): Promise<number> {
-  const { rows } = await database.query("select feed_id from relay.position where feed = 'github'");
-  return Number((rows[0] as { feed_id: string }).feed_id);
-}
-
 /** False when the event is there already. */
 export async function insertEvent(
   database: Database,
@@ -98,13 +91,6 @@ export async function insertEvent(
 
 export async function noteEventId(database: Database, id: number, eventId: string): Promise<void> {
   await database.query("update relay.event set event_id = $2 where feed_id = $1", [id, eventId]);
-}
-
-export async function movePosition(database: Database, id: number): Promise<void> {
-  await database.query(
-    "update relay.position set feed_id = $1 where feed = 'github' and feed_id < $1",
-    [id],
-  );
 }
 
 export async function readPayload(

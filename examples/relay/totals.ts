@@ -1,14 +1,22 @@
 /**
  * Where the relay stands, from two witnesses: the business rows and the receiver's own logs. What counts as lost or out
- * of order is never asked of Pawl; only what still waits and what is dead is.
+ * of order is never asked of Pawl; only what came in, what still waits and what is dead is.
  */
 
-import type { Pawl } from "pawl";
+import type { Pawl, SourceState } from "pawl";
 import { type Arrivals, isBefore, type Place, type Receipts } from "./receipts.ts";
 import { allRows, type BusinessRow, countRows, type Database, type RowCounts } from "./tables.ts";
 
 /** Business rows: events, pings, summaries that the jobs wrote, alarms. */
 export interface Standing extends RowCounts {
+  /** Events that Pawl has ever taken from the feed into its inbox. */
+  loaded: number;
+  /** Of these, those that went on through `store`. */
+  stored: number;
+  /** The feed up to this id is stored, or set aside. */
+  position: number;
+  /** What only a person can change: the source is held, paused or off, or events were set aside. */
+  trouble: string | null;
   /** Different events that the hub verified. */
   verified: number;
   /** The same of the ledger. */
@@ -43,6 +51,8 @@ export interface Missing extends BusinessRow {
 
 const MISSING_MAX = 5;
 const EXPECTED_DEAD = "broken";
+const SOURCE = "github";
+const STANDS_STILL: readonly SourceState["status"][] = ["held", "paused", "off"];
 
 export interface Witnesses {
   pawl: Pawl;
@@ -60,9 +70,11 @@ export async function standing({ pawl, business, receipts }: Witnesses): Promise
   ]);
   const stats = (await pawl.stats()).filter((one) => names.has(one.queue));
   const broken = destinations.find((one) => one.name === EXPECTED_DEAD)?.queue;
+  const fed = await feedStanding(pawl);
   const rows = await countRows(business);
   await receipts.refresh();
   return {
+    ...fed,
     ...rows,
     verified: receipts.hub.size,
     ledger: receipts.ledger.size,
@@ -70,6 +82,24 @@ export async function standing({ pawl, business, receipts }: Witnesses): Promise
     dead: sum(stats.filter((one) => one.queue !== broken).map((one) => one.dead)),
     expectedDead: sum(stats.filter((one) => one.queue === broken).map((one) => one.dead)),
   };
+}
+
+async function feedStanding({
+  sources,
+}: Pawl): Promise<Pick<Standing, "loaded" | "stored" | "position" | "trouble">> {
+  const { status, received, stored_count, stored, set_aside } = await sources.get(SOURCE);
+  const isTrouble = STANDS_STILL.includes(status) || set_aside > 0;
+  return {
+    loaded: received,
+    stored: stored_count,
+    position: Number(stored),
+    trouble: isTrouble ? await whyFeed(sources) : null,
+  };
+}
+
+/** For people: one line. */
+export async function whyFeed(sources: Pawl["sources"]): Promise<string> {
+  return `source ${SOURCE}: ${(await sources.why(SOURCE)).line}`;
 }
 
 /** Exact, row by row. */
@@ -100,8 +130,10 @@ export async function totals(witnesses: Witnesses): Promise<Totals> {
 }
 
 /** Whether everything is as it must be. */
-export function isGood({ lost, dead, inversions, pings, alarms }: Totals): boolean {
-  return lost === 0 && dead === 0 && inversions === 0 && alarms >= pings;
+export function isGood({ loaded, stored, events, ...all }: Totals): boolean {
+  const isWhole = loaded === stored && stored === events && all.lost === 0 && all.dead === 0;
+  if (all.trouble !== null) return false;
+  return isWhole && all.inversions === 0 && all.alarms >= all.pings;
 }
 
 function countOf(arrivals: Arrivals, { event_id }: BusinessRow): number {

@@ -1,43 +1,48 @@
-/** Looks until everything that was read is done, or nothing moves any more. */
+/** Looks until the whole feed is loaded and all that follows is done, or nothing moves any more. */
 
 import { setTimeout as wait } from "node:timers/promises";
 import type { Display } from "./display.ts";
-import { type Standing, standing, type Totals, totals, type Witnesses } from "./totals.ts";
+import { type Standing, standing, type Totals, totals, type Witnesses, whyFeed } from "./totals.ts";
 
 const LOOK_MS = 200;
 /** Without any progress. */
 const STALLED_MS = 120_000;
-/** The same when nothing waits in any queue: longer than an event needs to be routed by another worker. */
+/** The same when nothing waits, or only for a person: longer than an event needs to be routed by another worker. */
 const IDLE_MS = 20_000;
 
 export interface WatchOptions {
   witnesses: Witnesses;
   display: Display;
-  /** Whether the whole feed has been read; for ever false where there is no end. */
-  isRead: () => boolean;
+  /** The last id of the feed; Infinity: there is no end. */
+  endsAt: number;
   signal: AbortSignal;
 }
 
 /** Rejects with the signal's reason when it aborts. */
 export async function watch(options: WatchOptions): Promise<{ totals: Totals; isStuck: boolean }> {
-  const { witnesses, display, isRead, signal } = options;
+  const { witnesses, display, endsAt, signal } = options;
   let last = "";
   let movedAt = performance.now();
   for (;;) {
     signal.throwIfAborted();
     const now = await standing(witnesses);
     display.show(now);
-    const done = isRead() ? await totalsAtEnd(witnesses, now) : undefined;
+    const done = now.position >= endsAt ? await totalsAtEnd(witnesses, now) : undefined;
     if (done !== undefined) return { totals: done, isStuck: false };
-    const key = JSON.stringify(now);
+    const key = JSON.stringify({ ...now, trouble: null }); // its text tells times, which move by themselves
     if (key !== last) movedAt = performance.now();
     last = key;
-    const stuckAfterMs = now.pending > 0 ? STALLED_MS : IDLE_MS;
-    if (isRead() && performance.now() - movedAt > stuckAfterMs) {
+    if (performance.now() - movedAt > stuckAfterMs(now, endsAt)) {
       return { totals: await totals(witnesses), isStuck: true };
     }
     await wait(LOOK_MS, undefined, { signal }).catch(() => undefined);
   }
+}
+
+function stuckAfterMs({ pending, position, trouble }: Standing, endsAt: number): number {
+  if (endsAt === Number.POSITIVE_INFINITY) return endsAt;
+  const isLoading = position < endsAt && trouble === null;
+  return pending > 0 || isLoading ? STALLED_MS : IDLE_MS;
 }
 
 /** The end: nothing waits, and what did not arrive is dead. */
@@ -54,6 +59,7 @@ async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals 
 export async function explainStuck({ pawl }: Witnesses, all: Totals): Promise<string> {
   const lines = [
     `nothing moves any more: ${all.lost} lost, ${all.alarms} of ${all.pings} alarms there`,
+    `  ${await whyFeed(pawl.sources)}`,
   ];
   for (const { feed_id, event_id, has_summary, atHub, atLedger } of all.missing) {
     const event = event_id === null ? undefined : await pawl.event(event_id);
