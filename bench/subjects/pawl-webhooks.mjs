@@ -65,12 +65,7 @@ export async function open({ url, targets = [], slots, connections = 10 }) {
           [names.slice(names.length - but)],
         )
       ).n,
-    isDrained: async () =>
-      (
-        await one(
-          "select not exists (select 1 from pawl.task) and not exists (select 1 from pawl.event where routed_at is null) as drained",
-        )
-      ).drained,
+    isDrained: async () => (await one(IS_DRAINED)).drained,
     dead: async () => (await one("select count(*)::int as n from pawl.dead")).n,
     commitToFirstByte: ({ samples }) => firstBytes(pawl, samples),
     close: async () => {
@@ -80,6 +75,11 @@ export async function open({ url, targets = [], slots, connections = 10 }) {
     },
   };
 }
+
+// by an index, which forgets what is gone: reading the tables again and again would cost more than what is measured
+const IS_DRAINED = `
+  select not exists (select 1 from (select 1 from pawl.event where routed_at is null order by number + 0 limit 1) e)
+     and not exists (select 1 from (select 1 from pawl.task order by id limit 1) t) as drained`;
 
 /** Both ends of a delay are read from one clock: the receiver is in this process. */
 async function firstBytes(pawl, samples) {
