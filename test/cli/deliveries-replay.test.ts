@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, type ReplayRow } from "../../src/index.ts";
-import { freshDatabase } from "../support/database.ts";
+import { freshDatabase, rawClient } from "../support/database.ts";
 import { endLease } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 import { CONFIG, type ErrorDocument, pawlJson, start } from "./cli.ts";
@@ -104,6 +104,15 @@ describe("pawl deliveries rescue", () => {
   });
 });
 
+/** A second step of a replay waits for the test: however late the worker is killed, it has not made all. */
+const STEPS_WAIT = [
+  `create function step_waits() returns trigger language plpgsql as $$ begin
+     if new.made > 50 then perform pg_advisory_xact_lock_shared(42); end if;
+     return new;
+   end $$`,
+  "create trigger step_waits before update on pawl.replay for each row execute function step_waits()",
+];
+
 describe("pawl deliveries replay", () => {
   test("R92: a dry run counts and changes nothing; then it is started, listed and stopped", async () => {
     const { url, pawl, cli, record } = await project();
@@ -148,11 +157,15 @@ describe("pawl deliveries replay", () => {
       ...words("deliveries replay --all --rate 50/s"),
     );
     const made = async () => (await pawl.replays()).find((one) => one.id === replay.id)?.made ?? 0;
+    for (const statement of STEPS_WAIT) await pawl.store.rows(statement);
+    const holder = await rawClient(url);
+    await holder.query("select pg_advisory_lock(42)");
     const first = start(["work", "--config", CONFIG], { url });
     await until("some are made", async () => (await made()) >= 50);
     first.process.kill("SIGKILL");
     await first.finished;
     expect(await made()).toBeLessThan(300);
+    await holder.query("select pg_advisory_unlock(42)"); // the dead one's step may still end
     await pawl.work(); // rescues what the killed one ran, once its lease has run out
     await until("the replay has ended", async () => (await pawl.replays())[0]?.state === "done");
     expect(await made()).toBe(300);

@@ -25,7 +25,7 @@ const work = (...args: string[]) =>
 
 async function runningTask(): Promise<string> {
   const { id } = await client.enqueue(endless, {});
-  await until("the task runs", async () => (await client.task(id))?.state === "running", 40_000);
+  await until("the task runs", async () => (await client.task(id))?.state === "running");
   return id;
 }
 

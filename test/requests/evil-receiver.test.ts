@@ -3,7 +3,14 @@ import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { PawlError } from "../../src/base/errors.ts";
 import { type HttpAnswer, type HttpRequest, openSender } from "../../src/requests/sender.ts";
-import { deferred, drip, httpServer, type LocalServer, tcpServer } from "./local-servers.ts";
+import {
+  deadlineAfter,
+  deferred,
+  drip,
+  httpServer,
+  type LocalServer,
+  tcpServer,
+} from "./local-servers.ts";
 
 const sender = openSender({ allow: ["127.0.0.0/8"] });
 const open: LocalServer[] = [];
@@ -24,7 +31,7 @@ async function answering(bytes: string | Buffer): Promise<string> {
 }
 
 function post(url: string, more: Partial<HttpRequest> = {}): HttpRequest {
-  return { url, method: "POST", headers: {}, body: "x", timeoutMs: 10_000, ...more };
+  return { url, method: "POST", headers: {}, body: "x", timeoutMs: 60_000, ...more };
 }
 
 async function faultOf(answer: Promise<HttpAnswer>): Promise<PawlError> {
@@ -59,9 +66,21 @@ describe("R97: the total deadline ends", () => {
         i === 0 ? "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" : "1\r\nz\r\n",
     ],
   ])("%s", async (_title, piece) => {
+    const arrived = deferred<void>();
     let i = 0;
-    const url = await opened(tcpServer((socket) => drip(socket, () => piece(i++), 5)));
-    const error = await faultOf(sender.send(post(url, { timeoutMs: 1_000 })));
+    const next = (): string => {
+      if (i === 100) arrived.resolve();
+      return piece(i++);
+    };
+    const url = await opened(
+      tcpServer((socket) => {
+        socket.on("close", () => arrived.resolve());
+        drip(socket, next, 5);
+      }),
+    );
+    const error = await deadlineAfter(arrived.promise, 1_000, () =>
+      faultOf(sender.send(post(url, { timeoutMs: 1_000 }))),
+    );
     // A status line of nonsense may be refused before the deadline.
     expect(["timeout", "protocol"]).toContain(error.data.reason);
     expect(error.data.sent).toBe("unknown");

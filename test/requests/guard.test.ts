@@ -37,7 +37,7 @@ afterAll(() => {
 });
 
 function post(url: string): HttpRequest {
-  return { url, method: "POST", headers: {}, body: "x", timeoutMs: 5_000 };
+  return { url, method: "POST", headers: {}, body: "x", timeoutMs: 60_000 };
 }
 
 /** Answers each call with the next of `answers`, the last one for ever. */

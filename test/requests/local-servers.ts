@@ -3,7 +3,14 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
+import {
+  connect,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from "node:net";
+import { vi } from "vitest";
+import { atEnd } from "../support/at-end.ts";
 
 export interface LocalServer {
   url: string;
@@ -58,18 +65,41 @@ export async function tcpServer(
   };
 }
 
-/** A port on which nothing listens (any more). */
+/** A port on which nothing listens any more. An open connection keeps it from being given to anybody else. */
 export async function freePort(): Promise<number> {
   const server = createTcpServer();
-  const url = await listening(server);
-  await closed(server);
-  return Number(new URL(url).port);
+  const port = Number(new URL(await listening(server)).port);
+  const accepted = once(server, "connection") as Promise<[Socket]>;
+  const sockets = [connect(port, "127.0.0.1"), ...(await accepted)];
+  server.close();
+  for (const socket of sockets) socket.on("error", () => {}).unref();
+  atEnd(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  return port;
 }
 
 export async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString("utf8");
+}
+
+/** Lets the deadlines of requests pass only when `seen` has happened: however slow the machine, they came so far. */
+export async function deadlineAfter<T>(
+  seen: Promise<unknown>,
+  timeoutMs: number,
+  send: () => Promise<T>,
+): Promise<T> {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const sending = send();
+    await seen;
+    vi.advanceTimersByTime(timeoutMs);
+    return await sending;
+  } finally {
+    vi.useRealTimers();
+  }
 }
 
 /** Writes `piece` for ever, as fast or as slowly as the reader and `everyMs` allow. */

@@ -82,7 +82,7 @@ function opened<T extends { close(): Promise<void> }>(thing: T): T {
 }
 
 function post(url: string, more: Partial<HttpRequest> = {}): HttpRequest {
-  return { url, method: "POST", headers: { "x-a": "1" }, body: "hi", timeoutMs: 10_000, ...more };
+  return { url, method: "POST", headers: { "x-a": "1" }, body: "hi", timeoutMs: 60_000, ...more };
 }
 
 async function faultOf(answer: Promise<unknown>): Promise<PawlError> {

@@ -3,6 +3,7 @@ import { PawlError } from "../../src/base/errors.ts";
 import { type HttpRequest, openSender, type SenderOptions } from "../../src/requests/sender.ts";
 import {
   bodyOf,
+  deadlineAfter,
   deferred,
   drip,
   freePort,
@@ -26,7 +27,7 @@ async function opened(server: Promise<LocalServer>): Promise<string> {
 }
 
 function get(url: string, more: Partial<HttpRequest> = {}): HttpRequest {
-  return { url, method: "GET", headers: {}, body: "", timeoutMs: 5_000, ...more };
+  return { url, method: "GET", headers: {}, body: "", timeoutMs: 60_000, ...more };
 }
 
 async function failureOf(request: HttpRequest): Promise<PawlError> {
@@ -36,6 +37,22 @@ async function failureOf(request: HttpRequest): Promise<PawlError> {
   );
   if (!(error instanceof PawlError)) throw error;
   return error;
+}
+
+function failureAfter(seen: Promise<void>, url: string): Promise<PawlError> {
+  return deadlineAfter(seen, 1_000, () => failureOf(get(url, { timeoutMs: 1_000 })));
+}
+
+/** What drips, and when so much of it has that the sender has read some. */
+function dripped(text: string): { piece: () => string; seen: Promise<void> } {
+  const { promise, resolve } = deferred<void>();
+  let pieces = 0;
+  const piece = () => {
+    pieces += 1;
+    if (pieces === 20) resolve();
+    return text;
+  };
+  return { piece, seen: promise };
 }
 
 test("method, headers, path, query and body arrive, and the whole answer comes back", async () => {
@@ -96,15 +113,15 @@ test("R97: a redirect is an answer and is not followed", async () => {
 });
 
 test("R97: a body that drips for ever hits the total deadline, and the connection is destroyed", async () => {
-  const socketClosed = deferred<void>();
+  const [dripping, socketClosed] = [dripped("x"), deferred<void>()];
   const url = await opened(
     tcpServer((socket) => {
       socket.write("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n");
-      drip(socket, () => "x", 20);
+      drip(socket, dripping.piece, 20);
       socket.on("close", () => socketClosed.resolve());
     }),
   );
-  const error = await failureOf(get(url, { timeoutMs: 1_000 }));
+  const error = await failureAfter(dripping.seen, url);
   expect(error.code).toBe("http_failed");
   expect(error.data).toMatchObject({ reason: "timeout", sent: "unknown", status: 200 });
   expect(error.message).toContain("1000 ms");
@@ -112,30 +129,30 @@ test("R97: a body that drips for ever hits the total deadline, and the connectio
 });
 
 test("R97: headers that drip for ever hit the total deadline", async () => {
-  let n = 0;
+  const dripping = dripped("x-a: 1\r\n");
   const url = await opened(
     tcpServer((socket) => {
       socket.write("HTTP/1.1 200 OK\r\n");
-      drip(socket, () => `x-${n++}: 1\r\n`, 20);
+      drip(socket, dripping.piece, 20);
     }),
   );
-  const error = await failureOf(get(url, { timeoutMs: 1_000 }));
+  const error = await failureAfter(dripping.seen, url);
   expect(error.data).toMatchObject({ reason: "timeout", sent: "unknown" });
   expect(error.data).not.toHaveProperty("status");
 });
 
 test("informational answers without end hit the total deadline and are no answer", async () => {
-  const url = await opened(
-    tcpServer((socket) => drip(socket, () => "HTTP/1.1 103 Early Hints\r\n\r\n", 10)),
-  );
-  const error = await failureOf(get(url, { timeoutMs: 1_000 }));
+  const dripping = dripped("HTTP/1.1 103 Early Hints\r\n\r\n");
+  const url = await opened(tcpServer((socket) => drip(socket, dripping.piece, 10)));
+  const error = await failureAfter(dripping.seen, url);
   expect(error.data).toMatchObject({ reason: "timeout", sent: "unknown" });
   expect(error.data).not.toHaveProperty("status");
 });
 
 test("a receiver that accepts the connection and says nothing hits the deadline", async () => {
-  const url = await opened(tcpServer(() => {}));
-  const error = await failureOf(get(url, { timeoutMs: 1_000 }));
+  const arrived = deferred<void>();
+  const url = await opened(tcpServer((socket) => socket.once("data", () => arrived.resolve())));
+  const error = await failureAfter(arrived.promise, url);
   expect(error.data).toMatchObject({ reason: "timeout", sent: "unknown" });
 });
 
@@ -330,8 +347,9 @@ test("the times of an answer say where they went, and a connection that is used 
 });
 
 test("the times of a failure say how far it came", async () => {
-  const url = await opened(tcpServer(() => {}));
-  const { data } = await failureOf(get(url, { timeoutMs: 1_000 }));
+  const arrived = deferred<void>();
+  const url = await opened(tcpServer((socket) => socket.once("data", () => arrived.resolve())));
+  const { data } = await failureAfter(arrived.promise, url);
   expect(data.timings).toMatchObject({
     connectMs: expect.any(Number),
     totalMs: expect.any(Number),

@@ -11,7 +11,7 @@ const ALLOW = ["127.0.0.1", "localhost"];
 const NAMES = "DNS:localhost,IP:127.0.0.1";
 
 function post(url: string, more: Partial<HttpRequest> = {}): HttpRequest {
-  return { url, method: "POST", headers: {}, body: "secret", timeoutMs: 10_000, ...more };
+  return { url, method: "POST", headers: {}, body: "secret", timeoutMs: 60_000, ...more };
 }
 
 async function faultOf(answer: Promise<unknown>): Promise<PawlError> {
@@ -113,17 +113,17 @@ describe.skipIf(!HAS_OPENSSL)("over TLS", () => {
 
   test("500 requests at once to a wrong certificate all fail soon; none waits for its deadline", async () => {
     const url = await serverWith(issuer.issue("DNS:other.example"));
-    const timeoutMs = 60_000;
+    const timeoutMs = 300_000;
     const faults = await Promise.all(
       Array.from({ length: 500 }, () => faultOf(sender.send(post(url, { timeoutMs })))),
     );
     expect(new Set(faults.map(({ data }) => data.reason))).toEqual(new Set(["tls"]));
-  }, 50_000);
+  });
 
   test("a request given up while it waited for a connection is never written afterwards", async () => {
     const bytes: string[] = [];
     const held = deferred<Socket>();
-    // A TLS port that answers the handshake only after the deadline has passed.
+    // A TLS port that answers the handshake only after the request was given up.
     const secure = createHttpsServer(issuer.issue(NAMES), (_request, response) => {
       bytes.push("a request arrived");
       response.end("late");
@@ -133,10 +133,12 @@ describe.skipIf(!HAS_OPENSSL)("over TLS", () => {
     await once(front, "listening");
     const { port } = front.address() as { port: number };
     try {
-      const request = post(`https://127.0.0.1:${port}`, { timeoutMs: 200 });
-      const error = await faultOf(sender.send(request));
-      expect(error.data).toMatchObject({ reason: "timeout", sent: "no" });
+      const giveUp = new AbortController();
+      const request = post(`https://127.0.0.1:${port}`, { signal: giveUp.signal });
+      const failing = faultOf(sender.send(request));
       const socket = await held.promise;
+      giveUp.abort();
+      expect((await failing).data).toMatchObject({ reason: "aborted", sent: "no" });
       const socketClosed = once(socket, "close");
       secure.emit("connection", socket);
       socket.resume();
@@ -154,9 +156,11 @@ test("closing gives up a handshake that never ends", async () => {
   const accepted = deferred<Socket>();
   const server = await tcpServer((socket) => accepted.resolve(socket.resume()));
   const url = server.url.replace("http:", "https:");
-  const error = await faultOf(sender.send(post(url, { timeoutMs: 200 })));
-  expect(error.data).toMatchObject({ reason: "timeout", sent: "no" });
+  const giveUp = new AbortController();
+  const failing = faultOf(sender.send(post(url, { signal: giveUp.signal })));
   const socket = await accepted.promise;
+  giveUp.abort();
+  expect((await failing).data).toMatchObject({ reason: "aborted", sent: "no" });
   const socketClosed = once(socket, "close");
   await sender.close();
   await socketClosed;
