@@ -948,7 +948,8 @@ begin
   loop
     execute format('select exists (select 1 from pawl.%I)', v_name) into v_there;
     continue when v_there;
-    execute format('lock table pawl.%I in access exclusive mode', v_name);
+    -- in the order of who writes: the other way round the two would wait for each other
+    execute format('lock table only pawl.source_window, pawl.%I in access exclusive mode', v_name);
     execute format('select exists (select 1 from pawl.%I)', v_name) into v_there;
     continue when v_there;
     execute format('drop table pawl.%I', v_name);
