@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
@@ -233,7 +234,7 @@ describe("databases", () => {
   test("R112: a role without rights is told so", async () => {
     const { url } = await freshDatabase();
     const admin = await connect(app, { databaseUrl: url, log: silentLogger });
-    const role = `pawl_poor_${process.pid}`;
+    const role = `pawl_poor_${randomBytes(6).toString("hex")}`;
     await admin.store.rows(`create role ${role} login password 'poor'`);
     const poorUrl = url.replace(/^(postgres(?:ql)?:\/\/)[^@/]*@/, `$1${role}:poor@`);
     const refused = connect(app, { databaseUrl: poorUrl, log: silentLogger });

@@ -56,7 +56,7 @@ function opening(deliver: () => Promise<void> = async () => undefined) {
   const definition: DestinationDefinition = {
     type: "opening",
     config: {},
-    timeoutMs: 5_000,
+    timeoutMs: 120_000,
     deliver: async () => {
       seen.delivering += 1;
       await deliver();

@@ -130,5 +130,6 @@ async function report({ pawl, receiver, committed }: Run, seed: number): Promise
   expect(accepted.filter((one) => deliveries.get(one.id) !== one.deliveryId)).toEqual([]);
   expect(await count(pawl.store, "dead")).toBe(0);
   expect(await count(pawl.store, "finished where outcome = 'done'")).toBe(committed.length);
-  expect(await count(pawl.store, "claim")).toBe(0);
+  // two turns may have recorded its last tasks at once: then a third one removes the claim
+  await until("no claim is left", async () => (await count(pawl.store, "claim")) === 0);
 }

@@ -93,7 +93,8 @@ test("R98 R64: 30 workers killed in the middle of 10,000 tasks: every committed 
     expect(numbers(intents.map((row) => row.n))).toEqual(numbers(committed));
     expect(numbers(ends.map((row) => Number(row.ref)))).toEqual(numbers(committed));
     expect(await count(store, "dead")).toBe(0);
-    expect(await count(store, "claim")).toBe(0);
+    // two turns may have recorded its last tasks at once: then a third one removes the claim
+    await until("no claim is left", async () => (await count(store, "claim")) === 0);
     const miscounted = await store.rows(
       `select f.id from pawl.finished f
         where f.attempt <> 1 + (select count(*) from pawl.attempt a where a.task_id = f.id)`,

@@ -176,14 +176,17 @@ async function kills(run: Run, chance: Random): Promise<void> {
   await Promise.all(respawned);
 }
 
+async function isDone({ pawl }: Run): Promise<boolean> {
+  return (await count(pawl.store, "task")) === 0;
+}
+
 async function work(run: Run, seed: number): Promise<void> {
   try {
     const producing = Array.from({ length: PRODUCERS }, (_, i) =>
       produce(run, random(seed + 10 + i)),
     );
     await Promise.all([...producing, kills(run, random(seed + 2))]);
-    const isDone = async () => (await count(run.pawl.store, "task")) === 0;
-    await until("nothing is left to do", isDone, PATIENCE_MS);
+    await until("nothing is left to do", () => isDone(run), PATIENCE_MS);
   } finally {
     run.isOver = true;
   }
@@ -197,6 +200,8 @@ test("R106: 20 lanes in 8 processes with failures, kills, cancels, moves, expiri
   try {
     await Promise.all(Array.from({ length: WORKERS }, () => workers.start(CONCURRENCY)));
     await Promise.all([operate(run, random(chance.seed + 1)), work(run, chance.seed)]);
+    // the operator's last act, after the end of the work, may have brought back what was dead
+    await until("nothing is left to do", () => isDone(run), PATIENCE_MS);
     await report(run, chance.seed);
   } finally {
     run.isOver = true;
@@ -228,5 +233,6 @@ async function report(run: Run, seed: number): Promise<void> {
     expect.arrayContaining(["attempt: dead", "attempt: lost", "attempt: retry"]),
   );
   expect(await count(pawl.store, "dead where lane like 'strict%'")).toBe(0);
-  expect(await count(pawl.store, "claim")).toBe(0);
+  // two turns may have recorded its last tasks at once: then a third one removes the claim
+  await until("no claim is left", async () => (await count(pawl.store, "claim")) === 0);
 }

@@ -65,7 +65,8 @@ test("R98: 10,000 tasks whose effect is in their own transaction, 100 workers ki
     const effects = await store.rows<{ task: string }>("select task from effect order by task");
     expect(effects.map((row) => row.task)).toEqual(all.map((one) => one.id));
     expect(await count(store, "finished")).toBe(TASKS);
-    expect(await count(store, "claim")).toBe(0);
+    // a claim goes with the turn after the transaction that settled the last of its tasks
+    await until("no claim is left", async () => (await count(store, "claim")) === 0);
     expect(lost?.n).toBeGreaterThanOrEqual(KILLS / 2);
   } finally {
     await workers.stop();

@@ -21,7 +21,7 @@ async function oneClaimed(): Promise<{ store: Store; task: ClaimedTask; workerId
 
 /** As many handlers as have a transaction at once: one. */
 function poolOfOne(url: string): Store {
-  const pool = openStore({ url, max: 1, connectTimeoutMs: 2_000 });
+  const pool = openStore({ url, max: 1, connectTimeoutMs: 60_000 });
   atEnd(() => void pool.close()); // a connection that leaked would hold it up for ever
   return pool;
 }

@@ -5,6 +5,7 @@ import { silentLogger } from "../../src/base/log.ts";
 import { type AppOptions, connect, defineApp, defineJob, type Pawl } from "../../src/index.ts";
 import { makePartitions } from "../../src/kernel/sql.ts";
 import { settleAndClaim } from "../../src/kernel/turn.ts";
+import { movableClock } from "../support/clock.ts";
 import { freshDatabase, freshStore, rawClient } from "../support/database.ts";
 import {
   count,
@@ -82,8 +83,10 @@ describe("a worker that stops", () => {
     expect(await Promise.race([stopped, tick("not yet")])).toBe("not yet");
     await blocker.query("select pg_advisory_unlock(1)");
     await stopped;
-    expect(await store.rows("select id from pawl.worker where ended_at is null")).toEqual([]);
-    expect(await count(store, "worker")).toBe(2);
+    // the one that was lost is for whoever rescues next, which may not have been this worker
+    expect(await store.rows("select ended_why from pawl.worker order by id offset 1")).toEqual([
+      { ended_why: "stopped" },
+    ]);
     await pawl.close();
   });
 
@@ -287,16 +290,19 @@ describe("what people see", () => {
     const { job } = gated();
     const pawl = await open({ jobs: [job] });
     await pawl.store.rows("drop table pawl.finished_default"); // nothing may need it
+    const clock = await movableClock(pawl.store, { isSlow: true });
+    await clock.advance(40 * 86_400_000); // no day that the template has, whenever it was made
+    const made = async () => {
+      const [row] = await pawl.store.rows<{ days: number; indexes: number }>(
+        `select (select count(*)::int from pg_inherits where inhparent = 'pawl.finished'::regclass) as days,
+                (select count(*)::int from pg_indexes where schemaname = 'pawl' and tablename ~ '^finished_\\d+') as indexes`,
+      );
+      return [row?.days ?? 0, row?.indexes ?? 0] as const;
+    };
+    const [days, indexes] = await made();
     await Promise.all([makePartitions(pawl.store, 9), makePartitions(pawl.store, 9)]);
     expect(await makePartitions(pawl.store, 9)).toBe(0);
-    const [ahead] = await pawl.store.rows<{ days: number }>(
-      "select count(*)::int as days from pg_inherits where inhparent = 'pawl.finished'::regclass",
-    );
-    expect(ahead?.days).toBe(10);
-    const indexes = await pawl.store.rows(
-      `select 1 from pg_indexes where schemaname = 'pawl' and tablename ~ '^finished_\\d+'`,
-    );
-    expect(indexes).toHaveLength(20);
+    expect(await made()).toEqual([days + 10, indexes + 20]);
     await pawl.close();
   });
 

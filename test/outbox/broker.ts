@@ -49,9 +49,9 @@ export interface BrokerProxy {
   readonly connections: number;
   readonly open: number;
   cutAll(): void;
-  /** New connections are refused until `listen`. */
-  refuse(): Promise<void>;
-  listen(): Promise<void>;
+  /** Cuts all connections, and new ones at once until `listen`. It keeps its port, which somebody else might take. */
+  refuse(): void;
+  listen(): void;
   /** The next confirm does not arrive; the connection is cut in its place. */
   loseNextConfirm(): void;
   /** What the broker says is kept back. */
@@ -65,7 +65,13 @@ export async function brokerProxy(brokerUrl: string): Promise<BrokerProxy> {
   let connections = 0;
   let isConfirmLost = false;
   let isMute = false;
+  let isAway = false;
   const server = net.createServer((client) => {
+    if (isAway) {
+      client.on("error", () => undefined);
+      client.destroy();
+      return;
+    }
     connections += 1;
     const upstream = net.connect(target);
     for (const socket of [client, upstream]) {
@@ -85,9 +91,7 @@ export async function brokerProxy(brokerUrl: string): Promise<BrokerProxy> {
       return client.destroy();
     });
   });
-  const listen = (port: number) =>
-    new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  await listen(0);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as net.AddressInfo;
   const cutAll = () => {
     for (const socket of sockets) socket.destroy();
@@ -109,11 +113,12 @@ export async function brokerProxy(brokerUrl: string): Promise<BrokerProxy> {
     },
     cutAll,
     refuse: () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      isAway = true;
       cutAll();
-      return closed;
     },
-    listen: () => listen(port),
+    listen: () => {
+      isAway = false;
+    },
     loseNextConfirm: () => {
       isConfirmLost = true;
     },

@@ -85,9 +85,9 @@ test("a connection that closes late is not replaced twice", async () => {
   });
   const connects = vi.spyOn(pg.Client.prototype, "connect");
   const listener = listening(url);
+  // from now on: after a second it closes the connection by itself
+  const hasEnded = once(connects.mock.contexts[0] as pg.Client, "end");
   await until("it connects again", () => sockets.length === 2);
-  const first = connects.mock.contexts[0] as pg.Client;
-  const hasEnded = once(first, "end");
   const timers = vi.spyOn(globalThis, "setTimeout");
   sockets[0]?.end();
   await hasEnded;

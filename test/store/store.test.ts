@@ -5,9 +5,11 @@ import { connect, defineApp, defineJob } from "../../src/index.ts";
 import { openStore, withoutPassword } from "../../src/store/store.ts";
 import { atEnd } from "../support/at-end.ts";
 import { freshDatabase, freshStore, isLockAwaited, rawClient } from "../support/database.ts";
-import { count } from "../support/kernel.ts";
+import { count, executorOn } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
+const WAITING = `select l.pid from pg_locks l join pg_database d on d.oid = l.database
+  where d.datname = current_database() and not l.granted`;
 const TERMINATE_OTHERS = `select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and pid <> pg_backend_pid()`;
 
@@ -28,12 +30,22 @@ describe("the pool", () => {
     const store = await freshStore({ max: 1 });
     const other = await rawClient(store.url);
     await other.query(`create function public.both() returns int language plpgsql as
-      'begin perform pg_advisory_xact_lock(1); perform pg_advisory_xact_lock(2); return 7; end'`);
+      'begin perform pg_advisory_xact_lock(1); perform pg_advisory_xact_lock(3);
+             perform pg_advisory_xact_lock(2); return 7; end'`);
     await other.query("set deadlock_timeout to '10min'"); // so that it is not the victim
     await other.query("begin; select pg_advisory_xact_lock(2)");
+    const gate = await rawClient(store.url);
+    await gate.query("select pg_advisory_lock(3)");
     const both = store.rows("select public.both()");
-    await until("the statement waits for the second lock", () => isLockAwaited(other));
-    await other.query("select pg_advisory_xact_lock(1)");
+    await until("the statement waits at the gate", () => isLockAwaited(gate));
+    const first = other.query("select pg_advisory_xact_lock(1)");
+    await until("the other waits for the first lock", async () => {
+      const { rows } = await gate.query<{ pid: number }>(WAITING);
+      return rows.length === 2;
+    });
+    // a deadlock is looked for once in a wait: the one that closes the circle is the last to begin
+    await gate.query("select pg_advisory_unlock(3)");
+    await first;
     await other.query("commit");
     expect(await both).toEqual([{ both: 7 }]);
   });
@@ -107,11 +119,12 @@ describe("the pool", () => {
       const { rows } = await killer.query("select 1 from pawl.task limit 1");
       return rows.length === 0;
     });
-    expect(await count(pawl.store, "finished")).toBe(total);
-    const twice = await pawl.store.rows(
+    // not by the pool, which may not know yet that its connections are ending
+    expect(await count(executorOn(killer), "finished")).toBe(total);
+    const twice = await killer.query(
       "select id from pawl.finished group by id having count(*) > 1",
     );
-    expect(twice).toEqual([]);
+    expect(twice.rows).toEqual([]);
     await pawl.close();
   });
 });

@@ -22,6 +22,11 @@ export async function movableClock(
     `create or replace function pawl.now() returns timestamptz language sql stable
      as $$ select began + (statement_timestamp() - began) * pace + ahead from pawl.test_clock $$`,
   );
+  // within a statement too, which may be slow as well
+  await store.rows(
+    `create or replace function pawl.clock_now() returns timestamptz language sql volatile
+     as $$ select began + (clock_timestamp() - began) * pace + ahead from pawl.test_clock $$`,
+  );
   return {
     advance: async (ms) => {
       await store.rows("update pawl.test_clock set ahead = ahead + $1 * interval '1 ms'", [ms]);

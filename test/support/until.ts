@@ -2,7 +2,10 @@
 
 const LOOK_MS = 10;
 
-/** Resolves with the first answer that is not false or undefined; rejects, saying what, after `timeoutMs`. */
+/**
+ * Resolves with the first answer that is not false or undefined; rejects, saying what, after `timeoutMs`. The last look
+ * begins after that time, so that a process which stood still sees what has come meanwhile.
+ */
 export async function until<T>(
   what: string,
   look: () => Promise<T | false | undefined> | T | false | undefined,
@@ -10,9 +13,10 @@ export async function until<T>(
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   for (;;) {
+    const isLast = performance.now() > end;
     const seen = await look();
     if (seen !== false && seen !== undefined) return seen;
-    if (performance.now() > end) throw new Error(`not seen within ${timeoutMs} ms: ${what}`);
+    if (isLast) throw new Error(`not seen within ${timeoutMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }

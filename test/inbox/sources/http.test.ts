@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { env } from "../../../src/base/secret.ts";
 import { isBad, type Page, type PullSource } from "../../../src/inbox/source.ts";
 import { type HttpSourceOptions, httpSource } from "../../../src/inbox/sources/http.ts";
@@ -250,7 +250,10 @@ describe("R43: faults are told apart:", () => {
   });
 
   test("no answer in time: unknown", async () => {
-    const server = await httpServer(() => undefined);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    // before it has arrived it would be unsent
+    const server = await httpServer(() => void vi.advanceTimersByTime(1_000));
     onTestFinished(() => server.close());
     const source = sourceOf(server.url, { timeout: "1s" });
     expect(await faultOf(source)).toMatchObject({ name: "SourceUnavailable", sent: "unknown" });

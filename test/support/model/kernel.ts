@@ -173,6 +173,11 @@ export class Kernel {
     });
   }
 
+  /** A refusal is told before its transaction has let go of the worker's lock; till then a rescue passes it by. */
+  async letGoOf(worker: number): Promise<void> {
+    await this.store.rows("select pg_advisory_xact_lock(pawl.worker_locks(), $1)", [worker]);
+  }
+
   endWorker = (worker: number) => endWorker(this.store, worker);
   endLease = (worker: number) => endLease(this.store, worker);
   rescue = () => rescue(this.store);

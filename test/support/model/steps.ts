@@ -76,10 +76,11 @@ export async function workerIn(world: World, kernel: Kernel, slot: number): Prom
 /** What a worker whose lease is over gets for everything it says; it registers anew next time. */
 export async function expectLeaseLost(
   world: World,
-  worker: Worker,
-  act: Promise<unknown>,
+  kernel: Kernel,
+  { worker, answer }: { worker: Worker; answer: Promise<unknown> },
 ): Promise<string> {
-  await assert.rejects(act, { code: "lease_lost" });
+  await assert.rejects(answer, { code: "lease_lost" });
+  await kernel.letGoOf(worker.id);
   const slot = world.slots.indexOf(worker);
   if (slot >= 0) world.slots[slot] = undefined;
   return `refused: the lease of worker ${worker.id} is lost`;

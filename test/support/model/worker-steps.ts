@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import type { TurnRow } from "../../../src/kernel/sql.ts";
-import { until } from "../until.ts";
 import { type Asked, claim } from "./claiming.ts";
 import type { Kernel, Shard } from "./kernel.ts";
 import { type Ending, endWorker, heartbeat, rescue, settle } from "./settling.ts";
@@ -67,7 +66,7 @@ async function turn(world: World, kernel: Kernel, worker: Worker, args: TurnArgs
   worker.nextClaim += 1;
   const asked: Asked = { worker, claim: no, limit, solo, shards };
   const answer = kernel.turn({ ...asked, worker: worker.id, outcomes, gone, shards });
-  if (!world.hasLease(worker.id)) return expectLeaseLost(world, worker, answer);
+  if (!world.hasLease(worker.id)) return expectLeaseLost(world, kernel, { worker, answer });
   const rows = await answer;
   const refused = settle(world, outcomes);
   assert.deepEqual(
@@ -145,7 +144,7 @@ export const settleInTransactionStep = (args: { pick: number }): Step =>
       const worker = handle && world.workers.get(handle.worker);
       if (handle === undefined || worker === undefined) return "nothing";
       const answer = kernel.settleInTransaction(handle);
-      if (!world.hasLease(worker.id)) return expectLeaseLost(world, worker, answer);
+      if (!world.hasLease(worker.id)) return expectLeaseLost(world, kernel, { worker, answer });
       assert.equal(await answer, handle.fate !== "taken", "whether the task was still its own");
       settle(world, [{ handle, ending: { kind: "done" } }]);
       return `worker ${worker.id}: ${handle.row.id}`;
@@ -160,7 +159,7 @@ export const heartbeatStep = (args: { slot: number; forgets: number[] }): Step =
     const forgotten = pick([...worker.claims], args.forgets);
     const known = [...worker.claims].filter((no) => !forgotten.includes(no));
     const answer = kernel.heartbeat(worker.id, known, worker.nextClaim);
-    if (!world.hasLease(worker.id)) return expectLeaseLost(world, worker, answer);
+    if (!world.hasLease(worker.id)) return expectLeaseLost(world, kernel, { worker, answer });
     const { orphans, cancelled } = await answer;
     const expected = heartbeat(world, worker, forgotten);
     assert.deepEqual(
@@ -197,10 +196,7 @@ export const endLeaseStep = (args: { slot: number }): Step =>
 export const rescueStep = (): Step =>
   step("rescue", {}, async (world, kernel) => {
     const expected = rescue(world);
-    let [found] = await kernel.rescue();
-    // A refusal is told before its transaction lets go of the worker's lock; while it is held, the worker is passed over.
-    if (found === undefined && expected !== undefined)
-      found = await until("the worker is free", async () => (await kernel.rescue())[0]);
+    const [found] = await kernel.rescue();
     assert.deepEqual(found, expected);
     return found === undefined ? "nobody" : `worker ${found.worker_id}: ${found.tasks} tasks`;
   });
