@@ -44,6 +44,7 @@ export class StoredDestinations {
   /** undefined: it was removed. @throws PawlError when its config does not fit its type any more */
   async ofQueue(queue: string): Promise<StoredTarget | undefined> {
     if (performance.now() - this.#readAt > FRESH_MS) await this.#readOnce();
+    if (!this.#known.has(queue)) await this.#reading; // may have begun before it was added
     if (!this.#known.has(queue)) await this.#readOnce(); // it may have been added since
     return this.#known.get(queue);
   }

@@ -36,12 +36,21 @@ async function readBody(request: Request, maxBytes: number): Promise<Uint8Array>
   for (let part = await next(reader); part !== undefined; part = await next(reader)) {
     bytes += part.byteLength;
     if (bytes > maxBytes) {
-      reader.cancel().catch(() => undefined);
+      void discard(reader);
       throw tooLarge(maxBytes);
     }
     chunks.push(part);
   }
   return Buffer.concat(chunks);
+}
+
+/** As it comes: on Node cancelling closes the connection, or leaves it stuck, and may destroy the answer on its way. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // it ended in the middle
+  }
 }
 
 async function next(

@@ -277,11 +277,7 @@ describe("Retry-After", () => {
       const pawl = await connected({ own });
       await record(pawl, 1);
       await pawl.work({ concurrency: 1, limit: 1, grace: "1s" });
-      await until(
-        "the try is recorded",
-        async () => (await count(pawl.store, "attempt")) === 1,
-        15_000,
-      );
+      await until("the try is recorded", async () => (await count(pawl.store, "attempt")) === 1);
     },
   );
 });

@@ -27,7 +27,7 @@ function scripted(deliver: (delivery: Delivery) => Promise<void> | void): Destin
     type: "scripted",
     config: {},
     retry: FAST_RETRY,
-    timeoutMs: 5_000,
+    timeoutMs: 120_000,
     deliver: async (delivery) => {
       await deliver(delivery);
       return {};

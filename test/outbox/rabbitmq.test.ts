@@ -6,6 +6,7 @@ import { connect, defineApp, on } from "../../src/index.ts";
 import { type RabbitmqOptions, rabbitmq } from "../../src/outbox/destinations/rabbitmq.ts";
 import type { Delivery, DestinationDefinition } from "../../src/outbox/destinations/types.ts";
 import { outboxStats } from "../../src/outbox/sql.ts";
+import { freePort } from "../requests/local-servers.ts";
 import { freshDatabase } from "../support/database.ts";
 import { deliveryContext } from "../support/delivery.ts";
 import { until } from "../support/until.ts";
@@ -79,7 +80,7 @@ describe("a broker that is not there", () => {
 
   test("one that speaks another protocol fails with what it said, and ends nothing", async () => {
     const port = await listening((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
-    const destination = opened({ url: `amqp://127.0.0.1:${port}`, exchange: "e", timeout: "5s" });
+    const destination = opened({ url: `amqp://127.0.0.1:${port}`, exchange: "e", timeout: "2m" });
     await expect(send(destination)).rejects.toMatchObject({ data: { reason: "connect" } });
   });
 
@@ -284,7 +285,12 @@ describe.skipIf(url === "")("with a broker", () => {
     const { exchange } = await brokerSide(url);
     const proxy = await brokerProxy(url);
     const destination = opened({ url: proxy.url, exchange, timeout: "2s" });
-    await send(destination);
+    const isConfirmed = () =>
+      send(destination).then(
+        () => true,
+        () => false,
+      );
+    await until("a delivery is confirmed, so that its connection stands", isConfirmed);
     proxy.mute();
     await expect(send(destination)).rejects.toMatchObject({
       data: { reason: "timeout", sent: "unknown" },
@@ -375,12 +381,4 @@ async function listening(greet: (socket: net.Socket) => void): Promise<number> {
     for (const socket of sockets) socket.destroy();
   });
   return (server.address() as net.AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -59,6 +59,31 @@ test("what a removed destination had opened is closed", async () => {
   expect(closed).toEqual(["one"]);
 });
 
+test("a destination that is added while the others are read is not taken for a removed one", async () => {
+  const { type } = telling();
+  const { pawl, put } = await catalogue(type);
+  await put("first", "one");
+  let whileReading: (() => Promise<void>) | undefined;
+  const executor: Store = {
+    ...pawl.store,
+    rows: async (text, values) => {
+      const rows = await pawl.store.rows(text, values);
+      await whileReading?.();
+      return rows as never;
+    },
+  };
+  const stored = new StoredDestinations(executor, [type]);
+  await stored.ofQueue("destination:first");
+  let added: ReturnType<typeof stored.ofQueue> | undefined;
+  whileReading = async () => {
+    whileReading = undefined;
+    await put("second", "two");
+    added = stored.ofQueue("destination:second");
+  };
+  expect(await stored.ofQueue("destination:unknown")).toBeUndefined();
+  expect(await added).toMatchObject({ name: "second" });
+});
+
 test("a delivery whose destination is changed while its event loads goes out by the new config", async () => {
   const { type, delivered, closed } = telling();
   const { pawl, put } = await catalogue(type);

@@ -11,7 +11,14 @@ import {
   webhook,
 } from "../../src/outbox/destinations/index.ts";
 import { openSender } from "../../src/requests/sender.ts";
-import { bodyOf, freePort, httpServer, type LocalServer } from "../requests/local-servers.ts";
+import {
+  bodyOf,
+  deadlineAfter,
+  deferred,
+  freePort,
+  httpServer,
+  type LocalServer,
+} from "../requests/local-servers.ts";
 import { deliveryContext } from "../support/delivery.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -164,9 +171,11 @@ test("a receiver that is not there is a fault of the network, with what was sent
 });
 
 test("a receiver that does not answer is given up after the destination's timeout", async () => {
-  const server = await httpServer(() => {});
+  const { promise: arrived, resolve: arrive } = deferred<void>();
+  const server = await httpServer(() => arrive());
   open.push(server);
-  const error = await failureOf(() => deliverTo({ url: server.url, timeout: "1s" }));
+  const options = { url: server.url, timeout: "1m" } as const;
+  const error = await failureOf(() => deadlineAfter(arrived, 60_000, () => deliverTo(options)));
   expect(error.data).toMatchObject({ reason: "timeout", sent: "unknown" });
 });
 

@@ -177,6 +177,19 @@ test.each(RECEIVERS)(
   },
 );
 
+test.each(RECEIVERS)(
+  "R87b: behind %s a body that is too large is answered, and so is the next call on its connection",
+  async (_name, serve) => {
+    const url = await serve({ maxBytes: 2_000 });
+    const bodies = [JSON.stringify({ fill: "x".repeat(500_000) }), JSON.stringify(EVENT)];
+    const statuses: number[] = [];
+    for (const body of Array.from({ length: 10 }, () => bodies).flat()) {
+      statuses.push((await post(url, body, signedHeaders(body))).status);
+    }
+    expect(statuses).toEqual(Array.from({ length: 10 }, () => [413, 200]).flat());
+  },
+);
+
 test.each(RECEIVERS.slice(0, 2))(
   "R87b: behind %s a body without a stated length is cut at the limit while it comes",
   async (_name, serve) => {
