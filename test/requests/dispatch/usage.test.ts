@@ -1,6 +1,6 @@
 import { SignJWT } from "jose";
 import { expect, test } from "vitest";
-import type { RequestSpec } from "../../../src/index.ts";
+import type { Pawl, RequestSpec } from "../../../src/index.ts";
 import type { RequestPayload } from "../../../src/requests/dispatch/payload.ts";
 import { movableClock } from "../../support/clock.ts";
 import { until } from "../../support/until.ts";
@@ -18,12 +18,16 @@ function token(body: unknown, ttlS: number): Promise<string> {
     .sign(KEY);
 }
 
+/** The clock is not moved: a turn that has found its worker's lease good may claim after that, and would lose the try. */
+async function makeDue(pawl: Pawl): Promise<void> {
+  await pawl.store.rows("update pawl.task set run_at = pawl.now() where state = 'scheduled'");
+}
+
 const unixS = () => Math.floor(Date.now() / 1_000);
 
 test("R12: CDR records of a PBX: PATCH to the cluster's URI, 24 h, 202, 1440 attempts of a minute", async () => {
   const { url, received } = await receiver([{ status: 503 }, { status: 202 }]);
   const pawl = await app();
-  const clock = await movableClock(pawl.store);
   await pawl.work();
   const uri = `${url}/companies/${COMPANY}/CRM/plugin/pbx/cdr`;
   const ttl = 60 * 60 * 24;
@@ -45,7 +49,7 @@ test("R12: CDR records of a PBX: PATCH to the cluster's URI, 24 h, 202, 1440 att
     timeoutMs: 30_000,
     stop: [418],
   });
-  await clock.advance(60_000);
+  await makeDue(pawl);
   expect(await ended(pawl, id)).toMatchObject({ state: "done", attempt: 2 });
   expect(received[0]).toMatchObject({ method: "PATCH", path: "/companies/5/CRM/plugin/pbx/cdr" });
   expect(JSON.parse(received[1]?.body ?? "")).toMatchObject({
@@ -89,7 +93,6 @@ test("R12: notifications of a logistic: 24 h, 202, stop at 410 because it was re
   const { url, received } = await receiver([{ status: 500 }, { status: 410, body: "removed" }]);
   const pawl = await app();
   const worker = await pawl.work();
-  const clock = await movableClock(pawl.store);
   const jwt = await token({ track: "T1" }, 86_400);
   const { id } = await pawl.send({
     method: "PATCH",
@@ -100,7 +103,7 @@ test("R12: notifications of a logistic: 24 h, 202, stop at 410 because it was re
     stop: [410],
   });
   await failed(pawl, id);
-  await clock.advance(60_000);
+  await makeDue(pawl);
   worker.wake();
   expect(await ended(pawl, id)).toMatchObject({
     state: "dead",
