@@ -11,6 +11,7 @@ import {
   SEATS,
   seatsJob,
 } from "../support/gate-child.ts";
+import { LONG_LEASE } from "../support/kernel.ts";
 import { type Random, random } from "../support/random.ts";
 import { until } from "../support/until.ts";
 
@@ -134,10 +135,6 @@ test("a queue's concurrency and rate hold over 4 processes, exactly, and are use
     await workers.stop();
   }
 }, 600_000);
-
-/** Leases that only the test ends: a busy machine may look later than one is long. */
-const LONG_LEASE = `create or replace function pawl.lease_length() returns interval
-  language sql immutable as $$ select interval '1 day' $$`;
 
 test("the seats of a killed worker are taken until its lease ends, and then all of them are free", async () => {
   const setUp = [...SET_UP, LONG_LEASE];

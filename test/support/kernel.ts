@@ -144,6 +144,10 @@ export function failed(row: TurnRow, claim: number, thrown: unknown = new Error(
   return failure(claimed(row, claim), thrown);
 }
 
+/** Leases that only the test ends: a busy machine may look later than one is long, or the test moves the clock. */
+export const LONG_LEASE = `create or replace function pawl.lease_length() returns interval
+  language sql immutable as $$ select interval '1 day' $$`;
+
 /** Ends a worker's lease as if its time had passed. */
 export async function endLease(executor: Executor, worker: number): Promise<void> {
   await executor.rows(

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { Pawl, RequestSpec } from "../../../src/index.ts";
 import type { RequestPayload } from "../../../src/requests/dispatch/payload.ts";
 import { movableClock } from "../../support/clock.ts";
+import { LONG_LEASE } from "../../support/kernel.ts";
 import { until } from "../../support/until.ts";
 import { app, ended, failed, receiver, SECRET } from "./support.ts";
 
@@ -62,6 +63,7 @@ test("R12: statuses of chat messages: 300 s, 200, stop at 404, every 10 s, 30 at
   const { url, received } = await receiver((one) => ({ status: one.path === "/gone" ? 404 : 500 }));
   const pawl = await app();
   const clock = await movableClock(pawl.store, { isSlow: true });
+  await pawl.store.rows(LONG_LEASE);
   const worker = await pawl.work();
   const ttl = 300;
   const data = { id: "m1", status: "delivered" };
