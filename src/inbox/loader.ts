@@ -23,6 +23,7 @@ const LOOK_GAP_MS = 20;
 /** A stop lets requests under way end for so long, whatever its grace: those that are cut off are unknown, and hold their source. */
 const GRACE_MS = 20_000;
 const REST_MS = 1_000;
+const PARTITIONS_AGAIN_MS = 60_000;
 const PARTITIONS_MS = 3_600_000;
 const MONTHS_AHEAD = 2;
 
@@ -52,14 +53,20 @@ export function loader(options: LoaderOptions): Loader {
   const byName = new Map(options.sources.map((source) => [source.name, source]));
   const crew = openCrew(options, () => rounds.wake());
   let isIdle = false;
-  let partitionsAt = Number.NEGATIVE_INFINITY;
+  let partitionsDueAt = Number.NEGATIVE_INFINITY;
+  /** Loading goes on without them: what has none lies in the default one. */
+  const makeAhead = async () => {
+    let waitMs = PARTITIONS_MS;
+    await makePartitions(executor, MONTHS_AHEAD).catch((error: Error) => {
+      log.warn({ err: error.message }, "making partitions failed, it is tried again");
+      waitMs = PARTITIONS_AGAIN_MS;
+    });
+    partitionsDueAt = performance.now() + waitMs;
+  };
   const rounds: Loop = loop({
     gapMs: LOOK_GAP_MS,
     runOnce: async () => {
-      if (performance.now() - partitionsAt > PARTITIONS_MS) {
-        await makePartitions(executor, MONTHS_AHEAD);
-        partitionsAt = performance.now();
-      }
+      if (performance.now() > partitionsDueAt) await makeAhead();
       if (isOffHere()) {
         isIdle = true;
         return LOOK_MS_MAX;

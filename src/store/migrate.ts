@@ -71,6 +71,7 @@ export async function migrate(store: Store): Promise<Migration[]> {
     if (await applyOne(store, migration)) applied.push(migration);
   }
   await store.rows("select pawl.make_partitions_v1(7)");
+  await store.rows("select pawl.make_window_partitions_v1(2)");
   return applied;
 }
 

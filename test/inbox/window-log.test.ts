@@ -47,7 +47,7 @@ test("R49: the months of the log are made by themselves and ahead, and an empty 
   // nobody writes into the log any more, which a drop would wait for, and give up after a while
   await becomes("orders", { stored_count: 5, status: "waiting" });
   const made = await pawl.sources.makePartitions(4);
-  // the loader has made this month and two ahead of the log and of its archive
+  // this month and two ahead have been made, of the log and of its archive
   expect(made).toHaveLength(4);
   expect(await pawl.sources.makePartitions(4)).toEqual([]);
   await pawl.store.rows(

@@ -32,7 +32,7 @@ async function tables(store: Store): Promise<string> {
                    where i.indrelid = c.oid order by x.relname) as indexes
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where n.nspname = 'pawl' and c.relkind in ('r', 'p')
-        and c.relname !~ '_[0-9]{8}$' -- partitions come and go with the days
+        and c.relname !~ '_[0-9]{6}([0-9]{2})?$' -- partitions come and go with the months and days
       order by c.relname`,
   );
   return rows

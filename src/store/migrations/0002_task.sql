@@ -154,9 +154,11 @@ create table pawl.tally (
   primary key (minute, stream_id)
 ) with (fillfactor = 50);
 
--- Makes the partitions from today to p_days ahead. Made by LIKE and attached, so that the parent stays usable.
+-- Makes the partitions from today to p_days ahead. Made by LIKE and attached, so that the parent stays usable; it gives up
+-- after 2 s behind a long query, and is tried again.
 create function pawl.make_partitions_v1(p_days int) returns int
-language plpgsql volatile as $$
+language plpgsql volatile
+set lock_timeout = '2s' as $$
 declare
   v_parent text;
   v_name text;
@@ -171,8 +173,10 @@ begin
       v_from := date_trunc('day', pawl.now() at time zone 'UTC') at time zone 'UTC' + v_day * interval '24 hours';
       v_name := v_parent || '_' || to_char(v_from at time zone 'UTC', 'YYYYMMDD');
       continue when to_regclass('pawl.' || v_name) is not null;
+      -- what ended on that day before its partition was there lies in the default one, and would forbid the attaching; whoever
+      -- planned without the new partition must not look for it once it has moved
+      if v_day <= 1 then execute format('lock table only pawl.%I in access exclusive mode', v_parent); end if;
       execute format('create table pawl.%I (like pawl.%I including defaults including constraints)', v_name, v_parent);
-      -- what ended on that day before its partition was there lies in the default one, and would forbid the attaching
       if to_regclass('pawl.' || v_parent || '_default') is not null then
         execute format('with moved as (delete from pawl.%I d where d.%I >= %L and d.%I < %L returning d.*) insert into pawl.%I select * from moved',
           v_parent || '_default', v_column, v_from, v_column, v_from + interval '24 hours', v_name);

@@ -282,7 +282,7 @@ declare
 begin
   outcome := 'wait';
   if v_source.window_id is not null then
-    select w.* into v_window from pawl.source_window w where w.id = v_source.window_id and w.reserved_at = v_source.window_at;
+    select w.* into strict v_window from pawl.source_window w where w.id = v_source.window_id and w.reserved_at = v_source.window_at;
   end if;
   if v_window.state = 'sent' and v_source.state = 'active' then
     perform pawl.fault_of_window(v_source.id, v_window.id, v_window.reserved_at, 'unknown',
@@ -876,9 +876,10 @@ language sql stable as $$
    order by w.id desc limit p_limit
 $$;
 
--- Partitions of the log of windows and of its archive, by month, from this one to p_months ahead.
+-- Partitions of the log of windows and of its archive, by month, from this one to p_months ahead; as those of history.
 create function pawl.make_window_partitions_v1(p_months int) returns text[]
-language plpgsql volatile as $$
+language plpgsql volatile
+set lock_timeout = '2s' as $$
 declare
   v_parent text;
   v_name text;
@@ -893,6 +894,7 @@ begin
       v_to := (date_trunc('month', pawl.now() at time zone 'UTC') + (v_month + 1) * interval '1 month') at time zone 'UTC';
       v_name := v_parent || '_' || to_char(v_from at time zone 'UTC', 'YYYYMM');
       continue when to_regclass('pawl.' || v_name) is not null;
+      if v_month <= 1 then execute format('lock table only pawl.%I in access exclusive mode', v_parent); end if;
       execute format('create table pawl.%I (like pawl.%I including defaults including constraints)', v_name, v_parent);
       execute format('with moved as (delete from pawl.%I d where d.reserved_at >= %L and d.reserved_at < %L returning d.*) insert into pawl.%I select * from moved',
         v_parent || '_default', v_from, v_to, v_name);

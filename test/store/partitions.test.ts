@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import { freshDatabase, isLockAwaited, openTransaction, rawClient } from "../support/database.ts";
+import { until } from "../support/until.ts";
+
+/** A row that came before the partition of its time was there lies in the default one. */
+const EARLY = {
+  finished: `insert into pawl.finished (id, seq, stream_id, priority, attempt, outcome, created_at, run_at, finished_at, payload)
+             values (1, 1, 1, 1, 1, 'done', pawl.now(), pawl.now(), pawl.now(), '{}')`,
+  source_window: `insert into pawl.source_window (source_id, state, after_cursor, epoch, holder)
+                  values (1, 'reserved', '0', 1, 'ada')`,
+} as const;
+
+test.each([
+  ["finished", "make_partitions_v1(7)"],
+  ["source_window", "make_window_partitions_v1(2)"],
+] as const)(
+  "R49 R105: whoever reads %s while the partition of now is made sees what moves into it",
+  async (table, make) => {
+    const { url } = await freshDatabase();
+    const maker = await openTransaction(url);
+    const reader = await rawClient(url);
+    const { rows } = await reader.query<{ name: string }>(
+      "select inhrelid::regclass::text as name from pg_inherits where inhparent = $1::regclass",
+      [`pawl.${table}`],
+    );
+    for (const { name } of rows) {
+      if (!name.endsWith("_default")) await reader.query(`drop table ${name}`);
+    }
+    await reader.query(EARLY[table]);
+    await maker.query(`select pawl.${make}`);
+    const reading = reader.query(`select from pawl.${table}`);
+    await until("the reader waits", () => isLockAwaited(maker));
+    await maker.query("commit");
+    expect((await reading).rowCount).toBe(1);
+    const { rows: left } = await reader.query(`select from pawl.${table}_default`);
+    expect(left).toEqual([]);
+  },
+);
