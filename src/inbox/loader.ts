@@ -23,7 +23,8 @@ const LOOK_GAP_MS = 20;
 /** A stop lets requests under way end for so long, whatever its grace: those that are cut off are unknown, and hold their source. */
 const GRACE_MS = 20_000;
 const REST_MS = 1_000;
-const PARTITIONS_AGAIN_MS = 60_000;
+/** Behind a long query each try holds up others for 2 s. */
+const PARTITIONS_GAP_MS = 60_000;
 const PARTITIONS_MS = 3_600_000;
 const MONTHS_AHEAD = 2;
 
@@ -53,20 +54,19 @@ export function loader(options: LoaderOptions): Loader {
   const byName = new Map(options.sources.map((source) => [source.name, source]));
   const crew = openCrew(options, () => rounds.wake());
   let isIdle = false;
-  let partitionsDueAt = Number.NEGATIVE_INFINITY;
   /** Loading goes on without them: what has none lies in the default one. */
-  const makeAhead = async () => {
-    let waitMs = PARTITIONS_MS;
-    await makePartitions(executor, MONTHS_AHEAD).catch((error: Error) => {
-      log.warn({ err: error.message }, "making partitions failed, it is tried again");
-      waitMs = PARTITIONS_AGAIN_MS;
-    });
-    partitionsDueAt = performance.now() + waitMs;
-  };
+  const partitions = loop({
+    gapMs: PARTITIONS_GAP_MS,
+    runOnce: async () => {
+      await makePartitions(executor, MONTHS_AHEAD);
+      return PARTITIONS_MS;
+    },
+    failed: (error) =>
+      log.warn({ err: (error as Error).message }, "making partitions failed, it is tried again"),
+  });
   const rounds: Loop = loop({
     gapMs: LOOK_GAP_MS,
     runOnce: async () => {
-      if (performance.now() > partitionsDueAt) await makeAhead();
       if (isOffHere()) {
         isIdle = true;
         return LOOK_MS_MAX;
@@ -84,14 +84,17 @@ export function loader(options: LoaderOptions): Loader {
       log.warn({ err: (error as Error).message }, "looking for due sources failed"),
   });
   return {
-    start: () => rounds.start(),
+    start: () => {
+      partitions.start();
+      rounds.start();
+    },
     wake: () => rounds.wake(),
     get isIdle() {
       return isIdle && crew.isIdle();
     },
     stop: async () => {
       crew.stopStarting();
-      await rounds.stop();
+      await Promise.all([partitions.stop(), rounds.stop()]);
       await crew.stop(GRACE_MS);
     },
   };

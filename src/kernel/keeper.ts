@@ -33,6 +33,8 @@ const EXPIRE_LIMIT = 500;
 const EXPIRE_MS = 1_000;
 const PARTITION_DAYS = 7;
 const PARTITION_MS = 3_600_000;
+/** Behind a long query each try holds up others for 2 s. */
+const PARTITION_GAP_MS = 60_000;
 
 export interface KeeperOptions {
   store: Store;
@@ -70,7 +72,11 @@ export function keeper(options: KeeperOptions): Keeper {
     user,
     loop({ runOnce: () => expireOnce(options), failed: failed("expiry") }),
     loop({ runOnce: () => rescueOnce(options), failed: failed("rescue") }),
-    loop({ runOnce: () => partitionOnce(options), failed: failed("making partitions") }),
+    loop({
+      runOnce: () => partitionOnce(options),
+      failed: failed("making partitions"),
+      gapMs: PARTITION_GAP_MS,
+    }),
   ];
   return {
     start: () => {
