@@ -1,5 +1,8 @@
+import type pg from "pg";
 import { expect, test } from "vitest";
+import { defineSource } from "../../src/index.ts";
 import { freshDatabase, isLockAwaited, openTransaction, rawClient } from "../support/database.ts";
+import { inboxApp, upTo } from "../support/inbox-app.ts";
 import { until } from "../support/until.ts";
 
 /** A row that came before the partition of its time was there lies in the default one. */
@@ -10,6 +13,15 @@ const EARLY = {
                   values (1, 'reserved', '0', 1, 'ada')`,
 } as const;
 
+async function leaveDefault(client: pg.Client, table: string): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    "select inhrelid::regclass::text as name from pg_inherits where inhparent = $1::regclass",
+    [`pawl.${table}`],
+  );
+  for (const { name } of rows)
+    if (!name.endsWith("_default")) await client.query(`drop table ${name}`);
+}
+
 test.each([
   ["finished", "make_partitions_v1(7)"],
   ["source_window", "make_window_partitions_v1(2)"],
@@ -19,13 +31,7 @@ test.each([
     const { url } = await freshDatabase();
     const maker = await openTransaction(url);
     const reader = await rawClient(url);
-    const { rows } = await reader.query<{ name: string }>(
-      "select inhrelid::regclass::text as name from pg_inherits where inhparent = $1::regclass",
-      [`pawl.${table}`],
-    );
-    for (const { name } of rows) {
-      if (!name.endsWith("_default")) await reader.query(`drop table ${name}`);
-    }
+    await leaveDefault(reader, table);
     await reader.query(EARLY[table]);
     await maker.query(`select pawl.${make}`);
     const reading = reader.query(`select from pawl.${table}`);
@@ -36,3 +42,19 @@ test.each([
     expect(left).toEqual([]);
   },
 );
+
+test("R49: behind a long query no month can be made, and loading goes on without", async () => {
+  const source = defineSource({ name: "orders", gap: 0, limit: 10, idle: "1h", fetch: upTo(5) });
+  const { pawl, url, becomes } = await inboxApp([source], { work: false });
+  await leaveDefault(await rawClient(url), "source_window");
+  const query = await openTransaction(url);
+  await query.query("select from pawl.source_window");
+  await pawl.work();
+  await until("a month is to be made", () => isLockAwaited(query));
+  await becomes("orders", { stored_count: 5 });
+  const { rows } = await query.query(
+    "select state from pawl.source_window_default where events > 0",
+  );
+  expect(rows).toEqual([{ state: "done" }]);
+  await query.query("commit");
+});
