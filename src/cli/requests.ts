@@ -2,9 +2,7 @@
 
 import type { Command } from "commander";
 import { PawlError } from "../base/errors.ts";
-import type { Act } from "../kernel/people/audit/sql.ts";
 import { retryDead } from "../kernel/people/dead/sql.ts";
-import { cancelTasks } from "../kernel/people/sql.ts";
 import {
   REQUEST_STATES,
   type RequestRow,
@@ -19,8 +17,8 @@ import type { Answer } from "./output.ts";
 import { runCommand } from "./requests-run.ts";
 import { showCommand } from "./requests-show.ts";
 import { iso, table } from "./table.ts";
-import { idsWith } from "./tasks-change.ts";
-import { oneOf, taskId, wholeNumber } from "./values.ts";
+import { distinct, endTasks, idsWith, type ManyOptions } from "./tasks-change.ts";
+import { oneOf, wholeNumber } from "./values.ts";
 
 const LIMIT_DEFAULT = 50;
 const LIMIT_MAX = 10_000;
@@ -82,10 +80,6 @@ function stateText({ state, reason }: RequestRow): string {
   return reason === null ? state : `${state} (${reason})`;
 }
 
-interface ChangeOptions extends Act {
-  dryRun?: boolean;
-}
-
 function stop(): Command {
   const made = command(
     "stop <ids...>",
@@ -95,26 +89,19 @@ function stop(): Command {
       ["pawl requests stop 42 43 --dry-run", "what would end, and what be asked to"],
     ],
   ).option("--dry-run", "say what would happen, change nothing");
-  return does<ChangeOptions>(withAct(made), (call, options) => {
+  return does<ManyOptions>(withAct(made), (call, options) => {
     const ids = distinct(call.args);
     return withStore(call, (store) => stopAll(store, ids, options));
   });
 }
 
-async function stopAll(store: Store, ids: string[], options: ChangeOptions): Promise<Answer> {
+async function stopAll(store: Store, ids: string[], options: ManyOptions): Promise<Answer> {
   const { dryRun = false } = options;
   const found = await requireRequests(store, ids, {
     is: ({ state }) => state === "ready" || state === "scheduled" || state === "running",
     what: "request that lives",
   });
-  const changes = dryRun
-    ? found.map(({ id, state }) => ({
-        id,
-        outcome: state === "running" ? "requested" : "cancelled",
-      }))
-    : await cancelTasks(store, ids, actOf(options));
-  const stopped = idsWith(changes, "cancelled");
-  const requested = idsWith(changes, "requested");
+  const { cancelled: stopped, requested } = await endTasks(store, found, options);
   const asked = `${dryRun ? "would ask" : "asked"} what is sent to end: ${requested.join(", ")}`;
   return {
     json: { action: "stop", dryRun, stopped, requested },
@@ -131,7 +118,7 @@ function retry(): Command {
       ["pawl requests retry 42 43 --dry-run", "whether it would be"],
     ],
   ).option("--dry-run", "say what would happen, change nothing");
-  return does<ChangeOptions>(withAct(made), (call, options) => {
+  return does<ManyOptions>(withAct(made), (call, options) => {
     const ids = distinct(call.args);
     return withStore(call, async (store) => {
       const is = ({ state }: RequestRow) => state === "dead";
@@ -169,10 +156,6 @@ async function requireRequests(
     );
   }
   return found;
-}
-
-function distinct(args: readonly string[]): string[] {
-  return [...new Set(args.map(taskId))];
 }
 
 function countText(count: number): string {

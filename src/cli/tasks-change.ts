@@ -15,7 +15,7 @@ import { duration, isoTime, taskId, wholeNumber } from "./values.ts";
 
 const PRIORITY_MAX = 3;
 
-interface ManyOptions extends Act {
+export interface ManyOptions extends Act {
   dryRun?: boolean;
 }
 
@@ -37,14 +37,7 @@ export function cancel(): Command {
 async function cancelAll(store: Store, ids: string[], options: ManyOptions): Promise<Answer> {
   const { dryRun = false } = options;
   const found = await requireTasks(store, ids, { is: isLive, what: "live task" });
-  const changes = dryRun
-    ? found.map(({ id, state }) => ({
-        id,
-        outcome: state === "running" ? "requested" : "cancelled",
-      }))
-    : await cancelTasks(store, ids, actOf(options));
-  const cancelled = idsWith(changes, "cancelled");
-  const requested = idsWith(changes, "requested");
+  const { cancelled, requested } = await endTasks(store, found, options);
   const text = [
     `${dryRun ? "would cancel" : "cancelled"} ${tasksText(cancelled.length)}`,
     ...(requested.length > 0
@@ -52,6 +45,26 @@ async function cancelAll(store: Store, ids: string[], options: ManyOptions): Pro
       : []),
   ];
   return { json: { action: "cancel", dryRun, cancelled, requested }, text: text.join("; ") };
+}
+
+/** What ends at once and what is asked to; in a dry run what would. */
+export async function endTasks(
+  store: Store,
+  found: readonly { id: string; state: string }[],
+  options: ManyOptions,
+): Promise<{ cancelled: string[]; requested: string[] }> {
+  const changes =
+    options.dryRun === true
+      ? found.map(({ id, state }) => ({
+          id,
+          outcome: state === "running" ? "requested" : "cancelled",
+        }))
+      : await cancelTasks(
+          store,
+          found.map(({ id }) => id),
+          actOf(options),
+        );
+  return { cancelled: idsWith(changes, "cancelled"), requested: idsWith(changes, "requested") };
 }
 
 export function retry(): Command {
@@ -151,7 +164,7 @@ async function move(
   return { json: { action: "reschedule", task: task ?? null }, text: `task ${id}: ${now}` };
 }
 
-function distinct(args: readonly string[]): string[] {
+export function distinct(args: readonly string[]): string[] {
   return [...new Set(args.map(taskId))];
 }
 
