@@ -5,14 +5,28 @@ import { subjectNode } from "./child.mjs";
 import { crowd } from "./crowd.mjs";
 import { inbox } from "./inbox.mjs";
 import { lanes } from "./lanes.mjs";
+import { idle, late } from "./late.mjs";
 import { latency } from "./latency.mjs";
+import { people } from "./people.mjs";
 import { pinned } from "./pinned.mjs";
 import { queue } from "./queue.mjs";
 import { table } from "./report.mjs";
 import { openServer } from "./server.mjs";
 import { relay, webhooks } from "./webhooks.mjs";
 
-const BENCHMARKS = { queue, pinned, lanes, latency, crowd, webhooks, relay, inbox };
+const BENCHMARKS = {
+  queue,
+  pinned,
+  lanes,
+  latency,
+  crowd,
+  webhooks,
+  relay,
+  inbox,
+  people,
+  late,
+  idle,
+};
 const QUEUE_TASKS = 100_000;
 const ROUNDS_MIN = 3;
 const INTERRUPTED = 130;

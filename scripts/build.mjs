@@ -1,4 +1,4 @@
-// Builds dist: compiles src and copies the numbered SQL beside the code that reads it.
+// Builds dist: compiles src and copies the SQL beside the code that reads it.
 import { spawnSync } from "node:child_process";
 import { chmodSync, cpSync, rmSync } from "node:fs";
 

@@ -1,26 +1,16 @@
 /** The public API of Pawl. */
 
-export { type ConnectOptions, connect, type Pawl } from "./app/connect.ts";
-export { type App, type AppOptions, defineApp } from "./app/define-app.ts";
-export type { WorkRole } from "./app/inbox-loops.ts";
-export type { ActOptions, OffOptions, Operate, RescheduleOptions } from "./app/operate.ts";
-export type {
-  Changed as ChangedDestination,
-  Destinations,
-  OperateOutbox,
-  PauseDestination,
-  Routes,
-} from "./app/operate-outbox.ts";
-export type { PlanReplayOptions, ReplayCallOptions, Replays } from "./app/replays.ts";
-export type { Inbox, PruneSourceLogOptions, Sources } from "./app/sources.ts";
-export type { RunningWorker } from "./app/work.ts";
-export type { WorkOptions } from "./app/work-options.ts";
-export type { InTransaction } from "./app/write.ts";
+export { type ConnectOptions, connect, type Pawl, type Producer } from "./app/connect.ts";
+export { defineApp } from "./app/define-app.ts";
+export type { App, AppOptions, Calls, Nouns } from "./app/parts.ts";
+export type { Root } from "./app/root.ts";
+export type { RunningWorker, Stopped } from "./app/work.ts";
+export type { WorkOptions, WorkRole } from "./app/work-options.ts";
 export type { Duration } from "./base/duration.ts";
 export type { ErrorCode } from "./base/error-codes.ts";
 export { PawlError } from "./base/errors.ts";
+export { type RawJson, rawJson } from "./base/json-text.ts";
 export { jsonLogger, type Logger, type LogLevel } from "./base/log.ts";
-export { env, file, type SecretRef } from "./base/secret.ts";
 export {
   defineSource,
   type FetchSourceOptions,
@@ -28,13 +18,22 @@ export {
   type PushSourceOptions,
   type SourceOptions,
 } from "./inbox/define-source.ts";
+export type { ChangeInbox, Inbox, ListInbox } from "./inbox/operator/inbox/inbox.ts";
+export type { PrunedLog } from "./inbox/operator/prune-log.ts";
+export type {
+  ListWindows,
+  PruneSourceLogOptions,
+  ShownSource,
+  Sources,
+} from "./inbox/operator/sources/sources.ts";
 export type {
   ActedSource,
   InboxRow,
   SourceState,
   SourceWindowRow,
   WindowState,
-} from "./inbox/people/sql.ts";
+} from "./inbox/operator/sql.ts";
+export type { WhySource } from "./inbox/operator/why.ts";
 export {
   type BadEvent,
   type FetchContext,
@@ -65,17 +64,68 @@ export {
   type StreamSubscribing,
   type StreamSubscription,
 } from "./inbox/sources/index.ts";
-export type { QueueStats, TaskDetail, TaskState } from "./kernel/people/sql.ts";
-export type { Why } from "./kernel/people/why.ts";
-export type { WhyReason } from "./kernel/people/why-reason.ts";
+export type {
+  Attempt,
+  DeadTask,
+  EndedAttempt,
+  FailedAttempt,
+  Serving,
+  WorkObserver,
+} from "./kernel/heard.ts";
+export type {
+  ChangeDead,
+  ChangedDead,
+  DeadFilters,
+  DeadLetters,
+  ListDead,
+} from "./kernel/operator/dead/dead.ts";
+export type { DeadGroup, DeadReason, DeadRow } from "./kernel/operator/dead/sql.ts";
+export type { History, PrunedHistory, PruneHistory } from "./kernel/operator/history/verbs.ts";
+export type {
+  AttemptRow,
+  KindRow,
+  QueueStats,
+  TaskDetail,
+  TaskRow,
+  TaskState,
+  WorkerRow,
+} from "./kernel/operator/sql.ts";
+export type { OffHereRow, QueueRow, SwitchRow } from "./kernel/operator/switches/sql.ts";
+export type {
+  Queues,
+  Switched,
+  Switches,
+  TurnedOff,
+  TurnedOn,
+  TurnOff,
+} from "./kernel/operator/switches/switches.ts";
+export type {
+  ChangeTasks,
+  Ended,
+  HandledKind,
+  ListTasks,
+  Moved,
+  RescheduleTask,
+  Retried,
+  ShownTask,
+  Tasks,
+} from "./kernel/operator/tasks/tasks.ts";
+export type { Why } from "./kernel/operator/why.ts";
+export type { WhyReason } from "./kernel/operator/why-reason.ts";
+export type { StoppedWorkers, StopWorkers, Workers } from "./kernel/operator/workers/verbs.ts";
 export { type RetryPolicy, type RetrySeries, retryDelayMs, retrySeries } from "./kernel/retry.ts";
 export type { TaskContext, TaskId } from "./kernel/task.ts";
 export { Recoverable, RetryAfter, Snooze, Unrecoverable } from "./kernel/thrown.ts";
+export type { Audit, ListAudit } from "./operate/audit.ts";
+export type { AuditRow } from "./operate/sql.ts";
+export type { ActOptions } from "./operate/verb.ts";
 export {
   type ConfigField,
   type ConfigFields,
   type Delivery,
   type DeliveryContext,
+  DeliveryFailed,
+  type DeliveryFailedOptions,
   type DeliverySuccess,
   type DestinationDefinition,
   type DestinationType,
@@ -94,22 +144,109 @@ export {
   type WebhookOptions,
   webhook,
 } from "./outbox/destinations/index.ts";
-export type { DestinationInfo, DestinationState } from "./outbox/operators/describe.ts";
-export type { AddDestination } from "./outbox/operators/destinations.ts";
-export type { Rotated, RotateOptions } from "./outbox/operators/rotate.ts";
-export type { AddRoute, EditRoute, RouteInfo } from "./outbox/operators/routes.ts";
-export type { TestEvent, TestOptions, TestResult } from "./outbox/operators/test-delivery.ts";
-export type { RouteTest, RouteTestResult, RouteVerdict } from "./outbox/operators/test-routes.ts";
-export type { RecordOptions } from "./outbox/record.ts";
+export type {
+  Deliveries,
+  DeliveryReplays,
+  DispatchDeliveries,
+  Dispatched,
+  ListDeliveries,
+  ReplayDeliveries,
+  Replayed,
+  Rescued,
+  ShownDelivery,
+  StoppedReplay,
+} from "./outbox/operator/deliveries/deliveries.ts";
+export type {
+  PlanReplayOptions,
+  ReplayCallOptions,
+  Replays,
+} from "./outbox/operator/deliveries/replay-calls.ts";
+export type { AddDestination } from "./outbox/operator/destinations/act.ts";
+export type { DestinationInfo, DestinationState } from "./outbox/operator/destinations/describe.ts";
+export type {
+  ChangedDestination,
+  Destinations,
+  PauseDestination,
+} from "./outbox/operator/destinations/destinations.ts";
+export type { Rotated, RotateOptions } from "./outbox/operator/destinations/rotate.ts";
+export type {
+  TestEvent,
+  TestOptions,
+  TestResult,
+} from "./outbox/operator/destinations/test-delivery.ts";
+export type {
+  Events,
+  ListEvents,
+  PruneEvents,
+  RouteEvents,
+  ShownEvent,
+} from "./outbox/operator/events/events.ts";
+export type { AddRoute, EditRoute, RouteInfo } from "./outbox/operator/routes/act.ts";
+export type { ListRoutes, Routes } from "./outbox/operator/routes/routes.ts";
+export type { RouteTest, RouteTestResult, RouteVerdict } from "./outbox/operator/routes/test.ts";
+export type { Stats } from "./outbox/operator/stats.ts";
+export type { RecordEvent, RecordOptions } from "./outbox/record.ts";
 export type { ReplayOptions } from "./outbox/replay/replay.ts";
 export type { ReplayPlanRow, ReplayRow } from "./outbox/replay/sql.ts";
 export { on, type Route, type RouteOptions } from "./outbox/routes.ts";
-export type { EventRow, EventStatus } from "./outbox/sql.ts";
+export type { DeliveryRow, EventRow, EventStatus, OutboxStats } from "./outbox/sql.ts";
+export type { DeliveryOf, WhyDelivery, WhyEvent, WhyTask } from "./outbox/why.ts";
+export type { Directive, EndStatus, StepContext, TxContext } from "./process/context.ts";
+export {
+  type AnyProcess,
+  defineProcess,
+  type Process,
+  type ProcessInput,
+  type ProcessOptions,
+} from "./process/define-process.ts";
+export type {
+  AbandonedRun,
+  ChangedRun,
+  ListRuns,
+  Processes,
+  ShownRun,
+} from "./process/operator/processes.ts";
+export type { HistoryRow, RunRow, RunStatus, StepOutcome, VersionRow } from "./process/sql.ts";
+export type { SignalOptions, Started, StartOptions } from "./process/start.ts";
+export type {
+  CallOptions,
+  Interrupted,
+  RunOptions,
+  StepOptions,
+  WaitOptions,
+} from "./process/step.ts";
+export type { Steps, Stored } from "./process/steps.ts";
 export type { Enqueued, EnqueueOptions } from "./queue/enqueue.ts";
 export { type AnyJob, defineJob, type Job, type JobInput, type JobOptions } from "./queue/job.ts";
 export type { BreakerOptions, QueueOptions, RateLimit } from "./queue/queue-options.ts";
+export type { Apps, RemovedApp } from "./registry/apps.ts";
+export type { AppRow } from "./registry/sql.ts";
 export type { JwtSpec } from "./requests/dispatch/body-spec.ts";
 export type { RequestsOptions } from "./requests/dispatch/queue.ts";
 export type { RequestSpec, Tenant } from "./requests/dispatch/spec.ts";
+export type { RequestRow, RequestState } from "./requests/dispatch/sql.ts";
 export type { JwtClaims, JwtKeyOptions } from "./requests/keys/index.ts";
-export type { ForeignTransaction, Transaction } from "./store/transaction.ts";
+export type {
+  AddedKey,
+  AddKey,
+  ChangedKey,
+  KeyInfo,
+  KeySecret,
+  Keys,
+  ResealedKeys,
+  RotateKey,
+} from "./requests/operator/keys/keys.ts";
+export type {
+  ChangeRequests,
+  ListRequests,
+  RequestDetail,
+  Requests,
+  RequestTry,
+  RetriedRequests,
+  SentRequest,
+  ShownRequest,
+  StoppedRequests,
+} from "./requests/operator/requests/requests.ts";
+export { env, file, type SecretRef } from "./secrets/secret.ts";
+export type { HttpAnswer, HttpRequest, HttpSender, HttpTimings } from "./sender/sender.ts";
+export type { ForeignTransaction, InTransaction, Transaction } from "./store/transaction.ts";

@@ -1,8 +1,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { PARTS } from "../src/store/functions.ts";
 import { projectFiles, ROOT } from "./support/project-files.ts";
 import * as tidy from "./support/tidy-checks.ts";
+import {
+  foreignCalls,
+  longFunctions,
+  storageUses,
+  unusedExceptions,
+  upwardSql,
+} from "./support/tidy-sql.ts";
 
 const files = projectFiles();
 const typescript = files.filter((file) => file.path.endsWith(".ts"));
@@ -22,6 +30,34 @@ describe("the tree of sources is tidy:", () => {
     expect(tidy.upwardImports(source)).toEqual([]);
   });
 
+  test("every folder with functions is applied, in the order of the layers", () => {
+    const folders = files.flatMap(
+      (file) => /^src\/(\w+)\/sql\/[a-z-]+\.sql$/.exec(file.path)?.[1] ?? [],
+    );
+    const inOrder = tidy.LAYERS.filter((layer) => folders.includes(layer));
+    expect(PARTS).toEqual(inOrder);
+    const elsewhere = files
+      .filter((file) => /^src\/.*\.sql$/.test(file.path))
+      .map((file) => file.path);
+    expect(elsewhere.filter((path) => !/^src\/(\w+\/sql|store\/migrations)\//.test(path))).toEqual(
+      [],
+    );
+  });
+
+  test("SQL names nothing of a part above its own", () => {
+    expect(upwardSql(files)).toEqual([]);
+    expect(foreignCalls(files)).toEqual([]);
+  });
+
+  test("no function of SQL is too long to read, or its steps are named", () => {
+    expect(longFunctions(files)).toEqual([]);
+  });
+
+  test("only the kernel's SQL names the tables of its tasks, apart from listed exceptions", () => {
+    expect(storageUses(files)).toEqual([]);
+    expect(unusedExceptions(files)).toEqual([]);
+  });
+
   test("imports name files that exist and form no cycle", () => {
     expect(tidy.brokenImports(typescript, existing)).toEqual([]);
     expect(tidy.importCycles(source)).toEqual([]);
@@ -29,6 +65,10 @@ describe("the tree of sources is tidy:", () => {
 
   test("every file of src is reached from what the package offers", () => {
     expect(tidy.unreachableFiles(source, tidy.entriesOf(manifest))).toEqual([]);
+  });
+
+  test("what only its own file uses is not exported", () => {
+    expect(tidy.lonelyExports(source, files)).toEqual([]);
   });
 
   test("no file is too long to read", () => {
@@ -100,6 +140,78 @@ describe("each rule finds its own broken sample:", () => {
     ]);
   });
 
+  test("SQL that names what a part above makes; a hook of the kernel is the kernel's", () => {
+    const made = (name: string): string => `create or replace function pawl.${name}() returns void`;
+    const tree = [
+      file("src/store/migrations/0001_store.sql", "create table pawl.clock (at int);"),
+      file(
+        "src/store/migrations/0002_kernel_task.sql",
+        "create table pawl.task (id int);",
+        made("on_end"),
+      ),
+      file(
+        "src/store/migrations/0003_outbox.sql",
+        "create table pawl.event (id int);",
+        "-- pawl.window",
+      ),
+      file(
+        "src/kernel/sql/turn.sql",
+        made("turn"),
+        "select pawl.on_end(); select from pawl.event;",
+      ),
+      file("src/kernel/people/sql.ts", 'rows("select pawl.route()")', "// pawl.event"),
+      file("src/store/migrate.ts", 'rows("select pawl.turn()")'),
+      file("src/outbox/sql/router.sql", made("route"), made("on_end"), "select from pawl.task"),
+      file("src/outbox/sql/roles.sql", "('reader', '{route, turn}')"),
+      file("src/inbox/sql/a.sql", "create table pawl.window (id int)", "select from pawl.event"),
+    ];
+    expect(upwardSql(tree)).toEqual([
+      "src/kernel/sql/turn.sql: event of outbox",
+      "src/kernel/people/sql.ts: route of outbox",
+      "src/store/migrate.ts: turn of kernel",
+    ]);
+    expect(foreignCalls(tree)).toEqual(["src/outbox/sql/roles.sql: turn"]);
+  });
+
+  test("a table of tasks that is named above the kernel", () => {
+    const read = 'rows("select id from pawl.task where id = $1")';
+    const view = 'rows("select id from pawl.task_now_v1")';
+    const uses = (path: string, ...lines: string[]) => storageUses([file(path, ...lines)]);
+    expect(uses("src/outbox/operator/sql.ts", read)).toEqual([
+      "src/outbox/operator/sql.ts: pawl.task",
+    ]);
+    expect(uses("src/kernel/operator/sql.ts", read)).toHaveLength(1);
+    expect(uses("src/inbox/sql/a.sql", "select from pawl.shard;", "-- pawl.claim")).toHaveLength(1);
+    expect(uses("src/outbox/sql/router.sql", "insert into pawl.task (id)")).toEqual([]);
+    expect(uses("src/outbox/sql/router.sql", "select from pawl.dead")).toHaveLength(1);
+    expect(uses("src/outbox/operator/sql.ts", view, "// pawl.dead")).toEqual([]);
+    expect(uses("src/app/calls.ts", "await pawl.task(id); await pawl.dead.list();")).toEqual([]);
+    expect(uses("src/kernel/sql.ts", read)).toEqual([]);
+    expect(unusedExceptions([])).toContain("src/outbox/sql/router.sql");
+  });
+
+  test("a function of SQL over 80 lines without steps, and a step over 40", () => {
+    const long = (steps: string[], ...lines: number[]): tidy.TextFile =>
+      file(
+        "src/kernel/sql/long.sql",
+        ...["1. lock", "2. settle"].slice(0, steps.length).map((step) => `-- ${step}`),
+        "create or replace function pawl.long() returns void language plpgsql as $$",
+        ...steps.flatMap((step, at) => [`  -- ${step}`, ...Array(lines[at]).fill("  null;")]),
+        "end $$;",
+        "",
+        "create or replace function pawl.short() returns int language sql return 1;",
+      );
+    const steps = ["1. lock", "2. settle"];
+    expect(longFunctions([long(["lock"], 77)])).toEqual([]);
+    expect(longFunctions([long(["lock"], 78)])).toHaveLength(1);
+    expect(longFunctions([long(steps, 39, 38)])).toEqual([]);
+    expect(longFunctions([long(steps, 38, 40)])).toEqual([
+      'src/kernel/sql/long.sql: long has 42 lines in "2. settle"',
+    ]);
+    expect(longFunctions([long(["1. lock", "2. end"], 39, 39)])).toHaveLength(1);
+    expect(longFunctions([long(["1. lock", "3. settle"], 39, 39)])).toHaveLength(1);
+  });
+
   test("an import in a comment is none", () => {
     expect(tidy.upwardImports([file("src/base/a.ts", ` * ${from("../cli/b.ts")}`)])).toEqual([]);
   });
@@ -135,6 +247,19 @@ describe("each rule finds its own broken sample:", () => {
       "src/base/lost.ts",
       "src/base/lost-too.ts",
     ]);
+  });
+
+  test("an export that only its own file uses", () => {
+    const tree = [
+      file("src/base/a.ts", "export const a = 1;", "export function b(): number {}", "b();"),
+      file("src/base/b.ts", from("./a.ts"), "export interface C {}"),
+    ];
+    expect(tidy.lonelyExports(tree, tree)).toEqual(["src/base/a.ts: b"]);
+    const user = file(
+      "test/base/b.test.ts",
+      `import { b } ${spell("fr", "om")} "../../src/base/a.ts";`,
+    );
+    expect(tidy.lonelyExports(tree, [...tree, user])).toEqual([]);
   });
 
   test("the entries follow bin and exports of the manifest", () => {

@@ -18,8 +18,9 @@ export async function open({ url, concurrency }) {
     completeJobBatchDelay: 0,
     failJobBatchDelay: 0,
   };
-  const isEmpty = async () => (await client.query(IS_EMPTY)).rows[0].is_empty;
+  const isEmpty = async () => (await client.query(IS_EMPTY, [before])).rows[0].is_empty;
   let handled = 0;
+  let before = 0;
 
   return {
     enqueue: (tasks) =>
@@ -27,6 +28,7 @@ export async function open({ url, concurrency }) {
         utils.addJobs(batch.map((payload) => ({ identifier: "noop", payload }))),
       ),
     drain: async (tasks) => {
+      before = handled;
       const clock = new DrainClock(tasks);
       const noop = () => clock.handled();
       const runner = await run({
@@ -52,4 +54,6 @@ export async function open({ url, concurrency }) {
   };
 }
 
-const IS_EMPTY = "select not exists (select from graphile_worker._private_jobs) as is_empty";
+// Ids rise by one a job: only this round's dead rows are walked over, not those of all rounds.
+const IS_EMPTY =
+  "select not exists (select from graphile_worker._private_jobs where id > $1) as is_empty";

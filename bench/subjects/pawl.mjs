@@ -60,7 +60,12 @@ export async function open({ url, concurrency, turns, workers = 1 }) {
   };
 }
 
-const IS_EMPTY = "select not exists (select from pawl.task) as is_empty";
+// Asked through the cursors: under a pinned horizon the table itself is full of dead rows, and reading them would be
+// what is measured.
+const IS_EMPTY = `
+  select not exists (select from pawl.claim)
+     and not exists (select from pawl.shard h where exists (
+       select from pawl.task t where t.shard_id = h.id and t.state = 'ready' and t.seq > h.cursor)) as is_empty`;
 const COUNTS = `
   select (select count(*)::int from pawl.finished where outcome = 'done') as finished,
     (select count(*)::int from pawl.task) as waiting`;

@@ -19,5 +19,5 @@ await pawl.transaction(async (tx) => {
 });
 
 const worker = await pawl.work({ limit: 1 });
-await worker.stopWanted;
+await worker.stopped;
 await pawl.close();

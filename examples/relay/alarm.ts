@@ -1,10 +1,10 @@
-/** What follows a dead delivery: a row in a business table, written by the transaction that also settles the alarm. */
+/** Handles a dead delivery: writes a row of a business table in the transaction that also settles the alarm. */
 
 import { type DestinationDefinition, flow } from "pawl";
 import { z } from "zod";
 import { insertAlarm } from "./tables.ts";
 
-/** Of the event `pawl.delivery.dead`. */
+/** The payload of the event `pawl.delivery.dead`. */
 const deadDelivery = z.object({
   deliveryId: z.string(),
   destination: z.string(),

@@ -1,6 +1,6 @@
 /**
- * A child process that is started again when it ends unasked, and that ends with this process: by `stop`, or by
- * itself when this one is killed. In a process group of its own, so that Ctrl-C reaches only this process.
+ * A child process. It is started again if it ends without being asked, and it ends with this process: by `stop`, or by
+ * itself if this one is killed. It has its own process group, so that Ctrl-C reaches only this process.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -10,20 +10,20 @@ import { createInterface } from "node:readline";
 const STOP_MS_MAX = 30_000;
 const RESTART_MS = 250;
 const RESTART_MS_MAX = 5_000;
-/** Ends within a minute before it counts as broken. */
+/** Number of ends within a minute before it counts as broken. */
 const ENDS_MAX = 8;
 const ENDS_WINDOW_MS = 60_000;
 const END_WITH_PARENT = new URL("./end-with-parent.mjs", import.meta.url).href;
 
 export interface ChildOptions {
   name: string;
-  /** For Node, asked at each start. */
+  /** Arguments for Node, read at each start. */
   args: () => string[];
   env: Record<string, string>;
-  /** Gets stderr, and stdout unless `onLine` does. */
+  /** Gets stderr, and stdout unless `onLine` gets it. */
   logFile: string;
   onLine?: (line: string) => void;
-  /** It ends again and again. */
+  /** Called if it ends again and again. */
   onBroken: (error: Error) => void;
 }
 
@@ -48,7 +48,7 @@ export class Child {
     return this.#process?.pid;
   }
 
-  /** SIGTERM, and SIGKILL for what does not end. */
+  /** Sends SIGTERM, and SIGKILL if it does not end. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     clearTimeout(this.#restart);

@@ -9,11 +9,11 @@ const COLUMNS_DEFAULT = 80;
 export interface Display {
   note(text: string): void;
   show(now: Standing): void;
-  /** Leaves an empty line where the bar was. */
+  /** Replaces the bar by an empty line. */
   clear(): void;
 }
 
-/** @param total events of the feed; @param isQuiet no lines where there is no terminal, as for `--once` */
+/** @param total events of the feed; @param isQuiet no lines if there is no terminal, as for `--once` */
 export function display({ total, isQuiet }: { total: number; isQuiet: boolean }): Display {
   const { stderr } = process;
   let shown = "";

@@ -21,9 +21,9 @@ export interface FeedOptions {
 }
 
 export interface Feed {
-  /** `GET <url>/events?after=0&limit=100` answers `[{ id, name, action?, payload }]`. */
+  /** `GET <url>/events?after=0&limit=100` returns `[{ id, name, action?, payload }]`. */
   url: string;
-  /** Events in all: the ids go from 1 to this. */
+  /** Number of events: the ids go from 1 to this number. */
   count: number;
   close(): Promise<void>;
 }

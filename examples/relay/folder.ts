@@ -14,7 +14,7 @@ export interface Folder {
   secret: string;
 }
 
-/** In `PAWL_DIR`, or `.pawl` in the working directory. */
+/** The folder, in `PAWL_DIR` or in `.pawl` of the working directory. */
 export async function openFolder(): Promise<Folder> {
   const path = join(resolve(process.env.PAWL_DIR || ".pawl"), "relay");
   const receipts = join(path, "receipts");
@@ -22,7 +22,7 @@ export async function openFolder(): Promise<Folder> {
   return { path, receipts, secret: await secretIn(join(path, "secret")) };
 }
 
-/** A name that sorts by time and that no other process takes. */
+/** A name that sorts by time and is unique to this process. */
 export function receiptFile(folder: Folder): string {
   const time = new Date().toISOString().replaceAll(/[-:]/g, "");
   return join(folder.receipts, `${time}-${process.pid}.ndjson`);

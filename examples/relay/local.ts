@@ -1,11 +1,11 @@
-/** What the feed and the receiver share: servers on the loopback, and small checks of input. */
+/** What the feed and the receiver share: servers on the loopback interface, and small checks of input. */
 
 import { once } from "node:events";
 import { realpathSync } from "node:fs";
 import type { Server } from "node:http";
 import { fileURLToPath } from "node:url";
 
-/** Rejects when the port is taken. */
+/** Rejects if the port is taken. */
 export async function listenOnLoopback(
   server: Server,
   port: number,
@@ -16,7 +16,7 @@ export async function listenOnLoopback(
   if (address === null || typeof address === "string") throw new Error("the server has no port");
   const close = async (): Promise<void> => {
     const closed = once(server, "close");
-    // Connections that still answer are closed right after it, instead of waiting for another request.
+    // Connections that are still answering are closed right afterwards, instead of waiting for another request.
     server.keepAliveTimeout = 1;
     server.close();
     await closed;
@@ -24,7 +24,7 @@ export async function listenOnLoopback(
   return { url: `http://127.0.0.1:${address.port}`, close };
 }
 
-/** Whether the module at this URL is what Node was started with. */
+/** True if Node was started with the module at this URL. */
 export function isMain(moduleUrl: string): boolean {
   const started = process.argv[1];
   return started !== undefined && realpathSync(started) === fileURLToPath(moduleUrl);

@@ -1,6 +1,6 @@
 /**
- * The main job of this repository: real GitHub webhooks in, business rows and jobs inside, signed webhooks out, over
- * several processes. Killed at any time and started again, it goes on where it was.
+ * The main job of this repository: real GitHub webhooks come in, become business rows and jobs, and go out as signed
+ * webhooks, over several processes. Killed at any time and started again, it continues where it was.
  */
 
 import { join } from "node:path";
@@ -19,13 +19,13 @@ import { explainStuck, watch } from "./watch.ts";
 
 const WORKERS = 2;
 const INTERRUPTED = 130;
-/** One Ctrl-C comes twice when npm passes on what the terminal has sent to everybody. */
+/** npm passes on the signal that the terminal has sent to everybody, so one Ctrl-C arrives twice within this time. */
 const SAME_PRESS_MS = 200;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 class Interrupted extends Error {}
 
-/** What is open; closed in the reverse order, whatever happened. */
+/** What is open; it is closed in reverse order, whatever happened. */
 interface Running {
   stop: AbortController;
   children: Child[];
@@ -59,7 +59,7 @@ export async function relay(argv: string[]): Promise<number> {
   }
 }
 
-/** A PawlError says what to do; of anything else the place is needed. */
+/** A PawlError says what to do; for any other error the stack is needed. */
 function failed(error: unknown): number {
   const { message, stack } = error as Error;
   const text = error instanceof PawlError ? message : (stack ?? message);
@@ -107,9 +107,11 @@ async function openAll(folder: Folder, running: Running, shown: Display): Promis
   process.env.RELAY_RECEIVER_URL = receiverUrl; // the same
   const { default: app } = await import("./pawl.config.ts");
   shown.note("opening the database …");
-  const pawl = await connect(app, { migrate: true, log: jsonLogger("warn") });
+  // by name, so that it also runs where NODE_ENV is production
+  const databaseUrl = process.env.DATABASE_URL || "embedded";
+  const pawl = await connect(app, { databaseUrl, migrate: true, log: jsonLogger("warn") });
   closers.push(() => pawl.close());
-  const business = await openBusiness(pawl.store.url);
+  const business = await openBusiness(pawl.databaseUrl);
   closers.push(() => business.end());
   stop.signal.throwIfAborted();
   startWorkers(folder, running, pawl);
@@ -118,7 +120,7 @@ async function openAll(folder: Folder, running: Running, shown: Display): Promis
   return { pawl, business, receipts: new Receipts(folder.receipts) };
 }
 
-/** Resolves with the receiver's URL; it keeps its port when it has to be started again. */
+/** Resolves with the receiver's URL. The receiver keeps its port when it is started again. */
 async function startReceiver(folder: Folder, running: Running): Promise<string> {
   const script = fileURLToPath(new URL("./receiver.ts", import.meta.url));
   let port = "0";
@@ -141,7 +143,7 @@ async function startReceiver(folder: Folder, running: Running): Promise<string> 
   return url;
 }
 
-/** The command `pawl work`, as on any machine of a fleet. */
+/** Runs the command `pawl work`, as on any machine of a fleet. */
 function startWorkers(folder: Folder, running: Running, { store }: Pawl): void {
   const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
   const config = fileURLToPath(new URL("./pawl.config.ts", import.meta.url));
@@ -165,7 +167,7 @@ function startChild(
   return child;
 }
 
-/** The first signal stops in good order, the second at once. */
+/** The first signal stops everything in order, the second at once. */
 function hearSignals({ stop, children }: Running): () => void {
   let firstAt: number | undefined;
   const hear = (): void => {

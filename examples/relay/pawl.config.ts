@@ -5,12 +5,12 @@ import { alarm } from "./alarm.ts";
 import { github } from "./source.ts";
 import { summarize } from "./summarize.ts";
 
-/** Where `main.ts` found a port for the receiver; another one after each start. */
+/** The receiver's URL; its port changes with each start of `main.ts`. */
 const RECEIVER_URL = process.env.RELAY_RECEIVER_URL ?? "http://127.0.0.1:8787";
 
 const secret = env("RELAY_SECRET");
 
-/** Patient enough for a receiver that is down for some minutes, prompt when it is back. */
+/** Long enough for a receiver that is down for some minutes, and quick when it is back. */
 const patient: Pick<WebhookOptions, "retry" | "breaker"> = {
   retry: { attempts: 100, delay: "200ms", factor: 2, max: "3s" },
   breaker: { failures: 5, open: "500ms", openMax: "2s" },
@@ -22,9 +22,9 @@ const app: App = defineApp({
   jobs: [summarize],
   destinations: {
     hub: webhook({ url: `${RECEIVER_URL}/hub`, secret, ...patient }),
-    // the events of a repository one after the other, also while its receiver refuses them
+    // events of a repository go one after the other, also while the receiver refuses them
     ledger: webhook({ url: `${RECEIVER_URL}/ledger`, secret, order: "aggregate", ...patient }),
-    // never accepts anything; a breaker would only put off its dead letters
+    // never accepts anything; a breaker would only delay its dead letters
     broken: webhook({
       url: `${RECEIVER_URL}/broken`,
       secret,

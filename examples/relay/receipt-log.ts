@@ -1,6 +1,6 @@
 /**
- * The receiver's own log: one JSON line a request, on disk before `append` resolves. Invariant: the file
- * ends with a whole line whenever it is open; a last line torn by a kill was never answered and is cut off.
+ * The receiver's own log: one JSON line per request, on disk before `append` resolves. Invariant: while the file is open, it
+ * ends with a whole line. A last line torn by a kill was never answered, and is cut off.
  */
 
 import { type FileHandle, open } from "node:fs/promises";
@@ -17,13 +17,13 @@ export interface Receipt {
 }
 
 export interface Counts {
-  /** Requests whose signature was right. */
+  /** Requests with a correct signature. */
   verified: number;
   /** Different events among them, at each path. */
   distinct: number;
-  /** Verified requests for an event that had been received at that path before. */
+  /** Verified requests for an event that had already been received at that path. */
   duplicates: number;
-  /** Requests whose signature was wrong or missing. */
+  /** Requests with a wrong or missing signature. */
   bad: number;
 }
 
@@ -46,7 +46,7 @@ export class ReceiptLog {
     this.#file = file;
   }
 
-  /** Counts on from what the file holds. */
+  /** Continues counting from the contents of the file. */
   static async open(path: string): Promise<ReceiptLog> {
     const file = await open(path, "a+");
     try {
@@ -75,7 +75,7 @@ export class ReceiptLog {
     await this.#file.close();
   }
 
-  /** What arrives during one flush shares the next. */
+  /** Lines that arrive during one flush share the next one. */
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;

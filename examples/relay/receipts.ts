@@ -1,4 +1,4 @@
-/** What the receivers wrote down, over all starts: each has a file of its own. Reads only what was appended since. */
+/** The logs of the receivers, over all starts: each start has its own file. Reads only what was appended since the last call. */
 
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import type { Receipt } from "./receipt-log.ts";
 
 const CHUNK_BYTES = 4_194_304;
 
-/** Where a receipt stands: files by their names, which sort by time, and lines from 0. */
+/** The position of a receipt: files by name, which sorts by time, and lines from 0. */
 export interface Place {
   file: string;
   line: number;
@@ -56,7 +56,7 @@ export class Receipts {
     this.#folder = folder;
   }
 
-  /** Requests whose signature was wrong or missing. */
+  /** Requests with a wrong or missing signature. */
   get bad(): number {
     return this.#bad;
   }
@@ -66,7 +66,7 @@ export class Receipts {
     for (const name of names) if (name.endsWith(".ndjson")) await this.#readOn(name);
   }
 
-  /** A last line without its end is left for the next time: it is being written, or was torn and never answered. */
+  /** A last line without a line end is left for the next call: it is still being written, or was torn and never answered. */
   async #readOn(name: string): Promise<void> {
     const file = await open(join(this.#folder, name));
     try {

@@ -1,7 +1,7 @@
 /**
- * The partners of this example: `/hub` and `/ledger` check every signature with the public package
- * `standardwebhooks`, and answer only after the receipt is on disk, so that the log is a proof of its own. After each
- * start `/ledger` is unable for a while, and `/broken` always is: of what they turn away nothing is noted.
+ * The partners of this example. `/hub` and `/ledger` check every signature with the public package `standardwebhooks`, and
+ * answer only after the receipt is on disk, so that the log is independent proof. After each start `/ledger` refuses
+ * requests for a while; `/broken` refuses all. Refused requests are not logged.
  */
 
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { isMain, listenOnLoopback } from "./local.ts";
 import { type Counts, type Receipt, ReceiptLog } from "./receipt-log.ts";
 
 const BODY_BYTES_MAX = 10_485_760;
-/** Requests that `/ledger` turns away after each start. */
+/** Number of requests that `/ledger` refuses after each start. */
 const LEDGER_REFUSALS = 10;
 
 export interface ReceiverOptions {
@@ -20,7 +20,7 @@ export interface ReceiverOptions {
   port?: number;
   /** `whsec_<base64>` */
   secret: string;
-  /** One JSON line a request; an existing file is continued. */
+  /** The log, one JSON line per request; an existing file is continued. */
   logFile: string;
 }
 
@@ -62,7 +62,7 @@ export async function startReceiver({
   }
 }
 
-/** The status with which a request is turned away, whatever is in it. */
+/** The status with which a request is refused, whatever it contains. */
 type Refusal = () => number | undefined;
 
 const accepts: Refusal = () => undefined;
@@ -80,7 +80,7 @@ function refusesFirst(requests: number): Refusal {
 interface Serving {
   webhook: Webhook;
   log: ReceiptLog;
-  /** By path. */
+  /** Counts by path. */
   refusals: ReadonlyMap<string, Refusal>;
 }
 
@@ -126,7 +126,7 @@ function receiptOf(
   const verified = isVerified(body, headers, webhook);
   return {
     at: new Date().toISOString(),
-    // Of all headers only this one is covered by the signature.
+    // This is the only header covered by the signature.
     eventId: headers["webhook-id"] ?? null,
     deliveryId: headers["x-outbox-delivery-id"] ?? null,
     eventName: headers["x-event-name"] ?? null,
@@ -143,7 +143,7 @@ function isVerified(body: Buffer, headers: Record<string, string>, webhook: Webh
   }
 }
 
-/** `undefined` for a body that is too large. */
+/** Returns undefined for a body that is too large. */
 async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;

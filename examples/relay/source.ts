@@ -1,6 +1,6 @@
 /**
- * Where events come from and where they go: the workers load the feed page by page into Pawl's inbox, and give batches of
- * it to `store`. Invariant: an event's row, the recorded event, the job and its leaving the inbox commit together, so a
+ * Where events come from and where they go: the workers load the feed page by page into Pawl's inbox, and pass batches from
+ * it to `store`. Invariant: an event's row, the recorded event, the job and the removal from the inbox commit together, so a
  * kill at any moment leaves all of them or none.
  */
 
@@ -9,7 +9,7 @@ import { z } from "zod";
 import { summarize } from "./summarize.ts";
 import { insertEvent, noteEventId } from "./tables.ts";
 
-/** Where `main.ts` found a port for the feed; another one after each start. */
+/** The feed's URL; its port changes with each start of `main.ts`. */
 const FEED_URL = process.env.RELAY_FEED_URL ?? "http://127.0.0.1:8788";
 
 export const github: SourceDefinition = httpSource({
@@ -21,14 +21,14 @@ export const github: SourceDefinition = httpSource({
   storeBatch: 100,
   eventName: "name",
   payload: "payload",
-  // The feed only reads: a page whose answer was lost, as in a kill, can be asked for again without a person's word.
+  // The feed only reads: a page whose answer was lost, for example by a kill, can be requested again without an operator.
   onFault: { unknown: "retry" },
-  // Events are recorded in the order of the feed, in which the ledger is to get them.
+  // Events are recorded in the order of the feed, and the ledger must get them in this order.
   order: "source",
   store,
 });
 
-/** What is no such event is set aside alone, with the reason; the others are stored. */
+/** An item that is not such an event is set aside on its own, with the reason; the others are stored. */
 const webhookEvent = z.object({
   name: z.string(),
   payload: z.looseObject({
@@ -56,7 +56,7 @@ async function store(
   }
 }
 
-/** What the ledger gets in order: the events of a repository, or of an organization. */
+/** The key by which the ledger gets events in order: a repository, or an organization. */
 function aggregateOf(
   { repository, organization }: Payload,
   feedId: number,

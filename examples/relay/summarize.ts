@@ -1,4 +1,4 @@
-/** The job of this example: reads the business row of an event and writes what it says as one sentence. */
+/** The job of this example: reads the business row of an event and writes one sentence about it. */
 
 import { defineJob, type Job } from "pawl";
 import { z } from "zod";
@@ -26,7 +26,7 @@ export const summarize: Job<typeof input> = defineJob({
   input,
   retry: { attempts: 6, delay: "250ms", factor: 2, max: "4s" },
   timeout: "30s",
-  // The same row whenever it runs again: the event's id is its key.
+  // Every run writes the same row: the event's id is its key.
   run: async ({ feedId, eventId }) => {
     const pool = businessPool();
     const { name, payload } = await readPayload(pool, feedId);

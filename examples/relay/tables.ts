@@ -1,13 +1,13 @@
-/** The business tables of this example, in a schema of their own, and every statement on them. Pawl knows none of it. */
+/** The business tables of this example, in their own schema, and every statement on them. Pawl knows nothing about them. */
 
 import pg from "pg";
 
-/** Any number; held as long as `main.ts` runs, so that there is one relay on a database. */
+/** Any number; the lock is held while `main.ts` runs, so that a database has only one relay. */
 const ONE_RELAY = 7_274_013_582;
 const LOCK_TRIES = 25;
 const LOCK_WAIT_MS = 200;
 
-/** A transaction, a pool or a client: all have this method, in `pawl.transaction` as well as in node-postgres. */
+/** A transaction, a pool or a client: all have this method, those of `pawl.transaction` and of node-postgres. */
 export interface Database {
   query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>;
 }
@@ -37,7 +37,7 @@ const TABLES = `
 
 let pool: pg.Pool | undefined;
 
-/** Of this process, on the database that its worker uses. */
+/** The pool of this process, on the database that its worker uses. */
 export function businessPool(): pg.Pool {
   if (pool === undefined) {
     pool = new pg.Pool({
@@ -45,13 +45,13 @@ export function businessPool(): pg.Pool {
       max: 4,
       allowExitOnIdle: true,
     });
-    // An idle connection that is lost is replaced at the next query; unheard, it would end the process.
+    // An idle connection that is lost is replaced at the next query; without a listener, it would end the process.
     pool.on("error", () => undefined);
   }
   return pool;
 }
 
-/** The one connection of `main.ts` for its own tables; it also is what makes this relay the only one. */
+/** The connection of `main.ts` for its own tables. It also makes sure that this is the only relay. */
 export async function openBusiness(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url, application_name: "relay" });
   client.on("error", () => undefined); // the next query says so
@@ -66,7 +66,7 @@ export async function openBusiness(url: string): Promise<pg.Client> {
   }
 }
 
-/** Waits a little: the connection of a relay that was killed just now may still be open. */
+/** Waits a little: the connection of a relay that was just killed may still be open. */
 async function lockOut(client: pg.Client): Promise<void> {
   for (let tries = 0; tries < LOCK_TRIES; tries++) {
     const { rows } = await client.query("select pg_try_advisory_lock($1) as locked", [ONE_RELAY]);
@@ -76,7 +76,7 @@ async function lockOut(client: pg.Client): Promise<void> {
   throw new Error("another relay runs on this database; stop it first, or set PAWL_DIR");
 }
 
-/** False when the event is there already. */
+/** Returns false if the event exists already. */
 export async function insertEvent(
   database: Database,
   event: { id: number; name: string; aggregate: string; payload: unknown },
@@ -117,7 +117,7 @@ export async function writeSummary(
   );
 }
 
-/** Without `on conflict`: it shares the transaction of the alarm's outcome, so it does not happen twice. */
+/** Needs no `on conflict`: it is in the transaction that settles the alarm, so it does not happen twice. */
 export async function insertAlarm(
   database: Database,
   alarmId: string,
@@ -131,7 +131,7 @@ export async function insertAlarm(
 
 export interface RowCounts {
   events: number;
-  /** Events that go to the broken destination as well. */
+  /** Events that also go to the broken destination. */
   pings: number;
   jobs: number;
   alarms: number;
@@ -154,7 +154,7 @@ export interface BusinessRow {
   has_summary: boolean;
 }
 
-/** Every business row with what became of it here, in the order in which they were read. */
+/** Every business row with its result here, in the order in which they were read. */
 export async function allRows(database: Database): Promise<BusinessRow[]> {
   const { rows } = await database.query(
     `select e.feed_id, e.event_id, e.aggregate, s.event_id is not null as has_summary

@@ -1,38 +1,38 @@
 /**
- * Where the relay stands, from two witnesses: the business rows and the receiver's own logs. What counts as lost or out
- * of order is never asked of Pawl; only what came in, what still waits and what is dead is.
+ * The state of the relay, from two witnesses: the business rows and the receiver's own logs. Pawl is never asked what is
+ * lost or out of order; it is only asked what came in, what still waits and what is dead.
  */
 
 import type { Pawl, SourceState } from "pawl";
 import { type Arrivals, isBefore, type Place, type Receipts } from "./receipts.ts";
 import { allRows, type BusinessRow, countRows, type Database, type RowCounts } from "./tables.ts";
 
-/** Business rows: events, pings, summaries that the jobs wrote, alarms. */
+/** Numbers of business rows: events, pings, summaries of the jobs, alarms. */
 export interface Standing extends RowCounts {
-  /** Events that Pawl has ever taken from the feed into its inbox. */
+  /** Events that Pawl has loaded from the feed into its inbox, in all. */
   loaded: number;
-  /** Of these, those that went on through `store`. */
+  /** Of these, the events that `store` stored. */
   stored: number;
-  /** The feed up to this id is stored, or set aside. */
+  /** All events of the feed up to this id are stored or set aside. */
   position: number;
-  /** What only a person can change: the source is held, paused or off, or events were set aside. */
+  /** What only an operator can change: the source is held, paused or off, or events were set aside. */
   trouble: string | null;
   /** Different events that the hub verified. */
   verified: number;
-  /** The same of the ledger. */
+  /** Different events that the ledger verified. */
   ledger: number;
-  /** Tasks in Pawl that are not at their end: jobs and deliveries. */
+  /** Tasks in Pawl that have not ended: jobs and deliveries. */
   pending: number;
-  /** Given up, but for what is expected. */
+  /** Dead tasks, without the expected ones. */
   dead: number;
-  /** Deliveries to the broken destination that were given up. */
+  /** Dead deliveries to the broken destination. */
   expectedDead: number;
 }
 
 export interface Totals extends Standing {
-  /** Deliveries to the hub that Pawl made of these events. */
+  /** Deliveries to the hub that Pawl made for these events. */
   deliveries: number;
-  /** Verified receipts of an event beyond its first: delivery is at least once. */
+  /** Verified receipts of an event after its first: delivery is at least once. */
   duplicates: number;
   badSignatures: number;
   /** Events whose first receipt at the ledger came before that of an older event of the same aggregate. */
@@ -60,15 +60,15 @@ export interface Witnesses {
   receipts: Receipts;
 }
 
-/** Cheap: for looking again and again. `verified` and `ledger` may count events of another database. */
+/** Cheap, so it can be called often. `verified` and `ledger` may count events of another database. */
 export async function standing({ pawl, business, receipts }: Witnesses): Promise<Standing> {
-  // Pawl first: what it has settled by now, the witnesses have seen.
+  // Ask Pawl first: what it has settled by now, the witnesses have seen.
   const { queues, destinations } = pawl.app;
   const names = new Set([
     ...queues.map((one) => one.name),
     ...destinations.map((one) => one.queue),
   ]);
-  const stats = (await pawl.stats()).filter((one) => names.has(one.queue));
+  const stats = (await pawl.stats()).queues.filter((one) => names.has(one.queue));
   const broken = destinations.find((one) => one.name === EXPECTED_DEAD)?.queue;
   const fed = await feedStanding(pawl);
   const rows = await countRows(business);
@@ -87,22 +87,24 @@ export async function standing({ pawl, business, receipts }: Witnesses): Promise
 async function feedStanding({
   sources,
 }: Pawl): Promise<Pick<Standing, "loaded" | "stored" | "position" | "trouble">> {
-  const { status, received, stored_count, stored, set_aside } = await sources.get(SOURCE);
-  const isTrouble = STANDS_STILL.includes(status) || set_aside > 0;
+  const source = await sources.get(SOURCE);
+  if (source === undefined) throw new Error(`no source ${SOURCE}: no worker has started yet`);
+  const { status, received, storedCount, stored, setAside } = source;
+  const isTrouble = STANDS_STILL.includes(status) || setAside > 0;
   return {
     loaded: received,
-    stored: stored_count,
+    stored: storedCount,
     position: Number(stored),
     trouble: isTrouble ? await whyFeed(sources) : null,
   };
 }
 
-/** For people: one line. */
+/** One line for people. */
 export async function whyFeed(sources: Pawl["sources"]): Promise<string> {
   return `source ${SOURCE}: ${(await sources.why(SOURCE)).line}`;
 }
 
-/** Exact, row by row. */
+/** Exact counts, row by row. */
 export async function totals(witnesses: Witnesses): Promise<Totals> {
   const { pawl, business, receipts } = witnesses;
   const now = await standing(witnesses);
@@ -129,7 +131,7 @@ export async function totals(witnesses: Witnesses): Promise<Totals> {
   };
 }
 
-/** Whether everything is as it must be. */
+/** True if everything is as it must be. */
 export function isGood({ loaded, stored, events, ...all }: Totals): boolean {
   const isWhole = loaded === stored && stored === events && all.lost === 0 && all.dead === 0;
   if (all.trouble !== null) return false;

@@ -1,19 +1,19 @@
-/** Looks until the whole feed is loaded and all that follows is done, or nothing moves any more. */
+/** Waits until the whole feed is loaded and everything after it is done, or nothing moves any more. */
 
 import { setTimeout as wait } from "node:timers/promises";
 import type { Display } from "./display.ts";
 import { type Standing, standing, type Totals, totals, type Witnesses, whyFeed } from "./totals.ts";
 
 const LOOK_MS = 200;
-/** Without any progress. */
+/** The longest wait without any progress. */
 const STALLED_MS = 120_000;
-/** The same when nothing waits, or only for a person: longer than an event needs to be routed by another worker. */
+/** The same if nothing waits, or only for an operator: longer than another worker needs to route an event. */
 const IDLE_MS = 20_000;
 
 export interface WatchOptions {
   witnesses: Witnesses;
   display: Display;
-  /** The last id of the feed; Infinity: there is no end. */
+  /** The last id of the feed; Infinity: the feed has no end. */
   endsAt: number;
   signal: AbortSignal;
 }
@@ -29,7 +29,7 @@ export async function watch(options: WatchOptions): Promise<{ totals: Totals; is
     display.show(now);
     const done = now.position >= endsAt ? await totalsAtEnd(witnesses, now) : undefined;
     if (done !== undefined) return { totals: done, isStuck: false };
-    const key = JSON.stringify({ ...now, trouble: null }); // its text tells times, which move by themselves
+    const key = JSON.stringify({ ...now, trouble: null }); // its text contains times, which change by themselves
     if (key !== last) movedAt = performance.now();
     last = key;
     if (performance.now() - movedAt > stuckAfterMs(now, endsAt)) {
@@ -45,7 +45,7 @@ function stuckAfterMs({ pending, position, trouble }: Standing, endsAt: number):
   return pending > 0 || isLoading ? STALLED_MS : IDLE_MS;
 }
 
-/** The end: nothing waits, and what did not arrive is dead. */
+/** True at the end: nothing waits, and everything that did not arrive is dead. */
 async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals | undefined> {
   const { events, jobs, verified, ledger, pings, alarms } = now;
   const isWhole = Math.min(jobs, verified, ledger) >= events && alarms >= pings;
@@ -55,7 +55,7 @@ async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals 
   return all.pending === 0 && all.lost + unalarmed <= all.dead ? all : undefined;
 }
 
-/** What hangs, for people. */
+/** What hangs, as text for people. */
 export async function explainStuck({ pawl }: Witnesses, all: Totals): Promise<string> {
   const lines = [
     `nothing moves any more: ${all.lost} lost, ${all.alarms} of ${all.pings} alarms there`,
@@ -68,7 +68,7 @@ export async function explainStuck({ pawl }: Witnesses, all: Totals): Promise<st
       `  feed id ${feed_id}: event ${event_id} ${event?.status}, receipts of the hub ${atHub}, of the ledger ${atLedger}, its summary ${summary}`,
     );
   }
-  for (const one of await pawl.stats()) {
+  for (const one of (await pawl.stats()).queues) {
     const { queue, ready, scheduled, waiting, blocked, running, dead } = one;
     const counts = Object.entries({ ready, scheduled, waiting, blocked, running, dead });
     const shown = counts.filter(([, count]) => count > 0).map((pair) => pair.join(" "));

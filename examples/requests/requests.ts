@@ -1,4 +1,7 @@
-/** Three plugins that report to a CRM: signed, kept until they expire, told when to stop. The CRM is played by this file. */
+/**
+ * Three plugins that report to a CRM. Requests are signed, are stored until they expire, and stop when told to. This file
+ * also plays the CRM.
+ */
 
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -24,8 +27,8 @@ const uri = `http://127.0.0.1:${(crm.address() as AddressInfo).port}`;
 
 const pawl = await connect(
   defineApp({
-    http: { allow: ["127.0.0.1"] }, // private hosts are refused unless they are named
-    keys: { crm: { secret: SECRET } }, // in real life env("CRM_KEY")
+    http: { allow: ["127.0.0.1"] }, // private hosts are refused unless they are permitted
+    keys: { crm: { secret: SECRET } }, // in production: env("CRM_KEY")
   }),
 );
 
@@ -35,8 +38,8 @@ const token = (body: unknown, ttl: string) => ({
   ttl, // the request expires with it
 });
 const sent = await pawl.transaction(async (tx) => [
-  // a record of a call: for 24 hours, every minute, until the CRM says 202
-  await pawl.send(
+  // the record of a call: every minute for 24 hours, until the CRM answers 202
+  await pawl.request(
     {
       method: "PATCH",
       url: `${uri}/companies/${COMPANY}/CRM/plugin/pbx/cdr`,
@@ -46,8 +49,8 @@ const sent = await pawl.transaction(async (tx) => [
     },
     { tx },
   ),
-  // the status of a chat message: worth nothing after five minutes, and nothing when the message is gone
-  await pawl.send(
+  // the status of a chat message: useless after five minutes, or when the message is gone
+  await pawl.request(
     {
       method: "PATCH",
       url: `${uri}/companies/${COMPANY}/CRM/plugin/chat/status`,
@@ -57,8 +60,8 @@ const sent = await pawl.transaction(async (tx) => [
     },
     { tx },
   ),
-  // a parcel: the answer 410 means that it was taken out of the order
-  await pawl.send(
+  // a parcel: the answer 410 means that it was removed from the order
+  await pawl.request(
     {
       method: "PATCH",
       url: `${uri}/CRM/plugin/logistic/status`,

@@ -1,200 +1,215 @@
-/** The client of an app: what your code calls. Every write takes `{ tx }`, and then commits or rolls back with it. */
+/** The client of an app: what your code calls. With `{ tx }`, a write commits or rolls back together with that transaction. */
 
+import { hostname } from "node:os";
 import { PawlError, shown } from "../base/errors.ts";
-import { jsonLogger, LOG_LEVELS, type Logger, type LogLevel } from "../base/log.ts";
-import { refuseUnknownOptions } from "../base/options.ts";
-import { didYouMean } from "../base/suggest.ts";
-import * as people from "../kernel/people/sql.ts";
-import type { RecordOptions } from "../outbox/record.ts";
-import { type EventRow, events } from "../outbox/sql.ts";
-import type { Enqueued, EnqueueOptions } from "../queue/enqueue.ts";
-import type { AnyJob, JobInput } from "../queue/job.ts";
-import { keyRing } from "../requests/dispatch/key-ring.ts";
-import { openSender } from "../requests/sender.ts";
+import { jsonLogger, type Logger, logLevel, safeLogger } from "../base/log.ts";
+import { badOption, refuseOptions } from "../base/options.ts";
+import { type FieldsOf, readOptions, withDefault } from "../options/field.ts";
+import { choice, flag, integer } from "../options/kinds.ts";
+import { anything } from "../options/parts.ts";
+import { registerApp } from "../registry/register.ts";
+import { openSender } from "../sender/sender.ts";
+import { type Database, openDatabase } from "../store/open-database.ts";
+import { Outage } from "../store/outage.ts";
 import type { Store } from "../store/store.ts";
 import type { Transaction } from "../store/transaction.ts";
-import { type Database, openDatabase } from "./database.ts";
-import { type App, isApp } from "./define-app.ts";
-import { type Operate, operate } from "./operate.ts";
-import { type OperateOutbox, operateOutbox } from "./operate-outbox.ts";
-import { registerApp } from "./register.ts";
-import { type Replays, replayCalls } from "./replays.ts";
-import { requestSender, type SendRequest } from "./send.ts";
-import { type Inbox, inboxCalls, type Sources, sourceCalls } from "./sources.ts";
+import { isApp } from "./define-app.ts";
+import { nounCalls, partCalls } from "./nouns.ts";
+import { operating } from "./operating.ts";
+import { type App, type Calls, type Nouns, type Operating, PARTS } from "./parts.ts";
+import { type ProducerCall, producerOf, refuseMigrate } from "./producer.ts";
+import type { Root } from "./root.ts";
 import { type RunningWorker, startWork, type WorkBase } from "./work.ts";
 import type { WorkOptions } from "./work-options.ts";
-import { type InTransaction, writeEvent, writeTasks } from "./write.ts";
 
-/** Besides the turns: looks, heartbeats, the keeper, events of deliveries, and the app's own transactions. */
-const CONNECTIONS_DEFAULT = 10;
 const CONNECTIONS_MAX = 1_000;
-const OPTIONS = ["databaseUrl", "migrate", "connections", "log"];
+/** Transactions that handlers have left open get only this time to end. */
+const LEFT_OVER_MS = 300;
 
 export interface ConnectOptions {
-  /** Default: `DATABASE_URL`; without either, the embedded PostgreSQL. */
+  /**
+   * Default: `DATABASE_URL`; if that is not set, the embedded PostgreSQL, but not under `NODE_ENV=production`. `embedded`
+   * always means the embedded PostgreSQL.
+   */
   databaseUrl?: string;
-  /** Migrate at connect. Default: only the embedded server; a given database wants `pawl migrate`. */
+  /** Runs pending migrations first. Default: true for the embedded server, false for any other (run `pawl migrate`). */
   migrate?: boolean;
-  /** Connections at most, 2 to 1,000; default 10. A LISTEN connection for each worker comes on top. */
+  /**
+   * Maximum number of connections, 1 to 1,000; default 10. Each worker opens one more for LISTEN, and those of its
+   * `transactions`. With 1, a call inside `transaction` must take `tx`: without it, it waits for the connection that the
+   * transaction holds.
+   */
   connections?: number;
-  /** Anything with pino's methods; default JSON lines on stderr from `PAWL_LOG_LEVEL` (`info`) up. */
+  /** A logger with pino's methods. Default: JSON lines on stderr, from level `PAWL_LOG_LEVEL` (`info`) up. */
   log?: Logger;
+  /**
+   * `producer`: a client that only writes work and events. It registers nothing and needs only the database role
+   * `pawl_producer`; a worker of the app must have started once before. Default: everything.
+   */
+  role?: "producer";
 }
 
-export interface Pawl extends Operate, Replays, OperateOutbox {
+const FIELDS = {
+  databaseUrl: anything<string>("a URL, or `embedded`; checked where it is used"),
+  migrate: flag("migrate at connect"),
+  // besides the turns: looks, heartbeats, the keeper, events of deliveries, and the app's own transactions
+  connections: withDefault(
+    10,
+    integer({ help: "maximum number of connections", max: CONNECTIONS_MAX }),
+  ),
+  log: anything<Logger>("anything with pino's methods"),
+  role: choice(["producer"]),
+} satisfies FieldsOf<ConnectOptions>;
+
+export interface Pawl extends Nouns, Root, Calls {
   readonly app: App;
+  /** The database's URL, with its password, for example for a pool of your own. */
+  readonly databaseUrl: string;
+  /** @internal */
   readonly store: Store;
-  /** BEGIN, your function, COMMIT; ROLLBACK when it throws. READ COMMITTED. */
+  /** Runs `work` in a transaction: COMMIT when it returns, ROLLBACK when it throws. READ COMMITTED. */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
-  /** @throws PawlError `unknown_kind`, `invalid_payload`, `payload_not_json`, `payload_too_large`, `not_a_transaction` */
-  enqueue<J extends AnyJob>(
-    job: J,
-    input: JobInput<J>,
-    options?: EnqueueOptions & InTransaction,
-  ): Promise<Enqueued>;
-  /** All or none; answers in the order of the inputs. Without `tx`, more than 1,000 go in one transaction of their own. */
-  enqueueMany<J extends AnyJob>(
-    job: J,
-    inputs: readonly JobInput<J>[],
-    options?: EnqueueOptions & InTransaction,
-  ): Promise<Enqueued[]>;
-  /** One INSERT. Answers the event's id, a UUIDv7. */
-  record(name: string, event: RecordOptions, options?: InTransaction): Promise<{ id: string }>;
-  /**
-   * Records an event for one destination and no other, whatever the routes say: it only writes to the outbox.
-   * @throws PawlError as `record`, and `unknown_destination` when there is none of this type and name
-   */
-  sendTo(
-    type: string,
-    destination: string,
-    name: string,
-    event: RecordOptions,
-    options?: InTransaction,
-  ): Promise<{ id: string }>;
-  /**
-   * Writes an HTTP request that a worker will send, until it succeeds, is told to stop, expires, or has used up its tries.
-   * @throws PawlError `invalid_option` naming the field, `invalid_url`, `address_forbidden`, `payload_too_large`, `not_a_transaction`
-   */
-  send: SendRequest;
-  readonly sources: Sources;
-  readonly inbox: Inbox;
   work(options?: WorkOptions): Promise<RunningWorker>;
-  stats(): Promise<people.QueueStats[]>;
-  task(id: string): Promise<people.TaskDetail | undefined>;
-  event(id: string): Promise<EventRow | undefined>;
-  /** Stops its workers first. A second call waits for the first. */
+  /**
+   * Stops this client's workers, then closes its connections. Open transactions get 5 s to end. A second call waits for the
+   * first.
+   */
   close(): Promise<void>;
 }
 
-/** @throws PawlError `database_unreachable`, `database_too_old`, `database_permission`, `schema_missing`, `invalid_option`, … */
-export async function connect(app: App, options: ConnectOptions = {}): Promise<Pawl> {
+/** What `connect(app, { role: "producer" })` gives. */
+export type Producer = Pick<Pawl, ProducerCall>;
+
+/**
+ * Connects an app to its database and returns the client.
+ *
+ * @throws PawlError `database_unreachable`, `database_too_old`, `database_permission`, `schema_missing`, `invalid_option`,
+ * `invalid_environment`, …
+ */
+export async function connect(
+  app: App,
+  options: ConnectOptions & { role: "producer" },
+): Promise<Producer>;
+export async function connect(app: App, options?: ConnectOptions): Promise<Pawl>;
+export async function connect(app: App, options: ConnectOptions = {}): Promise<Pawl | Producer> {
   if (!isApp(app)) {
     throw new PawlError(
       "invalid_option",
       `connect: expected what defineApp(...) returned, got ${shown(app)}`,
     );
   }
-  refuseUnknownOptions("connect", options, OPTIONS);
-  const log = options.log ?? jsonLogger(logLevel());
-  const connections = options.connections ?? CONNECTIONS_DEFAULT;
-  if (!Number.isInteger(connections) || connections < 2 || connections > CONNECTIONS_MAX) {
-    throw new PawlError(
-      "invalid_option",
-      `connect: expected \`connections\` to be an integer from 2 to ${CONNECTIONS_MAX}, got ${shown(connections)}`,
-    );
-  }
-  const { databaseUrl, migrate } = options;
+  const { databaseUrl, migrate, connections, ...read } = readOptions("connect", FIELDS, options);
+  const outage = new Outage(read.log === undefined ? jsonLogger(logLevel()) : safeLogger(read.log));
+  const { log } = outage;
+  const writesOnly = read.role === "producer";
+  if (writesOnly) refuseMigrate(migrate);
   const database = await openDatabase({
     databaseUrl,
+    root: app.root,
     schema: app.schema,
     connections,
     migrate,
+    isUnread: writesOnly,
     log,
   });
   try {
-    await registerApp(database.store, app);
-    return client(app, database, log);
+    const watched = { ...database, store: outage.watch(database.store) };
+    if (writesOnly) return producerOf(client(app, watched, outage));
+    await registerApp(watched.store, app, PARTS); // watched: from now on losing the database is an outage
+    return client(app, watched, outage);
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-/** `PAWL_LOG_LEVEL`. @throws PawlError `invalid_environment` */
-export function logLevel(): LogLevel {
-  const level = process.env.PAWL_LOG_LEVEL ?? "info";
-  const known = LOG_LEVELS.find((one) => one === level);
-  if (known !== undefined) return known;
-  throw new PawlError(
-    "invalid_environment",
-    `PAWL_LOG_LEVEL: expected one of ${LOG_LEVELS.join(", ")}, got ${shown(level)}; ${didYouMean(level, LOG_LEVELS)}`,
-  );
-}
-
-function client(app: App, database: Database, log: Logger): Pawl {
+function client(app: App, database: Database, outage: Outage): Pawl {
   const { store } = database;
+  const { log } = outage;
   const http = openSender(app.http);
-  const workers = workersOf({ store, app, http, log });
-  const keys = keyRing(store, app.keys);
-  const outbox = {
-    store,
-    http,
-    log,
-    types: app.destinationTypes,
-    destinations: app.destinations,
-    allow: app.http.allow ?? [],
-    isWorking: workers.isWorking,
-  };
+  const workers = workersOf({ store, app, http, log, outage });
+  const runs = runsOf();
   const close = async () => {
-    await workers.stop();
+    await Promise.all([workers.stop(), runs.stop()]);
     await http.close();
-    await database.close();
+    await database.close(workers.wasCut() ? LEFT_OVER_MS : undefined);
   };
   let closed: Promise<void> | undefined;
-  const pawl: Pawl = {
-    ...operate(store, app.name),
-    ...operateOutbox(outbox, app.name),
-    ...replayCalls(store, app.name),
+  const caller = {
+    base: operating({
+      store,
+      http,
+      log,
+      app,
+      isRegistered: true,
+      isWorking: workers.isWorking,
+      report: () => undefined,
+      stoppable: runs.stoppable,
+    }),
+    by: `${app.name}@${hostname()}`,
+  };
+  return {
+    ...nounCalls(caller),
+    ...partCalls(app, caller),
     app,
+    databaseUrl: store.url,
     store,
-    transaction: (work) => store.transaction(work),
-    enqueue: async (job, input, options) => {
-      const [enqueued] = await pawl.enqueueMany(job, [input], options);
-      if (enqueued === undefined)
-        throw new PawlError("database_error", "enqueue: the database answered no row");
-      return enqueued;
+    transaction: async (work, ...more: unknown[]) => {
+      refuseOptions("transaction", more);
+      if (typeof work !== "function")
+        throw badOption("transaction", "work", "a function of the transaction", work);
+      return store.transaction(work);
     },
-    enqueueMany: (job, inputs, options = {}) => writeTasks(app, store, job, inputs, options),
-    record: (name, event, options = {}) => writeEvent(app, store, name, event, options),
-    sendTo: (type, destination, name, event, options = {}) =>
-      writeEvent(app, store, name, event, { ...options, target: { type, name: destination } }),
-    send: requestSender(app, store, keys),
-    sources: sourceCalls(store, app.name),
-    inbox: inboxCalls(store, app.name),
     work: (options = {}) => workers.start(options),
-    stats: () => people.stats(store),
-    task: (id) => people.findTask(store, id),
-    event: async (id) => (await events(store, { id, limit: 1 }))[0],
     close: () => {
       closed ??= close();
       return closed;
     },
   };
-  return pawl;
 }
 
-/** The workers of a client: none is left when it closes, also none that was still starting. */
+/** Work that verbs run in this process. When the client closes, it is asked to end and waited for. */
+function runsOf(): Pick<Operating, "stoppable"> & { stop: () => Promise<void> } {
+  const running = new Set<Promise<unknown>>();
+  const over = new AbortController();
+  const stop = new Promise<void>((resolve) => {
+    over.signal.addEventListener("abort", () => resolve());
+  });
+  return {
+    stoppable: async (work) => {
+      const one = work(stop);
+      running.add(one);
+      try {
+        return await one;
+      } finally {
+        running.delete(one);
+      }
+    },
+    stop: async () => {
+      over.abort();
+      await Promise.allSettled(running);
+    },
+  };
+}
+
+/** The workers of a client. When it closes, all of them stop, also one that is still starting. */
 function workersOf(base: WorkBase): {
   start: (options: WorkOptions) => Promise<RunningWorker>;
   stop: () => Promise<void>;
   isWorking: () => boolean;
+  /** A handler may have left something open. */
+  wasCut: () => boolean;
 } {
   const running = new Set<RunningWorker>();
   const starting = new Set<Promise<RunningWorker>>();
   let isStopping = false;
+  let wasCut = false;
   const start = async (options: WorkOptions) => {
-    const ended = () => running.delete(worker);
-    const worker = await startWork({ ...base, ended }, options);
+    const ended = (isCut: boolean) => {
+      running.delete(worker);
+      wasCut ||= isCut;
+    };
+    const worker = await startWork({ ...base, ended, isStopping: () => isStopping }, options);
     running.add(worker);
     return worker;
   };
@@ -215,5 +230,6 @@ function workersOf(base: WorkBase): {
       await Promise.all([...running].map((worker) => worker.stop()));
     },
     isWorking: () => running.size > 0,
+    wasCut: () => wasCut,
   };
 }

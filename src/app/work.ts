@@ -1,38 +1,51 @@
-/** Starts a worker of an app: its handlers, its loops, its limits. */
+/** Starts a worker of an app: the handlers and loops of its parts, and its limits. */
 
-import { type Duration, durationMs } from "../base/duration.ts";
+import { DURATION_MS_MAX, type Duration } from "../base/duration.ts";
 import type { Logger } from "../base/log.ts";
+import { messageOf } from "../base/thrown.ts";
 import { localSwitches } from "../control/local-switches.ts";
-import type { TaskHandler } from "../kernel/task.ts";
+import { tell, type WorkObserver } from "../kernel/heard.ts";
+import type { PartWork } from "../kernel/part.ts";
 import { Worker } from "../kernel/worker.ts";
-import { deliverer } from "../outbox/deliver.ts";
-import { OWN_QUEUE, replayHandler } from "../outbox/replay/task.ts";
-import { router } from "../outbox/router.ts";
-import { hasWork } from "../outbox/sql.ts";
-import { jobHandler } from "../queue/job.ts";
-import { requestHandler } from "../requests/dispatch/handler.ts";
-import { keyRing } from "../requests/dispatch/key-ring.ts";
-import { REQUESTS_QUEUE } from "../requests/dispatch/queue.ts";
-import { checkKey } from "../requests/keys/index.ts";
-import type { HttpSender } from "../requests/sender.ts";
+import { readValue } from "../options/field.ts";
+import { duration } from "../options/kinds.ts";
+import type { HttpSender } from "../sender/sender.ts";
+import { Outage } from "../store/outage.ts";
 import { openStore, type Store } from "../store/store.ts";
-import type { App } from "./define-app.ts";
-import { type InboxLoops, inboxLoops, isInboxWorkLeft, servedSources } from "./inbox-loops.ts";
-import { type WorkOptions, type WorkPlan, workPlan } from "./work-options.ts";
+import { untilReached } from "../store/until-reached.ts";
+import type { App } from "./parts.ts";
+import { type AppPart, PARTS, type Tools } from "./parts.ts";
+import { provided, writesOf } from "./provided.ts";
+import { WORK_FIELDS, type WorkOptions, type WorkPlan, workPlan } from "./work-options.ts";
+
+/** What a handler left open gets only this time. */
+const CLOSE_MS = 300;
+const WITHIN = duration({ help: "how far ahead to look", maxMs: DURATION_MS_MAX });
+const SERVES_NOTHING = { jobs: [], destinations: [], sources: [], stores: [] };
 
 export interface RunningWorker {
-  /** Resolves when a person asked all workers to stop, or the limit is reached. Then call `stop`. */
+  /**
+   * Resolves when the worker has stopped: by `stop`, because an operator stopped all workers, or because its `limit` is
+   * reached.
+   */
+  readonly stopped: Promise<Stopped>;
+  /** Resolves when an operator has stopped all workers, or the limit is reached. @internal */
   readonly stopWanted: Promise<void>;
   readonly isIdle: boolean;
   readonly running: number;
   /**
-   * Whether anything that it takes up is to be done now, in any worker, or within so many ms, as far as the database
-   * knows: tasks, events to route, sources to ask or store. What a switch holds is no work now.
+   * True while this worker has work now or within `withinMs`: tasks, events to route, sources to load or to store. Work that
+   * a switch holds does not count.
    */
   isWorkLeft(withinMs: number): Promise<boolean>;
   wake(): void;
-  /** Finishes what runs or gives it back, uncounted. Returns how many tasks were given back. */
-  stop(grace?: Duration): Promise<{ givenBack: number }>;
+  /** Waits up to `grace` for running tasks, then gives the rest back. */
+  stop(grace?: Duration): Promise<Stopped>;
+}
+
+export interface Stopped {
+  /** Tasks that were given back; their attempts do not count. */
+  givenBack: number;
 }
 
 export interface WorkBase {
@@ -40,33 +53,29 @@ export interface WorkBase {
   app: App;
   http: HttpSender;
   log: Logger;
-  /** Only deliveries run, and each is told of when it starts. */
-  delivering?: (taskId: string) => void;
-  /** It has stopped, and closed what its destinations had opened. */
-  ended?: () => void;
+  /** Default: a new one. */
+  outage?: Outage;
+  /** Called when the worker has stopped and its destinations are closed. `isCut`: the grace was not enough. */
+  ended?: (isCut: boolean) => void;
+  /** True when the client is closing: the worker then does not finish its start. */
+  isStopping?: () => boolean;
 }
 
 /** @throws PawlError `invalid_option`, `unknown_queue`, `invalid_environment` */
-export async function startWork(base: WorkBase, options: WorkOptions): Promise<RunningWorker> {
-  const { store, app, http, log } = base;
-  const roles = base.delivering === undefined ? options.roles : (["worker"] as const);
-  const plan = await workPlan(store, app, { ...options, ...(roles !== undefined && { roles }) });
-  checkSecrets(app, plan);
-  const transactionPool = openStore({
-    url: store.url,
-    schema: store.schema,
-    max: plan.transactions,
-    connectTimeoutMs: 0, // a handler's own timeout is the bound
-    log,
+export async function startWork(
+  base: WorkBase,
+  options: WorkOptions,
+  parts: readonly AppPart[] = PARTS,
+): Promise<RunningWorker> {
+  const { store, app, log, outage = new Outage(log), isStopping = () => false } = base;
+  const reached = <T>(work: () => Promise<T>) => untilReached(work, { log, isStopping });
+  const plan = await reached(() => workPlan(store, app, options, parts));
+  const transactionPool = outage.watch(poolOfTransactions(base, plan.transactions));
+  const tools = toolsOf(base, plan, transactionPool);
+  const works = await worksOf(parts, tools, reached).catch(async (error: unknown) => {
+    await transactionPool.close(CLOSE_MS);
+    throw error;
   });
-  const deliveries = await deliverer({
-    executor: store,
-    destinations: app.destinations,
-    types: app.destinationTypes,
-    http,
-  });
-  let inbox: InboxLoops | undefined;
-  const isInboxLeft = await isInboxWorkLeft(store, app, plan.roles);
   const { runsTasks, limit } = plan;
   const worker = new Worker({
     store,
@@ -74,73 +83,113 @@ export async function startWork(base: WorkBase, options: WorkOptions): Promise<R
     localSwitches: localSwitches(),
     application: app.name,
     revision: app.revision,
-    handlers: runsTasks ? handlersOf(base, deliveries.handlers) : [],
-    queues: runsTasks && base.delivering === undefined ? [...plan.queues, OWN_QUEUE] : plan.queues,
+    handlers: works.flatMap((work) => work.handlers ?? []),
+    queues: [...plan.queues, ...works.flatMap((work) => work.queues ?? [])],
     otherQueues: options.queues === undefined && runsTasks,
     concurrency: plan.concurrency,
     turns: plan.turns,
     ...(limit !== undefined && { limit }),
     resultBytesMax: app.maxPayloadBytes,
     log,
-    serves: servedSources(app, plan.roles),
-    loops: (kernel) => {
-      inbox = inboxLoops(base, plan.roles, kernel);
-      return [...(runsTasks ? [router({ executor: store, log, ...kernel })] : []), ...inbox.loops];
-    },
+    observer: plan.observer,
+    serving: Object.assign(
+      { queues: plan.queues, ...SERVES_NOTHING },
+      ...works.map((work) => work.serving),
+    ),
+    serves: works.flatMap((work) => work.serves ?? []),
+    loops: (kernel) => works.flatMap((work) => work.loops?.(kernel) ?? []),
   });
   let closed: Promise<void> | undefined;
-  await worker.start();
-  return {
+  await reached(() => worker.start());
+  const unobserve = observeOutage(outage, plan.observer);
+  const stop = async (graceMs: number): Promise<Stopped> => {
+    const askedAt = performance.now();
+    const givenBack = await worker.stop(graceMs);
+    const isCut = performance.now() - askedAt >= graceMs;
+    closed ??= Promise.all([
+      transactionPool.close(CLOSE_MS),
+      ...works.map((work) => work.close?.()),
+    ]).then(() => undefined);
+    await closed;
+    unobserve();
+    base.ended?.(isCut);
+    return { givenBack };
+  };
+  const ending = deferred<Stopped>();
+  const running: RunningWorker = {
+    stopped: ending.promise,
     stopWanted: worker.stopWanted,
     get isIdle() {
-      return worker.isIdle && (inbox?.isIdle() ?? true);
+      return worker.isIdle && works.every((work) => work.isIdle?.() ?? true);
     },
     get running() {
       return worker.running;
     },
-    isWorkLeft: async (withinMs) =>
-      (inbox?.isOffHere() !== true && (await isInboxLeft())) ||
-      (runsTasks && (await hasWork(store, { streams: worker.streams, withinMs }))),
+    isWorkLeft: async (within) => {
+      const withinMs = readValue("isWorkLeft", "withinMs", WITHIN, within);
+      for (const work of works)
+        if ((await work.isWorkLeft?.({ streams: worker.streams, withinMs })) === true) return true;
+      return false;
+    },
     wake: () => worker.wake(),
     stop: async (grace) => {
-      const graceMs = grace === undefined ? plan.graceMs : durationMs(grace, "grace");
-      const givenBack = await worker.stop(graceMs);
-      closed ??= Promise.all([transactionPool.close(), deliveries.close()]).then(() => undefined);
-      await closed;
-      base.ended?.();
-      return { givenBack };
+      const graceMs =
+        grace === undefined ? plan.graceMs : readValue("stop", "grace", WORK_FIELDS.grace, grace);
+      const stopped = stop(graceMs);
+      stopped.then(ending.resolve, ending.reject);
+      return stopped;
     },
   };
+  worker.stopWanted
+    .then(() => running.stop())
+    .catch((error: unknown) => log.error({ err: messageOf(error) }, "stopping the worker failed"));
+  return running;
 }
 
-/** What would fail at every try is said at the start. @throws PawlError `invalid_environment`, `invalid_option` */
-function checkSecrets({ destinations, keys, sources }: App, { queues, roles }: WorkPlan): void {
-  for (const { queue, definition } of destinations)
-    if (queues.includes(queue)) definition.check?.();
-  if (roles.includes("loader")) for (const source of sources) source.check?.();
-  if (queues.includes(REQUESTS_QUEUE)) for (const key of keys.values()) checkKey(key);
+/** A rejection reaches whoever awaits the promise; if nobody does, it is not reported as unhandled. */
+function deferred<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (reason: unknown) => void;
+} {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (reason: unknown) => void = () => undefined;
+  const promise = new Promise<T>((resolveIt, rejectIt) => {
+    resolve = resolveIt;
+    reject = rejectIt;
+  });
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
 }
 
-function handlersOf(
-  { store, app, http, delivering }: WorkBase,
-  deliveries: readonly TaskHandler[],
-): TaskHandler[] {
-  if (delivering !== undefined) return deliveries.map((handler) => toldOf(handler, delivering));
-  const timeouts = new Map(app.queues.map((queue) => [queue.name, queue.timeoutMs]));
-  return [
-    ...app.jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
-    ...deliveries,
-    replayHandler(store),
-    requestHandler({ executor: store, http, keys: keyRing(store, app.keys) }),
-  ];
+/** Checks all parts before the first of them does anything. */
+async function worksOf(
+  parts: readonly AppPart[],
+  tools: Tools,
+  reached: <T>(work: () => Promise<T>) => Promise<T>,
+): Promise<PartWork[]> {
+  for (const part of parts) await part.check?.(tools);
+  const works: PartWork[] = [];
+  for (const part of parts) works.push(await reached(async () => (await part.work?.(tools)) ?? {}));
+  return works;
 }
 
-function toldOf(handler: TaskHandler, delivering: (taskId: string) => void): TaskHandler {
-  return {
-    ...handler,
-    run: (payload, context) => {
-      delivering(context.taskId);
-      return handler.run(payload, context);
-    },
-  };
+function toolsOf(base: WorkBase, plan: WorkPlan, transactionPool: Store): Tools {
+  const { store, app, http, log } = base;
+  const writes = writesOf({ app, store, where: "store" });
+  const given = provided({ app, databaseUrl: store.url });
+  return { store, app, http, log, plan, transactionPool, writes, ...given };
+}
+
+function poolOfTransactions({ store, log }: WorkBase, max: number): Store {
+  const { url, schema } = store;
+  return openStore({ url, schema, max, connectTimeoutMs: 0, log }); // a handler's own timeout is the bound
+}
+
+/** Returns how to stop. */
+function observeOutage(outage: Outage, observer: WorkObserver | undefined): () => void {
+  return outage.observe({
+    databaseLost: (lost) => tell(observer, "databaseLost", lost),
+    databaseBack: (back) => tell(observer, "databaseBack", back),
+  });
 }

@@ -12,6 +12,10 @@ const UNIT_MS: Record<string, number> = {
 };
 /** 2,147,483,647 ms, about 24.8 days, is the longest that a timer of Node can wait. */
 export const TIMER_MS_MAX = 2_147_483_647;
+/** The longest wait that another side (a feed, a receiver) can ask for. */
+const DAYS_30_MS = 30 * 86_400_000;
+/** The longest duration: 3,650 days. PostgreSQL can add a hundred of them to any of our times. */
+export const DURATION_MS_MAX: number = 3_650 * 86_400_000;
 const PART = /(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*/gy;
 
 /** `"500ms"`, `"90s"`, `"1h30m"`, `"7d"`, or a number of milliseconds. */
@@ -19,19 +23,38 @@ export type Duration = string | number;
 
 /**
  * @param name what the value is, for the message of the error
- * @throws PawlError `invalid_option` for anything that is not a duration from 0 up
+ * @throws PawlError `invalid_option` for anything that is not a duration from 0 to 10 years
  */
 export function durationMs(value: Duration, name: string): number {
-  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return Math.round(value);
-  if (typeof value === "string") {
-    const parsed = parseDuration(value.trim());
-    if (parsed !== undefined) return parsed;
-  }
+  const ms = typeof value === "string" ? parseDuration(value.trim()) : waitMs(value);
+  if (ms !== undefined && ms <= DURATION_MS_MAX) return ms;
   throw new PawlError(
     "invalid_option",
-    `expected \`${name}\` to be a duration such as "500ms", "90s", "1h30m" or milliseconds from 0, got ${shown(value)}`,
+    `expected \`${name}\` to be a duration such as "500ms", "90s" or "1h30m", or milliseconds, from 0 to ${showBound(DURATION_MS_MAX)}, got ${shown(value)}`,
     { data: { option: name, value: typeof value === "bigint" ? String(value) : value } },
   );
+}
+
+/** Makes milliseconds that somebody else computed a whole number; undefined if it is not a number from 0 up. */
+export function waitMs(value: unknown): number | undefined {
+  const isWait = typeof value === "number" && Number.isFinite(value) && value >= 0;
+  return isWait ? Math.round(value) : undefined;
+}
+
+/** The same of somebody who is waited for, such as a feed: never less than asked, and 30 days at most. */
+export function boundedWaitMs(value: unknown): number | undefined {
+  if (waitMs(value) === undefined) return undefined;
+  return Math.min(Math.ceil(Number(value)), DAYS_30_MS);
+}
+
+/** Exact, unlike `showDuration`: `10m`, `24d`; what a timer can wait is said in whole days. */
+export function showBound(ms: number): string {
+  if (ms === 0) return "0";
+  if (ms === TIMER_MS_MAX) return "24d";
+  const [unit, size] = Object.entries(UNIT_MS)
+    .filter(([name, unitMs]) => name !== "w" && ms % unitMs === 0)
+    .reduce((longest, one) => (one[1] > longest[1] ? one : longest), ["ms", 1]);
+  return `${ms / size}${unit}`;
 }
 
 function parseDuration(text: string): number | undefined {

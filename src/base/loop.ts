@@ -20,6 +20,8 @@ export interface Loop {
   wake(): void;
   /** Waits for the round under way; what runs beside it, if anything does, may take `graceMs` to end. */
   stop(graceMs?: number): Promise<void>;
+  /** What runs beside it may take so long whatever the grace is. */
+  readonly graceMsMin?: number;
 }
 
 export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
@@ -44,16 +46,24 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
     clearTimeout(timer);
     clearImmediate(immediate);
   };
+  const heard = (error: unknown) => {
+    try {
+      failed(error);
+    } catch {
+      // the loop goes on: nothing else would start it again
+    }
+  };
   const run = () => {
     isWoken = false;
-    round = runOnce()
+    round = Promise.resolve()
+      .then(runOnce)
       .then(
         (delayMs) => {
           failures = 0;
           return delayMs;
         },
         (error: unknown) => {
-          failed(error);
+          heard(error);
           failures += 1;
           return backoffMs(failures, RETRY_MS);
         },

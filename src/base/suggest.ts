@@ -12,6 +12,7 @@ export function didYouMean(name: string, known: Iterable<string>): string {
 
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const ranked = known
+    .filter((candidate) => Math.abs(candidate.length - name.length) <= DISTANCE_MAX)
     .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];

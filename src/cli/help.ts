@@ -1,4 +1,4 @@
-/** `pawl help <command>` and `pawl help <noun> <verb>`: what `--help` behind them prints. */
+/** `pawl help <command>` and `pawl help <noun> <verb>`: they print the same as `--help`. */
 
 import type { Command } from "commander";
 import { command } from "./command.ts";

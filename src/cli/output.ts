@@ -1,14 +1,20 @@
-/** stdout carries the result and nothing else; stderr carries everything else. */
+/** stdout carries the result and nothing else; stderr carries everything else. URLs and tokens in both are masked. */
 
 import { PawlError, toError } from "../base/errors.ts";
+import { indentedJson } from "../base/json-indent.ts";
+import { exactJson } from "../base/json-text.ts";
+import { maskText } from "../base/mask.ts";
+import { maskJson } from "../base/mask-json.ts";
+import { withoutSteering } from "../base/steering.ts";
 
 const LINE_MS = 10_000;
-
 export interface Answer {
   /** The result for programs: one JSON document. */
   json: unknown;
   /** The same for people. */
   text: string;
+  /** The result is something to use, such as a URL to connect to or SQL to run: nothing in it is masked. */
+  isToUse?: true;
 }
 
 export interface Shape {
@@ -17,18 +23,18 @@ export interface Shape {
 }
 
 export function printAnswer(answer: Answer, json: boolean): void {
-  const text = json ? JSON.stringify(answer.json, null, 2) : printable(answer.text);
+  const { isToUse = false } = answer;
+  const text = json ? jsonText(answer.json, isToUse) : printable(answer.text, isToUse);
   process.stdout.write(`${text}\n`);
 }
 
-/** With `--json` on stdout, as `{"error": {"code", "message", "data"}}`; else one line on stderr. */
+/** With `--json` on stdout, as `{"error": {"code", "message", "data"?}}`; else one line on stderr. */
 export function printError(thrown: unknown, { json, verbose }: Shape): void {
   const error = toError(thrown);
   if (json) {
     // an error without a code is a fault of Pawl or of the app
-    const known =
-      error instanceof PawlError ? error : { code: null, message: error.message, data: {} };
-    process.stdout.write(`${JSON.stringify({ error: known }, null, 2)}\n`);
+    const known = error instanceof PawlError ? error : { code: null, message: error.message };
+    process.stdout.write(`${jsonText({ error: known })}\n`);
   } else {
     process.stderr.write(`pawl: ${printable(error.message)}\n`);
   }
@@ -36,16 +42,21 @@ export function printError(thrown: unknown, { json, verbose }: Shape): void {
   else if (!json && !(error instanceof PawlError)) process.stderr.write("pawl: -v shows where\n");
 }
 
-/** Shows how far long work is, where a person watches. */
+/** Prints a note for people beside the result. */
+export function note(text: string): void {
+  process.stderr.write(`pawl: ${printable(text)}\n`);
+}
+
+/** Shows the progress of long work, if a person watches. */
 export function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${printable(text)}`);
 }
 
 export function endProgress(): void {
   progress("");
 }
 
-/** The same, and where nobody watches a line at first and then every 10 s. */
+/** The same; if nobody watches, prints a line at first and then every 10 s. */
 export function progressLines(): (text: string) => void {
   let writtenAt = Number.NEGATIVE_INFINITY;
   return (text) => {
@@ -72,9 +83,15 @@ export async function finishOutput(): Promise<void> {
   }
 }
 
-/** Text that came from elsewhere must not steer the terminal. */
-function printable(text: string): string {
-  return text.replace(/(?![\n\t])\p{Cc}/gu, "\ufffd");
+/** Exact texts keep every digit; characters that control a terminal are escaped, which does not change the JSON. */
+function jsonText(value: unknown, isToUse = false): string {
+  const json = exactJson(value);
+  return withoutSteering(indentedJson(isToUse ? json : maskJson(json)));
+}
+
+/** Foreign text must not control the terminal or turn the direction of writing. */
+function printable(text: string, isToUse = false): string {
+  return withoutSteering(isToUse ? text : maskText(text));
 }
 
 function traceOf(error: Error): string {

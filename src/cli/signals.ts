@@ -4,24 +4,39 @@ import { EXIT } from "../base/error-codes.ts";
 import type { Logger } from "../base/log.ts";
 
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-/** One Ctrl-C reaches a process twice where a package runner passes on what the terminal has sent already. */
+/** One Ctrl-C reaches a process twice if a package runner forwards the signal that the terminal has already sent. */
 const SAME_PRESS_MS = 200;
 
-/** Resolves with the first signal. */
-export function stopSignals(log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    let firstAt: number | undefined;
-    const heard = (signal: string) => {
+/**
+ * Runs work that ends when `stop` resolves, which the first signal does. Signals are no longer handled afterwards, unless one
+ * came: then the process is about to end, and another signal must not kill it before.
+ */
+export async function stoppable<T>(
+  log: Logger,
+  work: (stop: Promise<void>) => Promise<T>,
+): Promise<T> {
+  let firstAt: number | undefined;
+  let heard: (signal: string) => void = () => undefined;
+  const stop = new Promise<void>((resolve) => {
+    heard = (signal) => {
       const now = performance.now();
       if (firstAt === undefined) {
         firstAt = now;
         log.info({ signal }, "stopping; a second signal ends the process at once");
         resolve();
       } else if (now - firstAt > SAME_PRESS_MS) {
-        log.warn({ signal }, "second signal: ending at once, the lease brings the tasks back");
+        log.warn(
+          { signal },
+          "second signal: ending at once, the tasks come back when the lease runs out",
+        );
         process.exit(EXIT.failed);
       }
     };
-    for (const signal of SIGNALS) process.on(signal, heard);
   });
+  for (const signal of SIGNALS) process.on(signal, heard);
+  try {
+    return await work(stop);
+  } finally {
+    if (firstAt === undefined) for (const signal of SIGNALS) process.off(signal, heard);
+  }
 }

@@ -1,4 +1,4 @@
-/** What the parser of the command line refuses, said in Pawl's own way: the value, what is near it, where help is. */
+/** Turns errors of the command line's parser into Pawl's own: the value, the nearest known one, where to find help. */
 
 import type { Command, CommanderError } from "commander";
 import { PawlError } from "../base/errors.ts";
@@ -31,7 +31,7 @@ export function usageError(error: CommanderError, command: Command): PawlError {
   return new PawlError("invalid_option", `${subject}${what}; ${help}`, { data });
 }
 
-/** `pawl sources retyr orders`: its default verb, which nobody named, took the word for an argument. */
+/** `pawl sources retyr orders`: the noun's default verb took the misspelt verb for an argument. */
 function nounOf({ code }: CommanderError, command: Command): Command | undefined {
   const { parent } = command;
   if (code !== "commander.excessArguments" || parent === null || parent.parent === null)
@@ -57,7 +57,7 @@ export function noSuchVerb(command: Command, typed: string): PawlError {
   );
 }
 
-/** A question mark ends a sentence, a list does not. */
+/** "did you mean …?" keeps its question mark; a list of names gets a `;`. */
 function hint(typed: string, known: readonly string[]): string {
   const near = didYouMean(typed, known);
   return near.endsWith("?") ? near : `${near};`;

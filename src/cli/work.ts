@@ -3,33 +3,60 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Command } from "commander";
 import { connect } from "../app/connect.ts";
-import type { App } from "../app/define-app.ts";
-import type { WorkRole } from "../app/inbox-loops.ts";
+import type { App } from "../app/parts.ts";
 import type { RunningWorker } from "../app/work.ts";
-import { toError } from "../base/errors.ts";
+import { WORK_FIELDS } from "../app/work-options.ts";
 import type { Logger } from "../base/log.ts";
-import { type Call, command, does, requireApp } from "./command.ts";
+import { messageOf } from "../base/thrown.ts";
+import { field, type ValueOf } from "../options/field.ts";
+import { duration, flag, integer } from "../options/kinds.ts";
+import { type Call, command, requireApp, takes } from "./command.ts";
 import type { Answer } from "./output.ts";
-import { stopSignals } from "./signals.ts";
-import { byteSize, duration, nameList, wholeNumber } from "./values.ts";
+import { stoppable } from "./signals.ts";
 
-const CONCURRENCY_MAX = 10_000;
-const LIMIT_MAX = 1_000_000_000;
+/** One each for what the worker says, for a transaction of a handler, and to be woken. */
+const CONNECTIONS_MIN = 3;
+const CONNECTIONS_MAX = 1_000;
+const TRANSACTIONS_MAX = 10;
+const SIZE = /^(\d+(?:\.\d+)?)([KMG]?)B?$/i;
+const SIZE_BYTES_MIN = 1_048_576;
 const IDLE_LOOK_MS = 50;
 const MEMORY_LOOK_MS = 1_000;
-/** With --until-idle: what is due within is waited for. */
+/** --until-idle waits for tasks that are due within this time. */
 const DUE_SOON_MS = 1_000;
 
-interface Options {
-  roles?: WorkRole[];
-  queues?: string[];
-  concurrency?: number;
-  untilIdle?: boolean;
-  once?: boolean;
-  limit?: number;
-  grace?: number;
-  timeLimit?: number;
-  memoryLimit?: number;
+const { roles, queues, concurrency, limit, grace } = WORK_FIELDS;
+const WORK = {
+  roles,
+  queues,
+  concurrency,
+  connections: integer({
+    help: "the maximum number of database connections of this process, from 3 (default: 21)",
+    min: CONNECTIONS_MIN,
+    max: CONNECTIONS_MAX,
+  }),
+  untilIdle: flag(
+    "stop when no work is left: no task is ready, running or due within 1 s, no event waits to be routed, and sources have no more events",
+  ),
+  once: flag("the same as --until-idle"),
+  limit,
+  grace,
+  timeLimit: duration({ help: "stop after this time", minMs: 1 }),
+  memoryLimit: field({
+    kind: "size",
+    help: "stop when the process uses more memory than this, such as 256M",
+    shape: "size",
+    expected: "a size of at least 1M, such as 256M or 1.5G",
+    read: bytesOf,
+  }),
+};
+type Options = ValueOf<typeof WORK>;
+
+/** K, M and G are powers of 1,024. */
+function bytesOf(given: unknown): number | undefined {
+  const [, digits = "NaN", unit = ""] = SIZE.exec(String(given)) ?? [];
+  const bytes = Math.round(Number(digits) * 1_024 ** " KMG".indexOf(unit.toUpperCase() || " "));
+  return bytes >= SIZE_BYTES_MIN && Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
 type EndedBy = "signal" | "request" | "limit or request" | "idle" | "time limit" | "memory limit";
@@ -37,8 +64,7 @@ type EndedBy = "signal" | "request" | "limit or request" | "idle" | "time limit"
 const AFTER_HELP = `
 SIGTERM, SIGINT and SIGHUP stop it: what runs may finish within --grace, the rest is given back to its queue
 without counting the attempt, and the exit code is 0. A second signal ends it at once, with exit code 1;
-its tasks then come back when its lease runs out, 10 s later, and the attempt counts.
-Bare numbers in durations are seconds.`;
+its tasks then come back when its lease runs out, 10 s later, and the attempt counts.`;
 
 export function workCommand(): Command {
   const made = command("work", "Run tasks of the app until told to stop", [
@@ -46,65 +72,36 @@ export function workCommand(): Command {
     ["pawl work --queues high,normal --concurrency 50", "two queues, high first"],
     ["pawl work --until-idle", "for cron and for tests: end when nothing is left"],
     ["pawl work --roles loader,mover --once", "load and store what there is, then end"],
-    ["pawl work --time-limit 1h --limit 10000 -v", "end early, for a supervisor to start anew"],
-  ])
-    .option(
-      "--roles <names>",
-      "worker runs tasks, loader loads sources, mover stores what they gave (default: all)",
-      nameList("--roles"),
-    )
-    .option(
-      "--queues <names>",
-      "only these, the preferred first: high,normal",
-      nameList("--queues"),
-    )
-    .option(
-      "--concurrency <n>",
-      "tasks at once (default: 20)",
-      wholeNumber("--concurrency", CONCURRENCY_MAX),
-    )
-    .option(
-      "--until-idle",
-      "end when nothing of these queues is ready, running, to be routed, or due within 1 s, and sources have nothing more",
-    )
-    .option("--once", "the same as --until-idle")
-    .option("--limit <n>", "end after so many tasks", wholeNumber("--limit", LIMIT_MAX))
-    .option(
-      "--grace <duration>",
-      "how long a stop lets tasks finish (default: 25s)",
-      duration("--grace", 0),
-    )
-    .option("--time-limit <duration>", "end after this time", duration("--time-limit", 1))
-    .option(
-      "--memory-limit <size>",
-      "end when the process holds more memory than this, such as 256M",
-      byteSize("--memory-limit"),
-    )
-    .addHelpText("after", AFTER_HELP);
-  return does<Options>(made, work);
+    ["pawl work --time-limit 1h --limit 10000 -v", "end early, for a supervisor to start again"],
+  ]).addHelpText("after", AFTER_HELP);
+  return takes(made, WORK, work);
 }
 
 async function work(call: Call, options: Options): Promise<Answer> {
   const { log } = call;
+  const uncaught = (error: Error) =>
+    log.error({ err: error.message, stack: error.stack }, "uncaught: the worker ends");
+  process.on("uncaughtExceptionMonitor", uncaught);
+  try {
+    return await stoppable(log, (stop) => workUntil(stop, call, options));
+  } finally {
+    process.off("uncaughtExceptionMonitor", uncaught);
+  }
+}
+
+async function workUntil(stop: Promise<void>, call: Call, options: Options): Promise<Answer> {
+  const { log } = call;
   let isAsked = false;
-  const signal = stopSignals(log).then(() => {
+  const signal = stop.then(() => {
     isAsked = true;
   });
-  process.on("uncaughtExceptionMonitor", (error) =>
-    log.error({ err: error.message, stack: error.stack }, "uncaught: the worker ends"),
-  );
   const app = await requireApp(call);
-  const pawl = await connect(app, { log });
+  const shares = options.connections === undefined ? undefined : sharesOf(options.connections);
+  const pawl = await connect(app, { log, ...shares?.pool });
   try {
     if (isAsked) return ended("signal", 0); // while it connected
-    const { roles, queues, concurrency, limit, grace } = options;
-    const worker = await pawl.work({
-      ...(roles !== undefined && { roles }),
-      ...(queues !== undefined && { queues }),
-      ...(concurrency !== undefined && { concurrency }),
-      ...(limit !== undefined && { limit }),
-      ...(grace !== undefined && { grace }),
-    });
+    const ofWorker = Object.entries(options).filter(([name]) => Object.hasOwn(WORK_FIELDS, name));
+    const worker = await pawl.work({ ...Object.fromEntries(ofWorker), ...shares?.handlers });
     tellPerson(app);
     const endedBy = await firstReason({ worker, signal, options, app, log });
     log.info({ endedBy, running: worker.running }, "worker stopping");
@@ -113,6 +110,12 @@ async function work(call: Call, options: Options): Promise<Answer> {
   } finally {
     await pawl.close();
   }
+}
+
+/** How a given number of connections is used: one listens, and handlers' transactions have up to half of the others. */
+function sharesOf(connections: number) {
+  const transactions = Math.min(Math.ceil((connections - 2) / 2), TRANSACTIONS_MAX);
+  return { pool: { connections: connections - 1 - transactions }, handlers: { transactions } };
 }
 
 function ended(endedBy: EndedBy, givenBack: number): Answer {
@@ -149,7 +152,7 @@ async function firstReason(run: Run): Promise<EndedBy> {
   return reason;
 }
 
-/** What the system counts as the process's own (resident set size). */
+/** The memory of this process as the system counts it (resident set size). */
 async function untilOver(bytes: number, over: AbortSignal): Promise<void> {
   while (!over.aborted && process.memoryUsage.rss() <= bytes) await wait(MEMORY_LOOK_MS);
 }
@@ -167,14 +170,14 @@ async function isWorkLeft(worker: RunningWorker, log: Logger): Promise<boolean> 
     return await worker.isWorkLeft(DUE_SOON_MS);
   } catch (error) {
     log.warn(
-      { err: toError(error).message },
+      { err: messageOf(error) },
       "looking for the end of the work failed, it is tried again",
     );
     return true;
   }
 }
 
-/** Not where logs are collected: there, every line is JSON. */
+/** Not if logs are collected: there, every line is JSON. */
 function tellPerson(app: App): void {
   if (process.stderr.isTTY)
     process.stderr.write(`pawl: app "${app.name}" works; Ctrl-C stops it\n`);

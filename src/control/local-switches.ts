@@ -6,10 +6,12 @@
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { PawlError, shown } from "../base/errors.ts";
+import { LOCAL_KINDS, parseScope, scopeText } from "../base/scope.ts";
 
-const FILE = /^(all|all-commands|queue-[a-z][a-z0-9:_.-]{0,99})\.disabled$/;
-const DESTINATION = /^destination-/;
-const SCOPE = /^(all|queue:[a-z][a-z0-9:_.-]{0,99})$/;
+const FILE = new RegExp(`^(?:(all|all-commands)|(${LOCAL_KINDS.join("|")})-(.+))\\.disabled$`);
+const NAME = /^[a-z][a-z0-9:_.-]{0,99}$/;
+/** The kind whose names lie in the queue's files too: `queue-destination-erp.disabled`. */
+const IN_QUEUE = /^([a-z]+)-(.+)$/;
 
 export interface LocalSwitches {
   /** Scopes such as `all` and `queue:low`, sorted. A folder that is not there holds nothing. */
@@ -32,25 +34,36 @@ export function localSwitches(env: NodeJS.ProcessEnv = process.env): LocalSwitch
 function scopesOfVariable(text: string): string[] {
   if (/^(|0|false)$/i.test(text.trim())) return [];
   if (/^(1|true)$/i.test(text.trim())) return ["all"];
-  const scopes = text.split(",").map((scope) => scope.trim());
-  const bad = scopes.find((scope) => !SCOPE.test(scope));
-  if (bad === undefined) return scopes;
-  throw new PawlError(
-    "invalid_environment",
-    `expected PAWL_OFF to be "all" or scopes separated by commas, such as "queue:low,queue:high", got ${shown(text)}`,
-  );
+  return text.split(",").map((part) => {
+    const scope = localScope(part.trim());
+    if (scope !== undefined) return scope;
+    const kinds = LOCAL_KINDS.map((kind) => `"${kind}:<name>"`).join(", ");
+    throw new PawlError(
+      "invalid_environment",
+      `expected PAWL_OFF to be "all" or scopes separated by commas (${kinds}), such as "queue:low,queue:high", got ${shown(text)}`,
+    );
+  });
 }
 
-/** `:` stands in no file's name on Windows: `queue-low.disabled`, and `queue-destination-erp.disabled` for a destination. */
+/** `:` stands in no file's name on Windows: `queue-low.disabled`, and `destination-erp.disabled` for a destination. */
 function scopesOfFile(file: string): string[] {
-  const [, name] = FILE.exec(file) ?? [];
-  if (name === undefined) return [];
-  if (!name.startsWith("queue-")) return ["all"];
-  const queue = name.slice("queue-".length);
+  const [, all, kind, name = ""] = FILE.exec(file) ?? [];
+  if (all !== undefined) return ["all"];
+  if (kind === undefined) return [];
+  const [, other, rest] = (kind === "queue" && IN_QUEUE.exec(name)) || [];
+  const asQueue = other === undefined ? undefined : localScope(`queue:${other}:${rest}`);
   return [
-    `queue:${queue}`,
-    ...(DESTINATION.test(queue) ? [`queue:${queue.replace("-", ":")}`] : []),
-  ];
+    localScope(`${kind}:${name}`),
+    asQueue?.startsWith("queue:") ? undefined : asQueue,
+  ].filter((scope) => scope !== undefined);
+}
+
+/** As it is printed; undefined for what no host can hold. */
+function localScope(text: string): string | undefined {
+  const scope = parseScope(text);
+  if (scope === undefined) return undefined;
+  if (scope.kind === "all") return "all";
+  return LOCAL_KINDS.includes(scope.kind) && NAME.test(scope.name) ? scopeText(scope) : undefined;
 }
 
 async function namesIn(folder: string): Promise<string[]> {

@@ -3,17 +3,22 @@
  * the promise is refused as a whole; an event that cannot be stored is set aside alone, with its bytes.
  */
 
-import { PawlError, shown, toError } from "../base/errors.ts";
+import { PawlError, shown } from "../base/errors.ts";
 import { toJson } from "../base/json.ts";
+import { objectText, RawJson } from "../base/json-text.ts";
+import { maskText } from "../base/mask.ts";
+import { isStorable, storableText } from "../base/text.ts";
+import { messageOf } from "../base/thrown.ts";
+import { isStorableTime } from "../base/time.ts";
+import { partsOf } from "./exact.ts";
 import { type BadEvent, isBad, type Page, SourceAnswered, type SourceEvent } from "./source.ts";
 
-/** numeric of any length is compared, but what a bigint holds is what counters and offsets have. */
+/** Numbers of any length can be compared, but counters and offsets fit into a bigint. */
 const INTEGER = /^(?:0|-?[1-9]\d{0,17})$/;
 const ID_CHARS_MAX = 500;
 const NAME_CHARS_MAX = 500;
 const CURSOR_CHARS_MAX = 4_096;
-const YEAR_MAX = 9_999;
-/** Numbers of so many digits are compared exactly as doubles. */
+/** Numbers of up to this many digits are compared exactly as doubles. */
 const DOUBLE_DIGITS = 15;
 
 export interface Asked {
@@ -30,7 +35,7 @@ export interface CheckedPage {
   next: string | null;
 }
 
-/** A page that breaks the contract; `nextCursor` where it is plain what lies behind it. */
+/** A page that breaks the contract; `nextCursor` if it is clear where the next page begins. */
 export class ContractBroken extends SourceAnswered {
   override name = "ContractBroken";
   readonly nextCursor: string | null;
@@ -45,14 +50,15 @@ export class ContractBroken extends SourceAnswered {
 export function checkPage(page: Page, asked: Asked): CheckedPage {
   const events = eventsOf(page);
   const { cursor, limit, after } = asked;
+  refuseUnkept("state", page.state, asked.payloadBytesMax);
   const given = cursorOf(page.next, cursor);
   if (events.length > limit) {
-    throw new ContractBroken(`${events.length} events, asked were at most ${limit}`, given);
+    throw new ContractBroken(`${events.length} events, but at most ${limit} were requested`, given);
   }
   if (cursor === "opaque") {
-    refuseRepeated(events, given);
+    for (const [index, event] of events.entries()) idOf(event, index);
     if (events.length > 0 && given === null)
-      throw new ContractBroken("events without `next`, the cursor behind them");
+      throw new ContractBroken("events without `next`, the cursor after them");
     return { events: encode(events, asked), count: events.length, next: given };
   }
   const last = lastAscending(events, after);
@@ -60,6 +66,16 @@ export function checkPage(page: Page, asked: Asked): CheckedPage {
     throw new ContractBroken(`\`next\` is ${given}, which is before ${last}`);
   }
   return { events: encode(events, asked), count: events.length, next: given ?? last };
+}
+
+/** @throws ContractBroken with the path of a value that is not JSON, such as a bigint */
+export function refuseUnkept(what: string, value: unknown, bytesMax: number): void {
+  if (value === undefined || value === null) return;
+  try {
+    toJson(value, { what, bytesMax, isLossy: true });
+  } catch (error) {
+    throw new ContractBroken(messageOf(error));
+  }
 }
 
 function eventsOf(page: unknown): readonly (SourceEvent | BadEvent)[] {
@@ -76,22 +92,26 @@ function cursorOf(next: unknown, kind: "number" | "opaque"): string | null {
     if (typeof next === "string" && INTEGER.test(next)) return next;
     throw new ContractBroken(`expected \`next\` to be a whole number, got ${shown(next)}`);
   }
-  if (typeof next === "string" && next.length <= CURSOR_CHARS_MAX && isText(next)) return next;
+  if (typeof next === "string" && next.length <= CURSOR_CHARS_MAX && isStorable(next)) return next;
   throw new ContractBroken(
     `expected \`next\` to be a text of at most ${CURSOR_CHARS_MAX} characters, got ${shown(next)}`,
   );
 }
 
+/** An id that was already in the page is not a step back: the first one counts, the others are duplicates. */
 function lastAscending(events: readonly (SourceEvent | BadEvent)[], after: string): string {
+  const seen = new Set<string>();
   let last = after;
   for (const [index, event] of events.entries()) {
     const id = idOf(event, index);
     if (!INTEGER.test(id)) {
       throw new ContractBroken(
-        `event ${index + 1} of the page has the id ${shown(id)}, which is no whole number; sources with other ids have \`cursor: "opaque"\``,
+        `event ${index + 1} of the page has the id ${shown(id)}, which is not a whole number; sources with other ids need \`cursor: "opaque"\``,
       );
     }
+    if (seen.has(id)) continue;
     if (!isBelow(last, id)) throw notAscending({ events, index, id, last, after });
+    seen.add(id);
     last = id;
   }
   return last;
@@ -110,31 +130,16 @@ function notAscending(at: {
   const behind = isBelow(after, highest) ? highest : null;
   const where = `event ${index + 1} of the page has the id ${id}`;
   if (index === 0 || !isBelow(after, id))
-    return new ContractBroken(`${where}, which is not beyond the cursor ${after}`, behind);
-  if (id === last) return new ContractBroken(`${where}, as has the one before it`, behind);
+    return new ContractBroken(`${where}, which is not after the cursor ${after}`, behind);
   return new ContractBroken(`${where}, after ${last}: ids must ascend`, behind);
-}
-
-function refuseRepeated(events: readonly (SourceEvent | BadEvent)[], next: string | null): void {
-  const seen = new Set<string>();
-  for (const [index, event] of events.entries()) {
-    const id = idOf(event, index);
-    if (seen.has(id))
-      throw new ContractBroken(`the id ${shown(id)} stands twice in one page`, next);
-    seen.add(id);
-  }
 }
 
 function idOf(event: SourceEvent | BadEvent | null | undefined, index: number): string {
   const id: unknown = event?.id;
-  if (typeof id === "string" && id !== "" && id.length <= ID_CHARS_MAX && isText(id)) return id;
+  if (typeof id === "string" && id !== "" && id.length <= ID_CHARS_MAX && isStorable(id)) return id;
   throw new ContractBroken(
     `event ${index + 1} of the page: expected its id to be a text of 1 to ${ID_CHARS_MAX} characters, got ${shown(id)}`,
   );
-}
-
-function isText(text: string): boolean {
-  return text.isWellFormed() && !text.includes("\0");
 }
 
 /** a < b, both whole numbers as text. */
@@ -152,16 +157,14 @@ function encodeOne(event: SourceEvent | BadEvent, payloadBytesMax: number): stri
   try {
     return encodeGood(event, payloadBytesMax);
   } catch (error) {
-    return encodeBad(event.id, bytesOf(event), toError(error).message, true);
+    return encodeBad(event.id, bytesOf(event), messageOf(error), true);
   }
 }
 
 /** What an event becomes in the inbox. @throws PawlError for what cannot be stored */
-export function encodeGood(
-  { id, name, occurredAt, payload, meta }: SourceEvent,
-  payloadBytesMax: number,
-  number?: string,
-): string {
+export function encodeGood(event: SourceEvent, payloadBytesMax: number, number?: string): string {
+  const { id, name, occurredAt } = event;
+  const { payload, meta } = partsOf(event);
   const limits = { bytesMax: payloadBytesMax };
   const parts = [
     number === undefined ? `"i":${JSON.stringify(id)}` : `"number":${number}`,
@@ -170,21 +173,16 @@ export function encodeGood(
   if (name !== undefined) parts.push(`"n":${toJson(nameOf(name), { what: "name", ...limits })}`);
   if (occurredAt !== undefined) parts.push(`"o":"${timeOf(occurredAt)}"`);
   if (meta !== undefined && meta !== null) {
-    if (typeof meta !== "object" || Array.isArray(meta)) throw unfit("meta", "an object", meta);
+    if (!isObject(meta)) throw unfit("meta", "an object", meta);
     parts.push(`"m":${toJson(meta, { what: "meta", ...limits })}`);
   }
   return `{${parts.join(",")}}`;
 }
 
-/** `isEvent`: `raw` is what the source had decoded already. */
+/** `isEvent`: the source had already decoded `raw`. */
 function encodeBad(id: string, raw: Uint8Array, error: string, isEvent?: true): string {
   const bytes = Buffer.from(raw ?? []).toString("base64");
-  return JSON.stringify({ i: id, r: bytes, d: isEvent, e: storableText(error) });
-}
-
-/** An error's text may quote whatever a source gave. */
-export function storableText(text: unknown): string {
-  return String(text).toWellFormed().replaceAll("\0", "\\0");
+  return JSON.stringify({ i: id, r: bytes, d: isEvent, e: maskText(storableText(error)) });
 }
 
 function nameOf(name: unknown): string {
@@ -198,12 +196,6 @@ function timeOf(text: unknown): string {
   throw unfit("occurredAt", "a time such as 2030-01-31T12:00:00Z", text);
 }
 
-/** Of the years 1 to 9999: others have a form of their own in JavaScript, which PostgreSQL does not read. */
-export function isStorableTime(time: Date): boolean {
-  const year = time.getUTCFullYear();
-  return year >= 1 && year <= YEAR_MAX;
-}
-
 function unfit(name: string, expected: string, value: unknown): PawlError {
   return new PawlError(
     "invalid_payload",
@@ -211,10 +203,18 @@ function unfit(name: string, expected: string, value: unknown): PawlError {
   );
 }
 
-/** Of an event that was decoded and yet cannot be stored. */
+function isObject(value: unknown): boolean {
+  if (value instanceof RawJson) return value.text.trimStart().startsWith("{");
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The JSON of an event that was decoded but cannot be stored, with the texts that it came with. */
 function bytesOf(event: SourceEvent): Uint8Array {
   try {
-    return Buffer.from(JSON.stringify(event));
+    const { payload, meta } = partsOf(event);
+    const others = Object.entries(event).filter(([key]) => key !== "payload" && key !== "meta");
+    const texts = { payload, ...(meta !== undefined && { meta }) };
+    return Buffer.from(objectText({ ...Object.fromEntries(others), ...texts }));
   } catch {
     return Buffer.from(shown(event));
   }

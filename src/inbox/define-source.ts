@@ -1,7 +1,9 @@
-/** `defineSource`: a source of the app's own. */
+/** `defineSource`: a source of your own. */
 
 import { PawlError } from "../base/errors.ts";
-import { badOption, refuseUnknownOptions } from "../base/options.ts";
+import { badOption } from "../base/options.ts";
+import { withDefault } from "../options/field.ts";
+import { choice, func } from "../options/kinds.ts";
 import type {
   BadEvent,
   FetchContext,
@@ -14,26 +16,24 @@ import type {
   SourceEvent,
   Window,
 } from "./source.ts";
-import { called, SOURCE_OPTIONS, type SourceOptions, sourceBase } from "./source-options.ts";
+import { readSource, type SourceOptions } from "./source-options.ts";
 
-export {
-  SOURCE_OPTIONS,
-  type SourceKind,
-  type SourceOptions,
-  sourceBase,
-} from "./source-options.ts";
+export { readSource, type SourceKind, type SourceOptions } from "./source-options.ts";
 
 type Events = readonly (SourceEvent | BadEvent)[];
 
 interface OwnOptions extends SourceOptions {
-  /** Default `number`: ids are whole numbers, and the last one is the cursor. `opaque`: each page names the next cursor. */
+  /** `number` (default): ids are whole numbers, and the last one is the cursor. `opaque`: each page names the next cursor. */
   cursor?: "number" | "opaque";
-  /** Reads the bytes of an event that was set aside, once more, when a person retries it; default: as JSON, the payload. */
+  /** Decodes the bytes of an event that was set aside, when an operator retries it. Default: the bytes are JSON, the payload. */
   decode?: (raw: Uint8Array, id: string) => SourceEvent;
 }
 
 export interface FetchSourceOptions extends OwnOptions {
-  /** Events beyond `after`, at most `limit`, their ids ascending: the array, or a page. None: there is nothing more now. */
+  /**
+   * Returns a maximum of `limit` events after the cursor `after`, with ascending ids, as an array or a page. Empty: there is
+   * nothing more now.
+   */
   fetch: (
     after: string,
     limit: number,
@@ -42,20 +42,29 @@ export interface FetchSourceOptions extends OwnOptions {
 }
 
 export interface PullSourceOptions extends OwnOptions {
-  /** Asks for one window; answers the bytes as they came. */
+  /** Requests one window and returns the bytes as received. */
   request: (window: Window, context: FetchContext) => Promise<RawPage>;
-  /** Reads what was kept; pure, since it may run again. */
+  /** Parses the stored page. Must be pure: it may run again. */
   parse: (page: RawPage, window: Window) => Page;
 }
 
 export interface PushSourceOptions extends OwnOptions {
-  /** Delivers pages from `cursor` on until the signal aborts. */
+  /** Delivers pages, starting at `cursor`, until the signal aborts. */
   open: (cursor: string, context: PushContext) => Promise<void>;
 }
 
+const OWN = {
+  cursor: withDefault("number", choice(["number", "opaque"])),
+  decode: func<NonNullable<OwnOptions["decode"]>>("of the bytes of an event"),
+  fetch: func<FetchSourceOptions["fetch"]>("of a cursor"),
+  request: func<PullSourceOptions["request"]>("of a window"),
+  parse: func<PullSourceOptions["parse"]>("of a page"),
+  open: func<PushSourceOptions["open"]>("of a cursor"),
+};
+
 /**
- * A source of your own: `fetch` for pages of events, `request` and `parse` for pages that are kept as they came before
- * they are read, `open` for what delivers by itself.
+ * Defines a source of your own: with `fetch`, which returns pages of events; with `request` and `parse`, whose pages are
+ * stored as received before they are parsed; or with `open`, which delivers pages by itself.
  *
  * @throws PawlError `invalid_option`
  */
@@ -65,47 +74,35 @@ export function defineSource(options: PushSourceOptions): PushSource;
 export function defineSource(
   options: FetchSourceOptions | PullSourceOptions | PushSourceOptions,
 ): FetchSource | PullSource | PushSource {
-  refuseUnknownOptions("defineSource", options, [
-    ...SOURCE_OPTIONS,
-    "cursor",
-    "decode",
-    "fetch",
-    "request",
-    "parse",
-    "open",
-  ]);
-  const { cursor = "number" } = options;
-  const at = `source "${options.name}"`;
-  if (cursor !== "number" && cursor !== "opaque")
-    throw badOption(at, "cursor", '"number" or "opaque"', cursor);
-  const isOpen = "open" in options;
-  const { decode } = options;
+  const { own, at, base: baseOf } = readSource("defineSource", OWN, options);
+  const { cursor, decode, fetch, request, parse, open } = own;
+  const isOpen = open !== undefined;
   const base = {
-    ...sourceBase(options, {
+    ...baseOf({
       type: isOpen ? "push" : "pull",
       config: {},
       cursor,
       ...(isOpen && cursor === "number" && { start: "-1" }),
     }),
-    ...(decode !== undefined && { decode: called(at, "decode", decode) }),
+    ...(decode !== undefined && { decode }),
   };
-  const ways = ["fetch", "request", "open"].filter((way) => way in options);
+  const ways = Object.entries({ fetch, request, open }).filter(([, way]) => way !== undefined);
   if (ways.length !== 1) {
+    const given = ways.map(([way]) => way).join(" and ");
     throw new PawlError(
       "invalid_option",
-      `${at}: expected one of \`fetch\`, \`request\` (with \`parse\`) and \`open\`, got ${ways.length === 0 ? "none" : ways.join(" and ")}`,
+      `${at}: expected one of \`fetch\`, \`request\` (with \`parse\`) and \`open\`, got ${given || "none"}`,
     );
   }
-  if ("open" in options) return Object.freeze({ ...base, open: called(at, "open", options.open) });
-  if ("request" in options) {
-    const request = called(at, "request", options.request);
-    return Object.freeze({ ...base, request, parse: called(at, "parse", options.parse) });
+  if (isOpen) return Object.freeze({ ...base, open });
+  if (request !== undefined) {
+    if (parse === undefined) throw badOption(at, "parse", "a function of a page", parse);
+    return Object.freeze({ ...base, request, parse });
   }
-  const fetch = called(at, "fetch", options.fetch);
   return Object.freeze({
     ...base,
     fetch: async ({ after, limit, state }: Window, context: FetchContext) => {
-      const answer = await fetch(after, limit, { ...context, state });
+      const answer = await fetch?.(after, limit, { ...context, state });
       return Array.isArray(answer) ? { events: answer as Events } : (answer as Page);
     },
   });

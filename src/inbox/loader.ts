@@ -1,29 +1,35 @@
 /**
- * The loader, run by any worker: goes round the sources that are due, several at once, each under its lease. A fault of
- * one never stops the others; a source that nobody loads is taken up by whoever looks next.
+ * The loader, run by any worker: loads the sources that are due, several at once, each under its lease. A fault of one never
+ * stops the others; a source that no worker loads is taken up by the next one that looks.
  */
 
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { messageOf } from "../base/thrown.ts";
 import { NamedLease } from "../kernel/named-lease/named-lease.ts";
-import type { HttpSender } from "../requests/sender.ts";
+import type { Starting } from "../kernel/starts.ts";
+import { type Question, watchedMs } from "../kernel/watch/watch.ts";
+import type { HttpSender } from "../sender/sender.ts";
 import type { PreparedExecutor } from "../store/executor.ts";
 import { runPush } from "./push.ts";
 import { isPush, type SourceDefinition } from "./source.ts";
-import { dueSources, makePartitions } from "./sql.ts";
+import { dueSources, IS_SOURCE_DUE, makePartitions } from "./sql.ts";
 import { isLeaseLost, nextWindow, type Point, type WindowContext } from "./window.ts";
 
-/** Sources asked at once; those that deliver by themselves come on top. */
+/** Maximum number of sources requested at once; sources that deliver by themselves are not counted. */
 const AT_ONCE = 8;
-/** After so long a source makes room for one that waits. */
+/** After this time a source makes room for one that waits. */
 const TURN_MS = 2_000;
 const LOOK_MS_MAX = 1_000;
-/** Between two looks, whatever is said to be due: another loader may be about to have it. */
+/** The minimum time between two looks, even if something is due: another loader may be about to take it. */
 const LOOK_GAP_MS = 20;
-/** A stop lets requests under way end for so long, whatever its grace: those that are cut off are unknown, and hold their source. */
+/**
+ * How long a stop lets running requests end, whatever its grace. Requests that are cut off are unknown, and hold their
+ * source.
+ */
 const GRACE_MS = 20_000;
 const REST_MS = 1_000;
-/** Behind a long query each try holds up others for 2 s. */
+/** While a long query runs, each try blocks others for 2 s. */
 const PARTITIONS_GAP_MS = 60_000;
 const PARTITIONS_MS = 3_600_000;
 const MONTHS_AHEAD = 2;
@@ -36,8 +42,12 @@ export interface LoaderOptions {
   payloadBytesMax: number;
   /** For people: which worker. */
   holder: string;
-  /** A switch on this host holds everything. */
-  isOffHere: () => boolean;
+  /** A switch on this host holds everything, or this source. */
+  isOffHere: (source?: string) => boolean;
+  /** Default: the loader looks every second itself. */
+  watch?: (question: Question) => void;
+  /** See `WorkerView`. */
+  starting?: Starting;
   /** Events were received. */
   received?: () => void;
   /** Tests stop here. */
@@ -45,7 +55,7 @@ export interface LoaderOptions {
 }
 
 export interface Loader extends Loop {
-  /** Nothing is being asked, and at the last look nothing was due. */
+  /** True if no request is running and nothing was due at the last look. */
   readonly isIdle: boolean;
 }
 
@@ -54,7 +64,8 @@ export function loader(options: LoaderOptions): Loader {
   const byName = new Map(options.sources.map((source) => [source.name, source]));
   const crew = openCrew(options, () => rounds.wake());
   let isIdle = false;
-  /** Loading goes on without them: what has none lies in the default one. */
+  const lookMs = options.watch === undefined ? LOOK_MS_MAX : watchedMs(LOOK_MS_MAX);
+  /** Loading goes on without them: rows without a partition are in the default one. */
   const partitions = loop({
     gapMs: PARTITIONS_GAP_MS,
     runOnce: async () => {
@@ -62,7 +73,7 @@ export function loader(options: LoaderOptions): Loader {
       return PARTITIONS_MS;
     },
     failed: (error) =>
-      log.warn({ err: (error as Error).message }, "making partitions failed, it is tried again"),
+      log.warn({ err: messageOf(error) }, "making partitions failed, it is tried again"),
   });
   const rounds: Loop = loop({
     gapMs: LOOK_GAP_MS,
@@ -71,17 +82,21 @@ export function loader(options: LoaderOptions): Loader {
         isIdle = true;
         return LOOK_MS_MAX;
       }
-      const names = [...byName.keys()].filter(crew.isFree);
+      const names = [...byName.keys()].filter((name) => crew.isFree(name) && !isOffHere(name));
       const due = names.length === 0 ? [] : await dueSources(executor, names);
       const ready = due.flatMap(({ name, wait_ms }) =>
         wait_ms > 0 ? [] : (byName.get(name) ?? []),
       );
       isIdle = ready.length === 0;
       crew.start(ready);
-      return Math.min(LOOK_MS_MAX, ...due.map((one) => one.wait_ms).filter((ms) => ms > 0));
+      return Math.min(lookMs, ...due.map((one) => one.wait_ms).filter((ms) => ms > 0));
     },
-    failed: (error) =>
-      log.warn({ err: (error as Error).message }, "looking for due sources failed"),
+    failed: (error) => log.warn({ err: messageOf(error) }, "looking for due sources failed"),
+  });
+  options.watch?.({
+    sql: IS_SOURCE_DUE,
+    value: () => [...byName.keys()].filter((name) => crew.isFree(name) && !isOffHere(name)),
+    yes: () => rounds.wake(),
   });
   return {
     start: () => {
@@ -91,6 +106,9 @@ export function loader(options: LoaderOptions): Loader {
     wake: () => rounds.wake(),
     get isIdle() {
       return isIdle && crew.isIdle();
+    },
+    get graceMsMin() {
+      return crew.isIdle() ? 0 : GRACE_MS;
     },
     stop: async () => {
       crew.stopStarting();
@@ -102,10 +120,10 @@ export function loader(options: LoaderOptions): Loader {
 
 /** The sources that this process loads now. */
 interface Crew {
-  /** It is not loaded, and need not rest after an error. */
+  /** It is not being loaded now, and no error makes it rest. */
   isFree: (name: string) => boolean;
   isIdle: () => boolean;
-  /** As many as there is room for. */
+  /** Starts as many as there is room for. */
   start: (ready: readonly SourceDefinition[]) => void;
   stopStarting: () => void;
   stop: (graceMs: number) => Promise<void>;
@@ -115,7 +133,7 @@ function openCrew(options: LoaderOptions, ended: () => void): Crew {
   const { log } = options;
   const pulled = new Map<string, Promise<void>>();
   const pushed = new Map<string, Promise<void>>();
-  /** After an error of ours, such as a lost database. */
+  /** When a source may be loaded again after an error of ours, such as a lost database. */
   const restUntil = new Map<string, number>();
   const abort = new AbortController();
   let isStopping = false;
@@ -123,14 +141,16 @@ function openCrew(options: LoaderOptions, ended: () => void): Crew {
   const context: WindowContext = {
     ...options,
     abort: abort.signal,
-    isStopping: () => isStopping || options.isOffHere(),
+    isStopping: () => isStopping,
+    starting: options.starting ?? (() => () => true),
     received: () => options.received?.(),
   };
   const run = async (source: SourceDefinition, running: Map<string, Promise<void>>) => {
     try {
-      await runSource(source, context, () => isCrowded);
+      const isStopped = () => isStopping || options.isOffHere(source.name);
+      await runSource(source, { ...context, isStopping: isStopped }, () => isCrowded);
     } catch (error) {
-      const data = { source: source.name, err: (error as Error).message };
+      const data = { source: source.name, err: messageOf(error) };
       if (isLeaseLost(error)) log.warn(data, "lost the lease of a source");
       else {
         log.warn(data, "loading failed, it is tried again");
@@ -167,7 +187,7 @@ function openCrew(options: LoaderOptions, ended: () => void): Crew {
   };
 }
 
-/** Window after window, until there is nothing more, a fault, or others wait. */
+/** Runs window after window, until there is nothing more, a window fails, or others wait. */
 async function runSource(
   source: SourceDefinition,
   context: WindowContext,

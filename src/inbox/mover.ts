@@ -3,42 +3,47 @@
  * transaction. Several movers share the work by skipping what another holds.
  */
 
-import { backoffMs } from "../base/backoff.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { messageOf } from "../base/thrown.ts";
+import type { Starting } from "../kernel/starts.ts";
+import { nextPollMs, type Question } from "../kernel/watch/watch.ts";
 import { translateDatabaseError } from "../store/sqlstate.ts";
 import type { Store } from "../store/store.ts";
 import { decodeAgain } from "./decode-again.ts";
 import type { SourceDefinition, StoreContext } from "./source.ts";
-import { sourcesToStore, storeEvents } from "./sql.ts";
+import { IS_SOMETHING_TO_STORE, sourcesToStore, storeEvents } from "./sql.ts";
 import { pause, storeBatch } from "./store-batch.ts";
 
 const BATCH = 1_000;
-const IDLE_POLL_MS = { baseMs: 20, maxMs: 1_000 };
-/** A worker that is busy hears of nothing. */
-const BUSY_POLL_MS_MAX = 100;
+const POLLS = { baseMs: 20, maxMs: 1_000, busyMs: 100 };
 const LOOK_MS_MAX = 1_000;
-/** A stop lets a batch under way end for so long, unless it says otherwise; then it is undone. */
+/** How long a stop waits for a running batch by default; then the batch is rolled back. */
 const GRACE_MS = 20_000;
-/** Batches of one source at once, where its order is not kept: one computes while the other waits for the database. */
+/** Batches of one source at once, if its order is not kept: one computes while the other waits for the database. */
 const LANES = 2;
-/** A source makes room for the next one after so many batches. */
+/** A source makes room for the next one after this many batches. */
 const BATCHES_A_TURN = 20;
 
 export interface MoverOptions {
   store: Store;
+  /** The pool for batches of the sources' own `store`. */
+  batches: Store;
   sources: readonly SourceDefinition[];
   log: Logger;
   payloadBytesMax: number;
   isIdle: () => boolean;
+  watch: (question: Question) => void;
   /** A switch on this host holds everything. */
   isOffHere: () => boolean;
+  /** See `WorkerView`. */
+  starting: Starting;
   /** What handlers call beside `tx`. */
   writes: (tx: StoreContext["tx"]) => Pick<StoreContext, "enqueue" | "record">;
 }
 
 export interface Mover extends Loop {
-  /** At the last look nothing was to be stored. */
+  /** True if there was nothing to store at the last look. */
   readonly isIdle: boolean;
 }
 
@@ -64,13 +69,15 @@ export function mover(options: MoverOptions): Mover {
       }
       emptyRounds = moved === 0 ? emptyRounds + 1 : 0;
       if (moved > 0) return 0;
-      return Math.min(
-        backoffMs(emptyRounds, IDLE_POLL_MS),
-        isIdle() ? IDLE_POLL_MS.maxMs : BUSY_POLL_MS_MAX,
-      );
+      return nextPollMs(emptyRounds, POLLS, isIdle());
     },
     failed: (error) =>
-      log.warn({ err: (error as Error).message }, "storing events failed, it is tried again"),
+      log.warn({ err: messageOf(error) }, "storing events failed, it is tried again"),
+  });
+  options.watch({
+    sql: IS_SOMETHING_TO_STORE,
+    value: () => names,
+    yes: () => rounds.wake(),
   });
   return {
     ...rounds,
@@ -88,13 +95,13 @@ export function mover(options: MoverOptions): Mover {
 }
 
 interface Moving extends MoverOptions {
-  /** No other batch begins. */
+  /** When it aborts, no other batch begins. */
   stop: AbortSignal;
-  /** The batch under way is given up. */
+  /** When it aborts, the running batch is given up. */
   cut: AbortSignal;
 }
 
-/** One batch into the table of events; answers how many were taken up. */
+/** Stores one batch in the table of events; returns how many events were taken. */
 async function storeInTable(
   id: number,
   source: SourceDefinition,
@@ -104,7 +111,7 @@ async function storeInTable(
   return stored ? stored.taken : 0;
 }
 
-/** A fault of one source lets its storing rest, and never stops that of the others. Answers false then. */
+/** A fault of one source pauses only the storing of that source. Returns false then. */
 async function orPause<T>(
   id: number,
   source: SourceDefinition,
@@ -121,7 +128,7 @@ async function orPause<T>(
   }
 }
 
-/** Answers how many events have left the inbox. */
+/** Returns how many events have left the inbox. */
 async function moveSource(
   { id, raw }: { id: number; raw: boolean },
   source: SourceDefinition,

@@ -15,11 +15,11 @@ interface Open extends WindowContext {
   source: PushSource;
   held: sql.Held;
   signal: AbortSignal;
-  /** Ends what `open` runs on; with a reason, as a fault. */
+  /** Aborts the signal of `open`; with a reason, as a fault. */
   end: (reason?: unknown) => void;
-  /** The cursor behind what has been delivered. */
+  /** The cursor of the last delivered event. */
   after: string;
-  /** Where the cursor moves by itself: only the delivery can tell then whether a person has moved it. */
+  /** True while a delivery moves the cursor: then only the delivery can tell whether a person has moved it. */
   isDelivering: boolean;
 }
 
@@ -31,8 +31,9 @@ export async function runPush(
 ): Promise<void> {
   const { executor, http, log, abort } = context;
   const held = { name: source.name, epoch: lease.epoch };
-  const cursor = await sql.pushCursor(executor, held);
-  if (cursor === undefined) return;
+  const mayStart = context.starting();
+  const cursor = await sql.pushCursor(executor, held).finally(() => setImmediate(mayStart));
+  if (cursor === undefined || !mayStart()) return;
   const over = new AbortController();
   let fault: unknown;
   const end = (reason?: unknown) => {
@@ -55,9 +56,11 @@ export async function runPush(
     // one at a time: each that waits for the source's row takes a connection
     if (isLooking) return;
     isLooking = true;
-    void look(open).finally(() => {
-      isLooking = false;
-    });
+    look(open)
+      .catch((thrown: unknown) => end(thrown)) // its own error
+      .finally(() => {
+        isLooking = false;
+      });
   }, LOOK_MS);
   try {
     const deliver = inTurn((page: Page) => deliverPage(open, page));
@@ -73,7 +76,7 @@ export async function runPush(
   if (fault !== undefined && !context.isStopping()) await failed(open, fault);
 }
 
-/** A person may have stopped or moved it while nothing is delivered. */
+/** Finds out whether a person has stopped or moved it while nothing is delivered. */
 async function look(open: Open): Promise<void> {
   const { executor, held, end, after } = open;
   try {
@@ -118,7 +121,7 @@ async function deliverPage(open: Open, page: Page): Promise<void> {
   }
 }
 
-/** Waits while the inbox is full: what is not taken is not acknowledged, so the source waits too. */
+/** Waits while the inbox is full: events that are not taken are not acknowledged, so the source waits too. */
 async function room(open: Open): Promise<void> {
   for (;;) {
     open.signal.throwIfAborted();
@@ -130,8 +133,8 @@ async function room(open: Open): Promise<void> {
 }
 
 /**
- * Being cut off is not an unknown outcome: it is opened again at the stored cursor, and nothing that was not durable has
- * been acknowledged. Only a page that breaks the contract is an answer.
+ * A lost delivery is not an unknown outcome: it is opened again at the stored cursor, and only durable events were
+ * acknowledged. Only a page that breaks the contract counts as an answer.
  */
 async function failed({ executor, held, source, log }: Open, thrown: unknown): Promise<void> {
   if (isLeaseLost(thrown)) throw thrown;
@@ -157,7 +160,7 @@ function endedByItself(name: string): SourceUnavailable {
   });
 }
 
-/** One call after the other, in the order of the calls. */
+/** Runs the calls one after the other, in their order. */
 function inTurn<T>(run: (value: T) => Promise<void>): (value: T) => Promise<void> {
   let last: Promise<void> = Promise.resolve();
   return (value) => {

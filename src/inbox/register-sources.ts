@@ -1,5 +1,6 @@
-/** Sources in the catalogue, so that lists and operators see what the code defines. */
+/** Registers the sources that the code defines, so that lists and operators see them. */
 
+import { shownValue } from "../base/mask-json.ts";
 import type { Executor } from "../store/executor.ts";
 import { isPush, type SourceDefinition } from "./source.ts";
 import { writeSources } from "./sql.ts";
@@ -16,7 +17,7 @@ export async function registerSources(
     sources: sources.map((source) => ({
       name: source.name,
       type: source.type,
-      config: source.config,
+      config: shownValue(source.config) as typeof source.config,
       cursor: source.cursor,
       is_push: isPush(source),
       start: source.start,

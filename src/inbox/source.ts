@@ -1,13 +1,15 @@
 /**
- * What a source is: a value that says how one window of events is asked for. It never retries, keeps no cursor and
- * writes nothing: the loader does, so that all sources keep the same promise.
+ * A source is a value that says how one window of events is requested. It never retries, keeps no cursor and writes nothing:
+ * the loader does that, so all sources keep the same promises.
  */
 
+import { PawlError, shown } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import type { RetrySeries } from "../kernel/retry.ts";
-import type { RecordOptions } from "../outbox/record.ts";
-import type { AnyJob, JobInput } from "../queue/job.ts";
-import type { HttpSender } from "../requests/sender.ts";
+import type { OutboxWrites } from "../outbox/calls.ts";
+import type { QueueWrites } from "../queue/calls.ts";
+import type { HttpSender } from "../sender/sender.ts";
 import type { Transaction } from "../store/transaction.ts";
 
 export type Json =
@@ -18,17 +20,18 @@ export type Json =
   | readonly Json[]
   | { readonly [key: string]: Json };
 
-/** What a source gives out. With numeric cursors `id` is a whole number, ascending within a page and beyond the cursor. */
+/** An event of a source. With numeric cursors `id` is a whole number, ascending within a page and greater than the cursor. */
 export interface SourceEvent {
   readonly id: string;
   readonly name?: string;
   /** ISO 8601. */
   readonly occurredAt?: string;
+  /** Any JSON value. `rawJson(text)` is stored exactly as its text. */
   readonly payload: unknown;
   readonly meta?: Record<string, unknown>;
 }
 
-/** What could not be decoded: set aside alone, with its bytes. */
+/** An event that could not be decoded: set aside on its own, with its bytes. */
 export interface BadEvent {
   readonly id: string;
   readonly raw: Uint8Array;
@@ -37,33 +40,33 @@ export interface BadEvent {
 
 export interface Page {
   readonly events: readonly (SourceEvent | BadEvent)[];
-  /** The cursor after this page. Opaque cursors need it; numeric ones default to the last id. */
+  /** The cursor after this page. Required for opaque cursors; default for numeric ones: the last id. */
   readonly next?: string;
-  /** More is there now: the next window follows at once. Default: the page is full. */
+  /** True if there is more now: the next window follows at once. Default: true if the page is full. */
   readonly more?: boolean;
-  /** Kept for the next request, such as an ETag; left out, the one before stays. */
+  /** Stored for the next request, for example an ETag. Left out: the previous state stays. */
   readonly state?: Json;
-  /** How far behind the source says we are, in events. */
+  /** How far behind we are, in events, as the source says. */
   readonly lag?: number;
-  /** Do not ask again before so long, although nothing failed. */
+  /** The next request comes after this time at the earliest, although nothing failed. */
   readonly retryAfterMs?: number;
 }
 
-/** As received: kept before anything is parsed, so that parsing never needs the network again. */
+/** A page as received: stored before it is parsed, so that parsing never needs the network again. */
 export interface RawPage {
   readonly bytes: Uint8Array;
   readonly contentType?: string;
-  /** What parsing needs beside the bytes, such as headers. */
+  /** What parsing needs besides the bytes, such as headers. */
   readonly info?: Json;
-  /** Do not ask again before so long, although nothing failed. */
+  /** The next request comes after this time at the earliest, although nothing failed. */
   readonly retryAfterMs?: number;
 }
 
 export interface Window {
-  /** The cursor: events beyond it are asked for. */
+  /** The cursor: events after it are requested. */
   readonly after: string;
   readonly limit: number;
-  /** What the last page kept. */
+  /** The `state` of the last page. */
   readonly state: Json | null;
 }
 
@@ -73,11 +76,13 @@ export interface FetchContext {
   readonly log: Logger;
 }
 
-/** Each kind of fault: nothing was executed; it answered with an error; nobody knows. */
+/** Kinds of fault. `unsent`: nothing was executed. `answered`: the source answered with an error. `unknown`: nobody knows. */
 export type Fault = "unsent" | "answered" | "unknown";
+/** What `onFault` can decide about. `busy`: it answered with a temporary error. */
+export type FaultChoice = Fault | "busy";
 export type FaultAction = "retry" | "hold";
 
-/** An event as it lies in the inbox. */
+/** An event in the inbox. */
 export interface StoredEvent {
   readonly source: string;
   readonly id: string;
@@ -85,23 +90,23 @@ export interface StoredEvent {
   /** ISO 8601. */
   readonly occurredAt: string | null;
   readonly receivedAt: string;
+  /** Parsed at the first read. Numbers can lose digits; `payloadText` does not. */
   readonly payload: unknown;
   readonly meta: Record<string, unknown>;
+  /** The payload as stored, in JSON. Use it to pass the payload on without parsing. */
+  readonly payloadText: string;
+  readonly metaText: string;
 }
 
-export interface StoreContext {
-  /** The batch's transaction: what is written through it commits together with the events' leaving the inbox. */
+export interface StoreContext extends QueueWrites, OutboxWrites {
+  /** The batch's transaction: writes through it commit together with the removal of the events from the inbox. */
   readonly tx: Transaction;
-  /** Aborts when the time for the batch is over. */
+  /** Aborts when the batch's time is over. */
   readonly signal: AbortSignal;
   readonly log: Logger;
-  /** `pawl.enqueue` in this transaction. */
-  readonly enqueue: <J extends AnyJob>(job: J, input: JobInput<J>) => Promise<{ id: string }>;
-  /** `pawl.record` in this transaction. */
-  readonly record: (name: string, event: RecordOptions) => Promise<{ id: string }>;
 }
 
-/** Where events go from the inbox. May be called again for events of a batch that failed, never for stored ones. */
+/** Stores a batch of events from the inbox. May be called again for events of a batch that failed, never for stored ones. */
 export type StoreHandler = (
   events: readonly StoredEvent[],
   context: StoreContext,
@@ -110,58 +115,61 @@ export type StoreHandler = (
 export interface SourceBase {
   readonly name: string;
   readonly type: string;
-  /** As the catalogue shows it: never a secret. */
+  /** As the catalogue shows it. Never contains a secret. */
   readonly config: Record<string, unknown>;
   readonly cursor: "number" | "opaque";
   readonly start: string;
   readonly limit: number;
-  /** From the answer of one request to the next request, over all workers. */
+  /** Minimum time from the answer of one request to the next request, over all workers. */
   readonly gapMs: number;
-  readonly onFault: Readonly<Record<Fault, FaultAction>>;
+  readonly onFault: Readonly<Record<FaultChoice, FaultAction>>;
   readonly retry: RetrySeries;
-  /** Between two windows when there is nothing more. */
+  /** Time between two windows when there is nothing more. */
   readonly idleMs: number;
   readonly timeoutMs: number;
   readonly order: "none" | "source";
-  /** Loading pauses when so many events lie in the inbox, and goes on below `lowWater`. */
+  /** Loading pauses at this number of events in the inbox, and continues below `lowWater`. */
   readonly highWater: number;
   readonly lowWater: number;
-  /** How long it stands still when the process that loads it dies. */
+  /** How long the source stands still after the process that loads it has died. */
   readonly leaseMs: number;
   readonly store: StoreHandler | null;
-  /** Events given to `store` at once. */
+  /** Maximum number of events in one call of `store`. */
   readonly storeBatch: number;
   readonly storeTimeoutMs: number;
   readonly storeRetry: RetrySeries;
-  /** Reads bytes that were set aside, once more; default: as JSON, the payload. @throws anything when they cannot be read */
+  /** Decodes bytes that were set aside. Default: they are JSON, the payload. @throws anything if it cannot */
   decode?(raw: Uint8Array, id: string): SourceEvent;
-  /** Throws when something that loading will need is missing here, such as a secret's variable. */
+  /** Throws if something that loading needs is missing here, such as a secret's variable. */
   check?(): void;
-  /** Throws when the sender would refuse its host each time; `allow` as in the app's `http`. */
+  /** Throws if the sender would always refuse its host; `allow` as in the app's `http`. */
   checkHost?(allow: readonly string[]): void;
 }
 
-/** Asked for pages; each page is kept as received before it is parsed. */
+/** Returns pages on request; each page is stored as received before it is parsed. */
 export interface PullSource extends SourceBase {
   request(window: Window, context: FetchContext): Promise<RawPage>;
   parse(page: RawPage, window: Window): Page;
 }
 
-/** Asked for pages that need no parsing. */
+/** Returns pages on request that need no parsing. */
 export interface FetchSource extends SourceBase {
   fetch(window: Window, context: FetchContext): Promise<Page>;
 }
 
 export interface PushContext extends FetchContext {
-  /** Resolves when the page is durable: acknowledge only then. Calls are done one after the other. */
+  /** Resolves when the page is durable: acknowledge it only then. Calls run one after the other. */
   readonly deliver: (page: Page) => Promise<void>;
-  /** At most so many events to one `deliver`. */
+  /** Maximum number of events in one `deliver`. */
   readonly limit: number;
 }
 
-/** Gives out pages by itself, from a cursor on. */
+/** Delivers pages by itself, starting at a cursor. */
 export interface PushSource extends SourceBase {
-  /** Delivers until the signal aborts; then resolves. Resolving or throwing before opens it anew, by `retry`. */
+  /**
+   * Delivers until the signal aborts, then resolves. If it resolves or throws earlier, it is opened again, after the delay
+   * of `retry`.
+   */
   open(cursor: string, context: PushContext): Promise<void>;
 }
 
@@ -171,8 +179,8 @@ export function isPush(source: SourceDefinition): source is PushSource {
   return "open" in source;
 }
 
-/** A value that `defineSource` or a type of sources made. */
-export function isSource(value: unknown): value is SourceDefinition {
+/** True for a value made by `defineSource` or a source type. */
+function isSource(value: unknown): value is SourceDefinition {
   if (typeof value !== "object" || value === null) return false;
   const { name, leaseMs, ...rest } = value as Partial<PullSource & FetchSource & PushSource>;
   const ways = [rest.open, rest.fetch, rest.request];
@@ -187,7 +195,7 @@ export function isBad(event: SourceEvent | BadEvent): event is BadEvent {
   return "raw" in event;
 }
 
-/** The source was not reached. `sent: "no"` only where it is certain that nothing was executed. */
+/** The source was not reached. Use `sent: "no"` only if it is certain that nothing was executed. */
 export class SourceUnavailable extends Error {
   override name = "SourceUnavailable";
   readonly sent: "no" | "unknown";
@@ -198,23 +206,50 @@ export class SourceUnavailable extends Error {
     options: ErrorOptions & { sent: "no" | "unknown"; retryAfterMs?: number | undefined },
   ) {
     super(message, options);
+    refuseUnknownOptions("SourceUnavailable", options, ["cause", "sent", "retryAfterMs"]);
     this.sent = options.sent;
     this.retryAfterMs = options.retryAfterMs;
   }
 }
 
-/** The source answered, and the answer is an error: a status, or a page that cannot be read. */
+/** The source answered with an error: a status, or a page that cannot be read. */
 export class SourceAnswered extends Error {
   override name = "SourceAnswered";
   readonly status: number | undefined;
+  /** A temporary error, such as status 500 to a request that only reads: `onFault.busy` decides. */
+  readonly isBusy: boolean;
   readonly retryAfterMs: number | undefined;
 
   constructor(
     message: string,
-    options: ErrorOptions & { status?: number | undefined; retryAfterMs?: number | undefined } = {},
+    options: ErrorOptions & {
+      status?: number | undefined;
+      isBusy?: boolean;
+      retryAfterMs?: number | undefined;
+    } = {},
   ) {
     super(message, options);
+    const known = ["cause", "status", "isBusy", "retryAfterMs"];
+    refuseUnknownOptions("SourceAnswered", options, known);
     this.status = options.status;
+    this.isBusy = options.isBusy ?? false;
     this.retryAfterMs = options.retryAfterMs;
   }
+}
+
+/** Checks the sources of an app. @throws PawlError `invalid_option`, `duplicate_name` */
+export function checkSources(sources: readonly SourceDefinition[]): void {
+  const names = sources.map((source) => {
+    if (isSource(source)) return source.name;
+    throw new PawlError(
+      "invalid_option",
+      `sources: expected values made by defineSource(...), httpSource(...) and the like, got ${shown(source)}`,
+    );
+  });
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return;
+  throw new PawlError(
+    "duplicate_name",
+    `sources: two are named "${twice}"; give each a name of its own`,
+  );
 }

@@ -1,7 +1,7 @@
 /** Every statement of loading and storing, one function each, named by its verb. */
 
 import type { Executor, PreparedExecutor } from "../store/executor.ts";
-import type { Fault } from "./source.ts";
+import type { FaultChoice } from "./source.ts";
 
 export interface SourceRow {
   name: string;
@@ -32,6 +32,10 @@ export interface DueSource {
   is_push: boolean;
   wait_ms: number;
 }
+
+/** `$1`: names. True if one is due now or within a second. */
+export const IS_SOURCE_DUE =
+  "exists (select from pawl.due_sources_v1($1) d where d.wait_ms <= 1000)";
 
 export function dueSources(executor: Executor, names: readonly string[]): Promise<DueSource[]> {
   return executor.rows("select * from pawl.due_sources_v1($1)", [names]);
@@ -72,7 +76,7 @@ export async function markSent(
   gapMs: number,
 ): Promise<boolean> {
   const [row] = await executor.prepared<{ sent: boolean }>(
-    "select pawl.mark_sent_v1($1, $2, $3, $4 * interval '1 ms') as sent",
+    "select pawl.mark_sent_v1($1, $2, $3, $4::float8 * interval '1 ms') as sent",
     [name, epoch, window, gapMs],
   );
   return row?.sent ?? false;
@@ -93,7 +97,7 @@ export async function keepPage(
   { gapMs, page }: { gapMs: number; page: KeptPage },
 ): Promise<boolean> {
   const [row] = await executor.rows<{ kept: boolean }>(
-    "select pawl.keep_page_v1($1, $2, $3, $4 * interval '1 ms', $5, $6, $7, $8) as kept",
+    "select pawl.keep_page_v1($1, $2, $3, $4::float8 * interval '1 ms', $5, $6, $7, $8) as kept",
     [
       name,
       epoch,
@@ -126,7 +130,7 @@ export interface Received {
   memo: unknown;
   lag: number | null;
   nextMs: number;
-  /** It came just now, and is not a page that was kept. */
+  /** True if the page came just now, false if it was stored before. */
   isAnswer: boolean;
 }
 
@@ -163,7 +167,7 @@ export async function receive(
 }
 
 export interface WindowFault {
-  fault: Fault;
+  fault: FaultChoice;
   error: string;
   /** The cursor behind the window, where its page named one. */
   nextCursor: string | null;
@@ -178,13 +182,13 @@ export async function failWindow(
   { fault, error, nextCursor, retryAfterMs }: WindowFault,
 ): Promise<"retry" | "hold" | "gone"> {
   const [row] = await executor.rows<{ action: "retry" | "hold" | "gone" }>(
-    "select pawl.fail_window_v1($1, $2, $3, $4 * interval '1 ms', $5, $6, $7, $8) as action",
+    "select pawl.fail_window_v1($1, $2, $3, $4::float8 * interval '1 ms', $5, $6, $7, $8) as action",
     [name, epoch, window, gapMs, fault, error, nextCursor, retryAfterMs],
   );
   return row?.action ?? "gone";
 }
 
-/** Undefined: it is not to run now. `room`: the inbox takes more of it. */
+/** Undefined: it must not run now. `room`: the inbox has room for more of its events. */
 export async function pushCursor(
   executor: Executor,
   { name, epoch }: Held,
@@ -215,6 +219,9 @@ export interface StorableSource {
   raw: boolean;
 }
 
+/** `$1`: names. */
+export const IS_SOMETHING_TO_STORE = "exists (select from pawl.sources_to_store_v1($1))";
+
 export function sourcesToStore(
   executor: Executor,
   names: readonly string[],
@@ -241,14 +248,21 @@ export interface ClaimedEvent {
   /** ISO 8601: parsing a time costs more than the rest of a row. */
   occurred_at: string | null;
   received_at: string;
-  payload: unknown;
-  meta: Record<string, unknown> | null;
+  /** JSON, as it is kept. */
+  payload_text: string;
+  meta_text: string | null;
   attempts: number;
   is_seen: boolean;
 }
 
-export function claimEvents(tx: Executor, source: number, limit: number): Promise<ClaimedEvent[]> {
-  return tx.rows("select * from pawl.claim_events_v1($1, $2)", [source, limit]);
+/** Ends before their JSON is longer than `bytesMax` together, but holds at least one. */
+export function claimEvents(
+  tx: Executor,
+  source: number,
+  limit: number,
+  bytesMax: number,
+): Promise<ClaimedEvent[]> {
+  return tx.rows("select * from pawl.claim_events_v1($1, $2, $3)", [source, limit, bytesMax]);
 }
 
 export interface SettledBatch {
@@ -277,7 +291,7 @@ export async function noteStoringFailed(
   error: string,
   delayMs: number,
 ): Promise<void> {
-  await executor.rows("select pawl.note_storing_failed_v1($1, $2, $3 * interval '1 ms')", [
+  await executor.rows("select pawl.note_storing_failed_v1($1, $2, $3::float8 * interval '1 ms')", [
     source,
     error,
     delayMs,
@@ -296,8 +310,9 @@ export function rawEvents(
   executor: Executor,
   source: number,
   limit: number,
+  bytesMax: number,
 ): Promise<{ number: string; event_id: string; raw: Uint8Array; is_event: boolean }[]> {
-  return executor.rows("select * from pawl.raw_events_v1($1, $2)", [source, limit]);
+  return executor.rows("select * from pawl.raw_events_v1($1, $2, $3)", [source, limit, bytesMax]);
 }
 
 /** `decoded` is a JSON array as `settle_raw_v1` reads it. */
@@ -333,7 +348,7 @@ export async function hasInboxWork(
 
 export async function makePartitions(executor: Executor, monthsAhead: number): Promise<string[]> {
   const [row] = await executor.rows<{ made: string[] }>(
-    "select pawl.make_window_partitions_v1($1) as made",
+    "select pawl.make_missing_partitions_v1('inbox', $1) as made",
     [monthsAhead],
   );
   return row?.made ?? [];

@@ -1,30 +1,37 @@
 /**
- * One batch through the app's handler, in one transaction with the events' leaving the inbox. A batch that fails is cut
- * in halves, under savepoints, until the event that fails stands alone: it waits for another try, and is set aside when
- * its tries are used up; the rest are stored. Where everything fails, nothing is blamed on an event.
+ * Gives one batch to the app's handler, in the transaction that removes the events from the inbox. A batch that fails is cut in
+ * halves, under savepoints, until the event that fails stands alone: it waits for another attempt, and is set aside when its
+ * attempts are used up; the rest are stored. If everything fails, no event is blamed.
  */
 
 import { backoffMs } from "../base/backoff.ts";
 import { toError } from "../base/errors.ts";
 import { inTime } from "../base/in-time.ts";
+import { parsedLazily } from "../base/json-text.ts";
 import type { Logger } from "../base/log.ts";
+import { messageOf, storable } from "../base/thrown.ts";
 import { retryDelayMs } from "../kernel/retry.ts";
+import type { Starting } from "../kernel/starts.ts";
+import { keepAlive } from "../kernel/task-transaction/alive.ts";
 import { isTransient, translateDatabaseError } from "../store/sqlstate.ts";
 import type { OpenTransaction, Store } from "../store/store.ts";
 import { executorIn, type Transaction } from "../store/transaction.ts";
-import { storableText } from "./contract.ts";
 import type { SourceBase, StoreContext, StoredEvent, StoreHandler } from "./source.ts";
 import * as sql from "./sql.ts";
 
-/** So many events fail alone and none is stored: it is not the events. */
+/** If this many events fail alone and none is stored, the events are not the cause. */
 const OUTAGE_ALONE = 5;
 const PROBES = 5;
 const OUTAGE_PAUSE_MS = { baseMs: 1_000, maxMs: 60_000 };
 const ERROR_CHARS_MAX = 2_000;
+/** Maximum bytes of JSON in one call of `store`, unless one event is larger: parsed, they may take twenty times as much. */
+const BATCH_BYTES_MAX = 4 * 1_048_576;
 
 export interface BatchOptions {
   store: Store;
+  batches: Store;
   log: Logger;
+  starting: Starting;
   writes: (tx: Transaction) => Pick<StoreContext, "enqueue" | "record">;
   /** When it aborts, what is not committed is undone. */
   cut: AbortSignal;
@@ -32,22 +39,27 @@ export interface BatchOptions {
 
 type StoringSource = SourceBase & { store: StoreHandler };
 
+/** The worker lost its lease before anything was stored. */
+class NotStarted extends Error {}
+
 interface Batch {
   source: StoringSource;
   context: StoreContext;
   tx: Transaction;
   all: readonly sql.ClaimedEvent[];
+  mayStart: () => boolean;
   stored: string[];
   failed: { event: sql.ClaimedEvent; error: Error }[];
 }
 
-/** Answers how many events were taken up. */
+/** Returns how many events were taken. */
 export async function storeBatch(
   id: number,
   source: StoringSource,
   options: BatchOptions,
 ): Promise<number> {
-  const open = await options.store.begin();
+  const open = await options.batches.begin();
+  const mayStart = options.starting();
   const timeoutMs = source.storeTimeoutMs;
   let isLate = false;
   const timedOut = () => {
@@ -55,27 +67,38 @@ export async function storeBatch(
     return new Error(`\`store\` took longer than ${timeoutMs} ms`);
   };
   const { cut } = options;
+  let stopAlive: () => void = () => undefined;
   try {
+    stopAlive = await keepAlive(open.tx);
     return await inTime({ timeoutMs, timedOut, signals: [cut] }, (signal) =>
-      runBatch(id, source, { ...options, open, signal }),
+      runBatch(id, source, { ...options, open, signal, mayStart }),
     );
   } catch (thrown) {
     if (isLate || cut.aborted) open.abandon();
     else await open.rollback();
-    if (cut.aborted) return 0; // they stay in the inbox, for whoever is there next
+    if (cut.aborted || thrown instanceof NotStarted) return 0; // they stay in the inbox for the next worker
     await pause(id, source, toError(thrown), options);
     return 0;
+  } finally {
+    stopAlive();
+    mayStart();
   }
 }
 
 async function runBatch(
   id: number,
   source: StoringSource,
-  { open, signal, log, writes }: BatchOptions & { open: OpenTransaction; signal: AbortSignal },
+  {
+    open,
+    signal,
+    log,
+    mayStart,
+    writes,
+  }: BatchOptions & { open: OpenTransaction; signal: AbortSignal; mayStart: () => boolean },
 ): Promise<number> {
   const { tx } = open;
   const executor = executorIn(tx);
-  const events = await sql.claimEvents(executor, id, source.storeBatch);
+  const events = await sql.claimEvents(executor, id, source.storeBatch, BATCH_BYTES_MAX);
   if (events.length === 0) {
     await open.rollback();
     return 0;
@@ -83,7 +106,7 @@ async function runBatch(
   const seen = events.filter((event) => event.is_seen).map((event) => event.number);
   const context = { tx, signal, log, ...writes(tx) };
   const all = events.filter((event) => !event.is_seen);
-  const batch: Batch = { source, context, tx, all, stored: [], failed: [] };
+  const batch: Batch = { source, context, tx, all, mayStart, stored: [], failed: [] };
   await storeSome(batch, all);
   await sql.settleEvents(executor, id, {
     stored: batch.stored,
@@ -92,17 +115,19 @@ async function runBatch(
   });
   await open.commit();
   for (const { event, error } of batch.failed) {
-    const data = { source: source.name, event: event.event_id, err: error.message };
+    const data = { source: source.name, event: event.event_id, err: messageOf(error) };
     log.warn(data, "an event could not be stored");
   }
   return events.length;
 }
 
-/** @throws when nothing can be stored now, whatever the event */
+/** @throws when nothing can be stored now, independent of the event */
 async function storeSome(batch: Batch, events: readonly sql.ClaimedEvent[]): Promise<void> {
   if (events.length === 0) return;
   const { source, context, tx } = batch;
   await tx.query("savepoint pawl_batch");
+  if (!batch.mayStart()) throw new NotStarted();
+  batch.mayStart = () => true;
   try {
     await source.store(
       events.map((event) => storedEvent(source, event)),
@@ -130,7 +155,7 @@ async function storeSome(batch: Batch, events: readonly sql.ClaimedEvent[]): Pro
   await storeSome(batch, events.slice(half));
 }
 
-/** Several events have failed alone and none was stored: others of the batch are tried, and undone, before these are blamed. */
+/** If several events failed alone and none was stored, others of the batch are tried, and undone, before these are blamed. */
 async function isOutage({ source, context, tx, stored, failed, all }: Batch): Promise<boolean> {
   if (stored.length > 0) return false;
   const rest = all.slice(failed.length);
@@ -152,7 +177,7 @@ function hasWaiting({ source, failed }: Batch): boolean {
   return failed.some(({ event, error }) => verdict(source, event, error).delay_ms !== null);
 }
 
-/** The database's own troubles, and the end of time, are no event's. */
+/** Problems of the database itself, and the end of the time limit, are not the fault of an event. */
 function refuseOutage({ context }: Batch, thrown: unknown): void {
   if (context.signal.aborted) throw thrown;
   const error = translateDatabaseError(thrown);
@@ -175,11 +200,11 @@ function verdict(
 }
 
 function textOf(error: Error): string {
-  const text = error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
-  return storableText(text.slice(0, ERROR_CHARS_MAX));
+  const text = messageOf(error);
+  return storable(error.name === "Error" ? text : `${error.name}: ${text}`, ERROR_CHARS_MAX);
 }
 
-/** What fails is not one event: storing rests, and `pawl why` tells the reason. */
+/** Not a single event fails but everything: storing pauses, and `pawl why` tells the reason. */
 export async function pause(
   id: number,
   source: Pick<SourceBase, "name">,
@@ -190,19 +215,19 @@ export async function pause(
   const delayMs = backoffMs(failures + 1, OUTAGE_PAUSE_MS);
   await sql.noteStoringFailed(store, id, textOf(error), delayMs);
   log.error(
-    { source: source.name, err: error.message, delayMs },
+    { source: source.name, err: messageOf(error), delayMs },
     "storing events fails as such: nothing is set aside, it is tried again",
   );
 }
 
 function storedEvent(source: StoringSource, event: sql.ClaimedEvent): StoredEvent {
-  return {
+  return parsedLazily({
     source: source.name,
     id: event.event_id,
     name: event.name,
     occurredAt: event.occurred_at,
     receivedAt: event.received_at,
-    payload: event.payload,
-    meta: event.meta ?? {},
-  };
+    payloadText: event.payload_text,
+    metaText: event.meta_text ?? "{}",
+  });
 }

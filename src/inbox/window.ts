@@ -1,23 +1,25 @@
 /**
- * One window of a source that is asked: reserved → sent → answered → done, each step a commit of its own, fenced by the
- * lease. Whoever finds a window after a crash can tell from its state what had been done.
+ * One window of a source that is requested: reserved → sent → answered → done, each step a commit of its own, fenced by the
+ * lease. After a crash, the state of the window says what had been done.
  */
 
 import { setTimeout as wait } from "node:timers/promises";
 import { backoffMs } from "../base/backoff.ts";
+import { boundedWaitMs } from "../base/duration.ts";
 import { PawlError } from "../base/errors.ts";
 import { following, inTime } from "../base/in-time.ts";
 import type { Logger } from "../base/log.ts";
 import type { NamedLease } from "../kernel/named-lease/named-lease.ts";
-import type { HttpSender } from "../requests/sender.ts";
+import type { Starting } from "../kernel/starts.ts";
+import type { HttpSender } from "../sender/sender.ts";
 import type { PreparedExecutor } from "../store/executor.ts";
 import { isTransient, translateDatabaseError } from "../store/sqlstate.ts";
-import { checkPage } from "./contract.ts";
+import { checkPage, refuseUnkept } from "./contract.ts";
 import { faultOf, faultOfPage } from "./fault.ts";
 import type { FetchSource, Json, Page, PullSource, RawPage, Window } from "./source.ts";
 import * as sql from "./sql.ts";
 
-/** Where the database is there and refuses. */
+/** How often a write is tried that the database refuses. */
 const KEEP_TRIES_MAX = 5;
 const KEEP_RETRY_MS = { baseMs: 50, maxMs: 1_000 };
 
@@ -28,7 +30,7 @@ const NOT_SENT: sql.WindowFault = {
   retryAfterMs: null,
 };
 
-/** Where a crash is told apart from another; tests stop here. */
+/** The points at which crashes differ; tests stop here. */
 export type Point = "reserved" | "sent" | "answered" | "kept" | "stored";
 
 export interface WindowContext {
@@ -42,6 +44,8 @@ export interface WindowContext {
   abort: AbortSignal;
   /** The loader wants to stop, or is held on this host: no further window begins. */
   isStopping: () => boolean;
+  /** See `WorkerView`. */
+  starting: Starting;
   /** Events were received. */
   received: (count: number) => void;
   at?: ((point: Point, source: string) => Promise<void> | void) | undefined;
@@ -52,7 +56,7 @@ interface Asked extends WindowContext {
   lease: NamedLease;
 }
 
-/** Answers true when the next window may follow at once. @throws PawlError `named_lease_lost`, or the database's */
+/** Returns true if the next window may follow at once. @throws PawlError `named_lease_lost`, or errors of the database */
 export async function nextWindow(
   source: PullSource | FetchSource,
   lease: NamedLease,
@@ -74,9 +78,14 @@ export async function nextWindow(
   await context.at?.("reserved", source.name);
   if (!(await waited(asked, reserved.wait_ms ?? 0))) return false;
   lease.requireLive();
-  if (!(await sql.markSent(context.executor, held, window.id, source.gapMs))) return false;
-  await context.at?.("sent", source.name);
-  if (context.abort.aborted) return failed(asked, window, NOT_SENT);
+  const mayStart = context.starting();
+  try {
+    if (!(await sql.markSent(context.executor, held, window.id, source.gapMs))) return false;
+    await context.at?.("sent", source.name);
+  } finally {
+    setImmediate(mayStart);
+  }
+  if (context.abort.aborted || !mayStart()) return failed(asked, window, NOT_SENT);
   lease.requireLive(); // a process that was frozen here must not ask beside the next owner
   return "fetch" in source
     ? fetchWindow({ ...asked, source }, window)
@@ -122,6 +131,7 @@ async function requestWindow(
     page = await asking(asked, (context) => source.request(window, context));
     if (!(page?.bytes instanceof Uint8Array))
       throw new TypeError("`request` answered no page with `bytes`");
+    refuseUnkept("info", page.info, asked.payloadBytesMax);
   } catch (thrown) {
     return failed(asked, window, faultOf(thrown));
   }
@@ -131,7 +141,7 @@ async function requestWindow(
     bytes: page.bytes,
     content_type: page.contentType ?? null,
     info: page.info,
-    retry_after_ms: page.retryAfterMs ?? null,
+    retry_after_ms: boundedWaitMs(page.retryAfterMs) ?? null,
   };
   const keep = () => sql.keepPage(executor, held, window.id, { gapMs: source.gapMs, page: kept });
   if (!(await untilKept(asked, keep))) return false;
@@ -175,15 +185,17 @@ async function receivePage(
   const { source, executor, lease, holder, payloadBytesMax } = asked;
   const { cursor, idleMs } = source;
   let checked: ReturnType<typeof checkPage>;
+  let said: Pick<Page, "more" | "retryAfterMs" | "state" | "lag">;
   try {
     const { after, limit } = window;
     checked = checkPage(page, { cursor, after, limit, payloadBytesMax });
+    said = { ...page };
   } catch (thrown) {
     return failed(asked, window, faultOfPage(thrown));
   }
   const hasMoved = checked.count > 0 || (checked.next ?? window.after) !== window.after;
-  const hasMore = hasMoved && (page.more ?? checked.count >= window.limit);
-  const notBefore = Math.max(retryAfterMs ?? 0, page.retryAfterMs ?? 0);
+  const hasMore = hasMoved && (said.more ?? checked.count >= window.limit);
+  const notBefore = Math.max(retryAfterMs ?? 0, boundedWaitMs(said.retryAfterMs) ?? 0);
   const nextMs = Math.max(hasMore ? 0 : idleMs, notBefore);
   const fence = { name: source.name, epoch: lease.epoch, holder };
   const received = {
@@ -191,8 +203,8 @@ async function receivePage(
     after: window.after,
     events: checked.events,
     next: checked.next,
-    memo: page.state,
-    lag: page.lag ?? null,
+    memo: said.state,
+    lag: said.lag ?? null,
     nextMs,
     isAnswer,
   };
@@ -210,8 +222,8 @@ async function receivePage(
 }
 
 /**
- * The answer, or the fault, is in our hands and cost a request: while the lease is ours, a database that cannot be reached
- * is tried again. What was written already is seen as such; a fault may be counted twice.
+ * The answer or fault cost a request, so it is written again while the lease is ours and the database cannot be reached. A
+ * write that had succeeded is recognized; a fault may be counted twice.
  */
 async function untilKept<T>({ lease, abort }: Asked, write: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
@@ -227,7 +239,7 @@ async function untilKept<T>({ lease, abort }: Asked, write: () => Promise<T>): P
   }
 }
 
-/** The page's values were at fault: they will be the next time. */
+/** The page's values were at fault, and will be the next time too. */
 function isRefused(thrown: unknown): boolean {
   const { code } = translateDatabaseError(thrown);
   return code === "database_error" || code === "invalid_option";
@@ -236,7 +248,7 @@ function isRefused(thrown: unknown): boolean {
 async function failed(asked: Asked, window: OpenWindow, fault: sql.WindowFault): Promise<boolean> {
   const { source, executor, lease, log } = asked;
   const held = { name: source.name, epoch: lease.epoch };
-  // who was told to come back later was answered: the gap counts from this answer too
+  // "come back later" is an answer: the gap counts from it too
   const retryAfterMs = Math.max(fault.retryAfterMs ?? 0, source.gapMs);
   const told = { ...fault, retryAfterMs };
   const fail = () => sql.failWindow(executor, held, window.id, source.gapMs, told);
@@ -251,7 +263,7 @@ async function failed(asked: Asked, window: OpenWindow, fault: sql.WindowFault):
   return false;
 }
 
-/** The deadline, the lease and the loader's end abort the signal; who does not heed it is not waited for. */
+/** The deadline, the lease and the loader's end abort the signal; code that ignores the signal is not waited for. */
 function asking<T>(
   { source, lease, abort, http, log }: Asked,
   run: (context: { signal: AbortSignal; http: HttpSender; log: Logger }) => Promise<T>,
@@ -267,7 +279,7 @@ function timedOut(name: string, timeoutMs: number): PawlError {
   return new PawlError("handler_timeout", `source "${name}": no answer within ${timeoutMs} ms`);
 }
 
-/** The lease belongs to somebody else now: what was begun is theirs to judge. */
+/** The lease belongs to another worker now, which decides about this window. */
 export function isLeaseLost(thrown: unknown): boolean {
   return translateDatabaseError(thrown).code === "named_lease_lost";
 }

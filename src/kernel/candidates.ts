@@ -1,6 +1,13 @@
-/** The shards that a look found work in, in the order in which a worker wants them: queue, priority, then in turn. */
+/** The shards in which a look found work, in the order in which a worker wants them: queue, priority, then in turn. */
 
 import type { LookRow } from "./sql.ts";
+
+/**
+ * If this many turns in a row found nothing in a shard, although looks do, somebody holds it or its queue's limits. Other shards
+ * then come before it for a while, and at least once, however long a look takes.
+ */
+const MISSES_MAX = 3;
+const REST_MS = 1_000;
 
 export interface Candidate {
   readonly shard: number;
@@ -16,8 +23,17 @@ export interface Candidate {
   readonly rank: number;
 }
 
+/** How many more slots a stream may take. */
+export type Room = (stream: number) => number;
+
+export interface NextShards {
+  readonly shards: readonly Candidate[];
+  readonly limit: number;
+}
+
 export class Candidates {
   #list: Candidate[] = [];
+  readonly #misses = new Map<number, { times: number; at: number; isPassedOver: boolean }>();
 
   /** @param queueRank the place of a stream's queue in the order given to the worker */
   replace(rows: readonly LookRow[], queueRank: (stream: number) => number): void {
@@ -34,12 +50,40 @@ export class Candidates {
     return !this.#list.some((one) => mayTakeSolo || !one.solo);
   }
 
-  first(count: number, mayTakeSolo: boolean): Candidate[] {
-    return this.#list.filter((one) => mayTakeSolo || !one.solo).slice(0, count);
+  get all(): readonly Candidate[] {
+    return this.#list;
   }
 
-  /** A claim came from this shard. A full one may hold more: it goes behind the others of its rank. */
+  /** The streams for which there is work. */
+  streams(): Set<number> {
+    return new Set(this.#list.map((one) => one.stream));
+  }
+
+  hasRoom(mayTakeSolo: boolean, room: Room): boolean {
+    return this.#list.some((one) => (mayTakeSolo || !one.solo) && room(one.stream) > 0);
+  }
+
+  /** Where to claim next: up to `limit` and to what the first stream may take, from the shards whose streams may take as many. */
+  next(count: number, limit: number, mayTakeSolo: boolean, room: Room): NextShards {
+    const open = mayTakeSolo ? this.#list : this.#list.filter((one) => !one.solo);
+    const hasRoom = (one: Candidate) => room(one.stream) > 0;
+    const free = open.filter((one) => !this.#rests(one));
+    const from = free.some(hasRoom) ? free : open;
+    if (from !== open) this.#passOver(open);
+    const first = from.find(hasRoom);
+    if (first === undefined) return { shards: [], limit: 0 };
+    const most = Math.min(room(first.stream), limit);
+    const shards: Candidate[] = [];
+    for (const one of from) {
+      if (room(one.stream) >= most) shards.push(one);
+      if (shards.length === count) break;
+    }
+    return { shards, limit: most };
+  }
+
+  /** A claim came from this shard. If the claim was full, the shard may hold more: it goes behind the others of its rank. */
   hit(shard: number, isFull: boolean): void {
+    this.#misses.delete(shard);
     const at = this.#list.findIndex((one) => one.shard === shard);
     const [one] = at < 0 ? [] : this.#list.splice(at, 1);
     if (one !== undefined && isFull) this.add(one);
@@ -54,7 +98,24 @@ export class Candidates {
 
   /** Nothing was found in these: empty by now, or locked by another worker. */
   missed(shards: readonly number[]): void {
+    for (const shard of shards) {
+      const times = (this.#misses.get(shard)?.times ?? 0) + 1;
+      this.#misses.set(shard, { times, at: performance.now(), isPassedOver: false });
+    }
     this.#list = this.#list.filter((one) => !shards.includes(one.shard));
+  }
+
+  #rests({ shard }: Candidate): boolean {
+    const missed = this.#misses.get(shard);
+    if (missed === undefined || missed.times < MISSES_MAX) return false;
+    return !missed.isPassedOver || performance.now() - missed.at < REST_MS;
+  }
+
+  #passOver(open: readonly Candidate[]): void {
+    for (const { shard } of open.filter((one) => this.#rests(one))) {
+      const missed = this.#misses.get(shard);
+      if (missed !== undefined) missed.isPassedOver = true;
+    }
   }
 }
 

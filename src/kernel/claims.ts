@@ -27,12 +27,13 @@ export class Claims {
     if (size > 0) this.#open.set(no, { size, recorded: 0 });
   }
 
-  /** The answer was lost: if the claim was made, the next heartbeat gives it back. */
+  /** The answer was lost, or came too late to start what is in it: if the claim was made, the next heartbeat gives it back. */
   unknown(no: number): void {
     this.#asked.delete(no);
+    this.#open.delete(no);
   }
 
-  /** The claims of which nothing is left once these outcomes are recorded. */
+  /** The claims that are complete once these outcomes are recorded. */
   endedBy(outcomes: readonly Outcome[]): number[] {
     const counts = countByClaim(outcomes);
     return [...counts].flatMap(([no, count]) => {

@@ -1,12 +1,15 @@
 /**
- * What any worker does for the whole fleet: rescue, promotion of due tasks, sorting of lanes, expiry, partitions ahead.
- * Each is one call, run by one at a time.
+ * What any worker does for the whole fleet: rescue, promotion of due tasks, sorting of lanes, expiry, closing of breakers,
+ * partitions ahead. Each is one call, run by one at a time.
  */
 
-import { backoffMs } from "../base/backoff.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { messageOf } from "../base/thrown.ts";
 import type { Store } from "../store/store.ts";
+import { closeQuietBreakers } from "./breaker/sql.ts";
+import { hearFates, type WorkObserver } from "./heard.ts";
+import type { Fate } from "./outcome.ts";
 import {
   expire,
   makePartitions,
@@ -16,32 +19,33 @@ import {
   sortLanes,
   useShards,
 } from "./sql.ts";
+import { type Chore, isDue } from "./watch/sql.ts";
+import { nextPollMs, type Question, WATCHED_MS } from "./watch/watch.ts";
 
-const RESCUE_MS = 1_000;
 const RESCUES_MAX = 100;
 const PROMOTE_LIMIT = 2_000;
-const PROMOTE_MS_MAX = 1_000;
-/** A busy worker hears no notification of what will be due soon. */
+/** A busy worker gets no notification of tasks that will be due soon. */
 const PROMOTE_BUSY_MS_MAX = 50;
 /** A pass holds the heads of the lanes that it sorts: it is short. */
 const SORT_LIMIT = 1_000;
-const SORT_MS = { baseMs: 5, maxMs: 1_000 };
-const SORT_BUSY_MS_MAX = 25;
-const USE_SHARDS_MS = 1_000;
+const SORT_MS = { baseMs: 5, maxMs: 1_000, busyMs: 25 };
 const USE_SHARDS_GAP_MS = 20;
 const EXPIRE_LIMIT = 500;
-const EXPIRE_MS = 1_000;
+const QUIET_BREAKERS_MS = 10_000;
 const PARTITION_DAYS = 7;
 const PARTITION_MS = 3_600_000;
-/** Behind a long query each try holds up others for 2 s. */
+/** While a long query runs, each try blocks others for 2 s. */
 const PARTITION_GAP_MS = 60_000;
 
 export interface KeeperOptions {
   store: Store;
   log: Logger;
+  observer?: WorkObserver | undefined;
   isIdle: () => boolean;
   /** Something became ready. */
   wake: () => void;
+  /** Asks for work that no notification announces. */
+  watch: (question: Question) => void;
 }
 
 export interface Keeper {
@@ -54,7 +58,7 @@ export interface Keeper {
 export function keeper(options: KeeperOptions): Keeper {
   const { log } = options;
   const failed = (what: string) => (error: unknown) =>
-    log.warn({ err: (error as Error).message }, `${what} failed, it is tried again`);
+    log.warn({ err: messageOf(error) }, `${what} failed, it is tried again`);
   const promoter = loop({
     runOnce: () => promoteOnce(options),
     failed: failed("promotion"),
@@ -66,12 +70,22 @@ export function keeper(options: KeeperOptions): Keeper {
     failed: failed("looking for first uses"),
     gapMs: USE_SHARDS_GAP_MS,
   });
+  const expirer = loop({ runOnce: () => expireOnce(options), failed: failed("expiry") });
+  const rescuer = loop({
+    runOnce: () => rescueOnce(options, promoter),
+    failed: failed("rescue"),
+  });
+  const chores: [Chore, Loop][] = [
+    ["promote", promoter],
+    ["sort", sorter],
+    ["use", user],
+    ["expire", expirer],
+    ["rescue", rescuer],
+  ];
+  for (const [chore, one] of chores) options.watch({ sql: isDue(chore), yes: () => one.wake() });
   const loops: Loop[] = [
-    promoter,
-    sorter,
-    user,
-    loop({ runOnce: () => expireOnce(options), failed: failed("expiry") }),
-    loop({ runOnce: () => rescueOnce(options), failed: failed("rescue") }),
+    ...chores.map(([, one]) => one),
+    loop({ runOnce: () => closeBreakersOnce(options), failed: failed("closing breakers") }),
     loop({
       runOnce: () => partitionOnce(options),
       failed: failed("making partitions"),
@@ -97,7 +111,7 @@ async function promoteOnce({ store, isIdle, wake }: KeeperOptions): Promise<numb
   const { promoted, next_ms } = await promote(store, PROMOTE_LIMIT);
   if (promoted > 0) wake();
   if (promoted === PROMOTE_LIMIT) return 0;
-  return Math.min(next_ms ?? PROMOTE_MS_MAX, isIdle() ? PROMOTE_MS_MAX : PROMOTE_BUSY_MS_MAX);
+  return Math.min(next_ms ?? WATCHED_MS, isIdle() ? WATCHED_MS : PROMOTE_BUSY_MS_MAX);
 }
 
 /** Passes follow each other while there is something to sort; after a round without success the next one waits. */
@@ -113,32 +127,44 @@ function laneSorter({ store, log, isIdle, wake }: KeeperOptions): Loop {
       if (after.after_lane !== null) return 0;
       roundsInVain = sortedInRound === 0 ? roundsInVain + 1 : 0;
       sortedInRound = 0;
-      const pauseMs = backoffMs(roundsInVain + 1, SORT_MS);
-      return isIdle() ? pauseMs : Math.min(pauseMs, SORT_BUSY_MS_MAX);
+      return nextPollMs(roundsInVain + 1, SORT_MS, isIdle());
     },
     failed: (error) =>
-      log.warn({ err: (error as Error).message }, "sorting lanes failed, it is tried again"),
+      log.warn({ err: messageOf(error) }, "sorting lanes failed, it is tried again"),
   });
 }
 
 async function useShardsOnce({ store, wake }: KeeperOptions): Promise<number> {
   if ((await useShards(store)) > 0) wake();
-  return USE_SHARDS_MS;
+  return WATCHED_MS;
 }
 
 async function expireOnce({ store }: KeeperOptions): Promise<number> {
-  return (await expire(store, EXPIRE_LIMIT)) === EXPIRE_LIMIT ? 0 : EXPIRE_MS;
+  return (await expire(store, EXPIRE_LIMIT)) === EXPIRE_LIMIT ? 0 : WATCHED_MS;
 }
 
-async function rescueOnce({ store, log, wake }: KeeperOptions): Promise<number> {
+async function rescueOnce(
+  { store, log, observer }: KeeperOptions,
+  promoter: Loop,
+): Promise<number> {
   for (let workers = 0; workers < RESCUES_MAX; workers += 1) {
-    const [rescued] = await rescue(store);
+    const fates: Fate[] = [];
+    const [rescued] = await rescue(store, (told) => {
+      fates.push(...told);
+    });
     if (rescued === undefined) break;
     const { worker_id, tasks } = rescued;
     log.warn({ worker: worker_id, tasks }, "rescued the tasks of a worker whose lease ran out");
-    if (tasks > 0) wake();
+    hearFates(fates, { log, observer });
+    if (tasks > 0) promoter.wake(); // they are due
   }
-  return RESCUE_MS * (0.75 + Math.random() / 2);
+  return WATCHED_MS;
+}
+
+async function closeBreakersOnce({ store, log }: KeeperOptions): Promise<number> {
+  for (const { stream_id: stream } of await closeQuietBreakers(store))
+    log.info({ stream }, "a breaker was closed: no task came as a probe");
+  return QUIET_BREAKERS_MS * (0.75 + Math.random() / 2);
 }
 
 async function partitionOnce({ store }: KeeperOptions): Promise<number> {

@@ -1,4 +1,4 @@
-/** What handlers say about their progress, written for people to see: the last word of each task, at most once a second. */
+/** Writes the progress that handlers report, for people to see: the last value of each task, at most once a second. */
 
 import { type Loop, loop } from "../base/loop.ts";
 import type { Executor } from "../store/executor.ts";
@@ -6,7 +6,7 @@ import { type ProgressRow, writeProgress } from "./sql.ts";
 import type { ClaimedTask } from "./task.ts";
 
 const GAP_MS = 1_000;
-/** Written when something was said; this is only how long the loop sleeps by itself. */
+/** Written when something was reported; this is only the longest sleep of the loop. */
 const IDLE_MS = 3_600_000;
 
 export class Progress {

@@ -1,18 +1,19 @@
 /**
- * Retention by itself: the worker that has the lease `pawl:prune` prunes once an hour; the others wait to take over.
+ * Automatic retention: the worker that has the lease `pawl:prune` prunes once an hour; the others wait to take over.
  * `pawl prune` does the same at once.
  */
 
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { messageOf } from "../base/thrown.ts";
 import type { Store } from "../store/store.ts";
 import { NamedLease } from "./named-lease/named-lease.ts";
-import { prune } from "./people/prune.ts";
+import { prune } from "./operator/history/prune.ts";
 
 const LEASE = "pawl:prune";
 const PRUNE_MS = 3_600_000;
 const TAKE_OVER_MS = 60_000;
-/** Not while everything starts. */
+/** Not during startup. */
 const FIRST_MS = 300_000;
 
 export interface PrunerOptions {
@@ -51,8 +52,7 @@ export function pruner({ store, owner, log, firstMs = FIRST_MS }: PrunerOptions)
       if (dropped + deleted > 0) log.info({ dropped, deleted }, "pruned history");
       return PRUNE_MS;
     },
-    failed: (error) =>
-      log.warn({ err: (error as Error).message }, "pruning failed, it is tried again"),
+    failed: (error) => log.warn({ err: messageOf(error) }, "pruning failed, it is tried again"),
   });
   return {
     ...rounds,

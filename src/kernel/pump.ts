@@ -6,37 +6,49 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { PawlError } from "../base/errors.ts";
 import type { Store } from "../store/store.ts";
-import type { Candidate } from "./candidates.ts";
+import { Aside } from "./aside.ts";
+import type { Candidate, NextShards, Room } from "./candidates.ts";
 import { Claims } from "./claims.ts";
-import type { Outcome } from "./outcome.ts";
+import { hearFates, type WorkObserver } from "./heard.ts";
+import type { Fate, Outcome } from "./outcome.ts";
 import { Scout } from "./scout.ts";
-import { Slots, type SlotsOptions, type TaskRow } from "./slots.ts";
+import { Shares } from "./shares.ts";
+import { isTask, Slots, type SlotsOptions } from "./slots.ts";
 import type { TurnRow } from "./sql.ts";
-import { settleAndClaim, TurnFailed } from "./turn.ts";
+import type { ClaimedTask } from "./task.ts";
+import { type Dropped, letGo, settleAndClaim, tellDropped, without } from "./turn.ts";
+import { type TurnFailed, turnFailed } from "./turn-failed.ts";
 
-/** How long an outcome or a free slot waits for others, while tasks still run. */
-const LINGER_MS = 2;
+const LINGER_MS = 2; // an outcome or a free slot waits so long for others, while tasks still run
 const OUTCOMES_PER_TURN_MAX = 2_000;
 const SHARDS_PER_TURN_MAX = 8;
-/** A claim is not made smaller than this to leave slots to other turns: what a turn costs is mostly fixed. */
+/** A claim is not made smaller than this to leave slots for other turns: the cost of a turn is mostly fixed. */
 export const CLAIM_MIN = 50;
+/** As long as a lease: if no turn succeeds for this time, other workers should get the tasks. */
+const STUCK_MS = 10_000;
 
-export interface PumpOptions extends Omit<SlotsOptions, "transactions" | "ended"> {
+export interface PumpOptions
+  extends Omit<SlotsOptions, "transactions" | "mayGoOn" | "ended" | "suspectCleared"> {
   store: Store;
   workerId: number;
   concurrency: number;
-  /** Turns under way at once, each on a connection of its own. */
+  /** Maximum number of turns at once, each on its own connection. */
   turns: number;
   /** The streams to look for: those that nothing on this host holds. */
   streams: () => number[];
   queueRank: (stream: number) => number;
+  hasBreaker?: (stream: number) => boolean;
   /** A pool of its own for handlers' transactions. */
   transactionPool: Store;
+  observer?: WorkObserver | undefined;
   /** The lease is lost: `refused` outcomes will never be written. */
   lost: (error: PawlError, refused: number) => void;
-  /** A turn's answer was lost: claims may be orphaned. */
+  /** The lease has not run out, by this process's own clock: it may have slept. */
+  mayStart: () => boolean;
+  /** A turn's answer was lost, or came too late: claims may be orphaned. */
   unknown: () => void;
-  /** isWatched: its stream's breaker wants to know even of good ends. */
+  began?: (task: ClaimedTask) => void;
+  /** isWatched: the breaker of its stream counts successes too. */
   ended: (outcome: Outcome, isWatched: boolean) => void;
   refused: (count: number) => void;
   becameIdle: () => void;
@@ -47,10 +59,13 @@ export class Pump {
   readonly #scout: Scout;
   readonly #claims = new Claims();
   readonly #slots: Slots;
+  readonly #shares: Shares;
+  readonly #aside: Aside;
   #outcomes: Outcome[] = [];
   #gone: number[] = [];
+  readonly #underWay = new Set<Promise<void>>();
   #turns = 0;
-  /** Of these, turns that claim; and whether the last of them found less than it asked for. */
+  /** How many of these turns claim; and whether the last claim found less than it asked for. */
   #claiming = 0;
   #isShort = false;
   #reserved = 0;
@@ -64,6 +79,8 @@ export class Pump {
   #linger: NodeJS.Timeout | undefined;
   #step: NodeJS.Immediate | undefined;
   #failures = 0;
+  /** When the first of these was sent, by this process's steady clock. */
+  #failingSince: number | undefined;
   #isHeldBack = false;
   #drained: (() => void)[] = [];
 
@@ -73,8 +90,21 @@ export class Pump {
     this.#slots = new Slots({
       ...options,
       transactions: { store, pool, workerId },
+      mayGoOn: () => this.#isClaiming,
       ended: (outcome) => this.#ended(outcome),
+      suspectCleared: () => this.#schedule(),
     });
+    this.#shares = new Shares({
+      slots: options.concurrency,
+      isGuarded: (stream) => options.hasBreaker?.(stream) ?? false,
+      now: () => performance.now(),
+    });
+    const settled = (outcomes: readonly Outcome[], refused: number) => {
+      this.#gone.push(...this.#claims.recorded(outcomes, []));
+      if (refused > 0) options.refused(refused);
+      this.#afterChange();
+    };
+    this.#aside = new Aside({ ...options, settled });
     this.#scout = new Scout({
       ...options,
       found: () => this.#schedule(),
@@ -104,10 +134,10 @@ export class Pump {
 
   /** What is refused if the lease is lost now: what runs, what waits to be sent, and what is being sent. */
   get unrecorded(): number {
-    return this.#slots.count + this.#outcomes.length + this.#sending;
+    return this.#slots.count + this.#outcomes.length + this.#aside.count + this.#sending;
   }
 
-  /** Has a free slot and found nothing for it: wants to be told of new work. */
+  /** True if a slot is free and no work was found for it: the worker wants notifications. */
   get isWaiting(): boolean {
     return this.#isClaiming && this.#free > 0 && this.#scout.isInVain;
   }
@@ -129,9 +159,20 @@ export class Pump {
     return this.#claims.known();
   }
 
+  /** The streams that have work and have used up their share of the slots. */
+  full(): number[] {
+    const rooms = this.#rooms();
+    return [...this.#scout.waiting].filter((stream) => rooms(stream) <= 0);
+  }
+
   stopClaiming(): void {
     this.#isClaiming = false;
-    void this.#scout.stop();
+    this.#scout.stop().catch(() => undefined);
+  }
+
+  /** Resolves when all turns that are under way now have been answered: what they claimed has started. */
+  async answered(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
   }
 
   /** Resolves when nothing runs and every outcome is recorded. */
@@ -145,7 +186,7 @@ export class Pump {
     this.#slots.cancel(ids);
   }
 
-  /** Aborts what runs, and starts nothing more. Failures are no outcomes any more: the tasks are given back, uncounted. */
+  /** Aborts what runs, and starts nothing more. Failures no longer count as outcomes: the tasks are given back, uncounted. */
   abort(reason: PawlError): void {
     this.#isAborted = true;
     this.#slots.abort(reason);
@@ -156,14 +197,15 @@ export class Pump {
   abandon(reason: PawlError): void {
     this.#isLost = true;
     this.stopClaiming();
+    this.#aside.stop();
     clearTimeout(this.#linger);
     clearImmediate(this.#step);
     this.abort(reason);
   }
 
   get #isDrained(): boolean {
-    const nothingToSend = this.#outcomes.length === 0 && this.#gone.length === 0;
-    return this.#slots.count === 0 && this.#turns === 0 && nothingToSend;
+    const toSend = this.#outcomes.length + this.#aside.count + this.#gone.length;
+    return this.#slots.count + this.#turns + toSend === 0;
   }
 
   get #free(): number {
@@ -171,18 +213,22 @@ export class Pump {
     return Math.min(concurrency - this.#slots.count, this.#claimedMax) - this.#reserved;
   }
 
-  get #mayTakeSolo(): boolean {
-    return !this.#slots.hasSolo && !this.#isAskingSolo;
+  #rooms(): Room {
+    return this.#shares.rooms(() => this.#scout.waiting);
   }
 
-  /** Where the last claim found less than it asked for, several at once would only share it. */
+  get #mayTakeSolo(): boolean {
+    return !this.#slots.isWatching && !this.#isAskingSolo;
+  }
+
+  /** If the last claim found less than it asked for, several claims at once would only share the rest. */
   #canClaim(): boolean {
     if (!this.#isClaiming || this.#free <= 0) return false;
     if (this.#isShort && this.#claiming > 0) return false;
-    return this.#scout.hasWork(this.#mayTakeSolo);
+    return this.#scout.hasRoom(this.#mayTakeSolo, this.#rooms());
   }
 
-  /** Worth a turn now, or is there company to wait for? */
+  /** True if a turn should be sent now, false if more outcomes are worth waiting for. */
   #isTurnDue(): boolean {
     if (this.#isHeldBack) return false;
     const waiting = this.#outcomes.length + this.#gone.length;
@@ -197,7 +243,7 @@ export class Pump {
     this.#step ??= setImmediate(() => {
       this.#step = undefined;
       if (this.#isLost) return;
-      while (this.#turns < this.#options.turns && this.#isTurnDue()) void this.#turn();
+      while (this.#turns < this.#options.turns && this.#isTurnDue()) this.#begin();
       this.#armLinger();
       if (this.#isClaiming && this.#free > 0 && !this.#scout.hasWork(true)) this.#scout.lookAgain();
     });
@@ -213,23 +259,35 @@ export class Pump {
     }, LINGER_MS);
   }
 
+  #next(): NextShards {
+    if (!this.#canClaim()) return { shards: [], limit: 0 };
+    const { concurrency, turns } = this.#options;
+    const most = Math.max(Math.ceil(concurrency / turns), CLAIM_MIN);
+    const limit = Math.min(this.#free, most);
+    return this.#scout.next(SHARDS_PER_TURN_MAX, limit, this.#mayTakeSolo, this.#rooms());
+  }
+
+  #begin(): void {
+    const turn = this.#turn().finally(() => this.#underWay.delete(turn));
+    this.#underWay.add(turn);
+  }
+
   async #turn(): Promise<void> {
     const outcomes = this.#outcomes.splice(0, OUTCOMES_PER_TURN_MAX);
     const over = this.#gone.splice(0);
     const gone = [...over, ...this.#claims.endedBy(outcomes)];
-    const shards = this.#canClaim()
-      ? this.#scout.shards(SHARDS_PER_TURN_MAX, this.#mayTakeSolo)
-      : [];
-    const share = Math.max(Math.ceil(this.#options.concurrency / this.#options.turns), CLAIM_MIN);
-    const limit = shards.length === 0 ? 0 : Math.min(this.#free, share);
+    const { shards, limit } = this.#next();
+    const streams = new Set(shards.map((one) => one.stream));
     const claim = this.#claims.ask();
     this.#isLingerOver = false;
     this.#turns += 1;
     if (limit > 0) this.#claiming += 1;
     this.#reserved += limit;
+    this.#shares.asked(streams, limit);
     this.#sending += outcomes.length;
     const solo = limit > 0 && this.#mayTakeSolo;
     if (solo) this.#isAskingSolo = true;
+    const sentAt = performance.now();
     try {
       const { store, workerId } = this.#options;
       const request = {
@@ -240,17 +298,23 @@ export class Pump {
         limit,
         shards: shards.map((one) => one.shard),
         solo,
+        told: (fates: readonly Fate[]) => hearFates(fates, this.#options),
       };
-      this.#succeeded(await settleAndClaim(store, request), request, shards);
+      const held = new Set<Outcome>();
+      const dropped: Dropped = new Map();
+      const rows = await settleAndClaim(store, { ...request, held, dropped });
+      this.#aside.add(held);
+      tellDropped(this.#options.log, dropped);
+      this.#succeeded(rows, without(without(request, held), dropped), shards);
     } catch (error) {
       this.#claims.unknown(claim);
       // the claims that end with its outcomes are found again when these are sent again
-      if (error instanceof TurnFailed) this.#failed(error, over);
-      else throw error;
+      this.#failed(turnFailed(error), over, sentAt);
     } finally {
       this.#turns -= 1;
       if (limit > 0) this.#claiming -= 1;
       this.#reserved -= limit;
+      this.#shares.asked(streams, -limit);
       this.#sending -= outcomes.length;
       if (solo) this.#isAskingSolo = false;
       this.#afterChange();
@@ -259,54 +323,61 @@ export class Pump {
 
   #succeeded(
     rows: TurnRow[],
-    request: {
-      outcomes: Outcome[];
-      gone: number[];
-      claim: number;
-      limit: number;
-    },
+    request: { outcomes: Outcome[]; gone: number[]; claim: number; limit: number },
     tried: readonly Candidate[],
   ): void {
     this.#failures = 0;
+    this.#failingSince = undefined;
     if (this.#isLost) return;
     this.#gone.push(...this.#claims.recorded(request.outcomes, request.gone));
     const tasks = rows.filter(isTask);
     const refused = rows.length - tasks.length;
     if (refused > 0) this.#options.refused(refused);
-    this.#claims.answered(request.claim, tasks.length);
     if (request.limit > 0) {
       this.#isShort = tasks.length < request.limit;
       this.#scout.tried(tried, tasks, request.limit);
     }
+    this.#claims.answered(request.claim, tasks.length);
     this.#claimedMax -= tasks.length;
     if (this.#isAborted) return; // claimed too late: they are given back with the worker's end
     for (const row of tasks) {
+      if (!this.#options.mayStart()) {
+        this.#claims.unknown(request.claim);
+        this.#options.unknown();
+        return;
+      }
       const from = this.#scout.describe(row.shard_id);
-      if (from !== undefined) this.#slots.run(row, request.claim, from);
+      const task = from && this.#slots.run(row, request.claim, from);
+      if (task === undefined) continue;
+      this.#shares.began(task.streamId, task.seq);
+      this.#options.began?.(task);
     }
   }
 
   #ended(outcome: Outcome): void {
     if (outcome.ok && outcome.isSettled) this.#gone.push(...this.#claims.recorded([outcome], []));
     else this.#outcomes.push(outcome);
+    const { streamId, seq } = outcome.task;
+    this.#shares.ended(streamId, seq, outcome.ok || outcome.isReceiverUp === true);
     this.#scout.freed(outcome.task);
     this.#options.ended(outcome, this.#scout.describe(outcome.task.shardId)?.isWatched ?? false);
     this.#afterChange();
   }
 
   #afterChange(): void {
-    if (this.#isDrained || this.#isLost) {
-      for (const resolve of this.#drained.splice(0)) resolve();
-    }
+    if (this.#isDrained || this.#isLost) for (const resolve of this.#drained.splice(0)) resolve();
     if (!this.#isLost) this.#schedule();
   }
 
-  #failed({ error, unsettled, isLost }: TurnFailed, gone: readonly number[]): void {
+  #failed({ error, unsettled, isLost }: TurnFailed, gone: readonly number[], sentAt: number): void {
     if (this.#isLost) return;
-    if (isLost) {
+    this.#failingSince ??= sentAt;
+    const isStuck = performance.now() - this.#failingSince > STUCK_MS;
+    if (isLost || isStuck) {
       const refused = this.unrecorded;
-      this.abandon(error);
-      this.#options.lost(error, refused);
+      const reason = isLost ? error : letGo(error);
+      this.abandon(reason);
+      this.#options.lost(reason, refused);
       return;
     }
     this.#outcomes.unshift(...unsettled);
@@ -326,8 +397,4 @@ export class Pump {
       backoffMs(this.#failures, { baseMs: 50, maxMs: 2_000 }),
     );
   }
-}
-
-function isTask(row: TurnRow): row is TaskRow {
-  return row.shard_id !== null;
 }

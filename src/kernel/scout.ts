@@ -1,18 +1,20 @@
 /**
- * Looks where work is: a read-only query that names the shards with something to claim. It runs again while busy, so
- * that a better queue's tasks are seen, and ever more seldom while idle, until a notification or a wake-up.
+ * Finds work: a read-only query names the shards with something to claim. It runs again while the worker is busy, so that tasks
+ * of a preferred queue are seen; while idle, at growing intervals until a notification or a wake-up.
  */
 
 import { backoffMs } from "../base/backoff.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { messageOf } from "../base/thrown.ts";
 import type { Store } from "../store/store.ts";
-import { type Candidate, Candidates } from "./candidates.ts";
+import { type Candidate, Candidates, type NextShards, type Room } from "./candidates.ts";
 import { addShard, look } from "./sql.ts";
 import type { ClaimedTask } from "./task.ts";
+import { watchedMs } from "./watch/watch.ts";
 
 const BUSY_LOOK_MS = 50;
-/** Others took what was found: looking at once would find theirs again. */
+/** Other workers took what was found: looking at once would find the same shards again. */
 const FRUITLESS_LOOK_MS = { baseMs: 5, maxMs: 40 };
 /** The first polls after going idle are close: a transaction that saw no idle worker may commit a moment later. */
 const IDLE_LOOK_MS = { baseMs: 20, maxMs: 1_000 };
@@ -45,8 +47,7 @@ export class Scout {
     this.#options = options;
     this.#loop = loop({
       runOnce: () => this.#lookOnce(),
-      failed: (error) =>
-        options.log.warn({ err: (error as Error).message }, "looking for work failed"),
+      failed: (error) => options.log.warn({ err: messageOf(error) }, "looking for work failed"),
     });
   }
 
@@ -84,8 +85,17 @@ export class Scout {
     return !this.#candidates.isEmpty(mayTakeSolo);
   }
 
-  shards(count: number, mayTakeSolo: boolean): Candidate[] {
-    return this.#candidates.first(count, mayTakeSolo);
+  hasRoom(mayTakeSolo: boolean, room: Room): boolean {
+    return this.#candidates.hasRoom(mayTakeSolo, room);
+  }
+
+  next(count: number, limit: number, mayTakeSolo: boolean, room: Room): NextShards {
+    return this.#candidates.next(count, limit, mayTakeSolo, room);
+  }
+
+  /** The streams for which there is work. */
+  get waiting(): ReadonlySet<number> {
+    return this.#candidates.streams();
   }
 
   describe(shard: number): Candidate | undefined {
@@ -109,8 +119,14 @@ export class Scout {
     this.#fruitless = from.size > 0 ? 0 : this.#fruitless + 1;
     const isFull = claimed.length === limit;
     for (const shard of from) this.#candidates.hit(shard, isFull && shard === last);
+    const tried = isFull
+      ? candidates.slice(
+          0,
+          candidates.findIndex((one) => one.shard === last),
+        )
+      : candidates;
+    this.#candidates.missed(tried.map((one) => one.shard).filter((shard) => !from.has(shard)));
     if (isFull) return;
-    this.#candidates.missed(candidates.map((one) => one.shard).filter((shard) => !from.has(shard)));
     if (from.size === 0) this.#missed(candidates);
     else this.#misses = 0;
   }
@@ -134,7 +150,7 @@ export class Scout {
       this.#isLooking = false;
     });
     this.#candidates.replace(shards, queueRank);
-    for (const one of this.#candidates.first(shards.length, true)) this.#shards.set(one.shard, one);
+    for (const one of this.#candidates.all) this.#shards.set(one.shard, one);
     const limitMs = waitMs ?? Number.POSITIVE_INFINITY;
     if (shards.length > 0) {
       this.#emptyLooks = 0;
@@ -143,6 +159,6 @@ export class Scout {
     }
     this.#emptyLooks += 1;
     foundNothing();
-    return Math.min(backoffMs(this.#emptyLooks, IDLE_LOOK_MS), limitMs);
+    return Math.min(watchedMs(backoffMs(this.#emptyLooks, IDLE_LOOK_MS)), limitMs);
   }
 }

@@ -6,6 +6,8 @@
 import type { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { messageOf } from "../base/thrown.ts";
+import { unheard } from "../base/unheard.ts";
 import { translateDatabaseError } from "../store/sqlstate.ts";
 import type { Store } from "../store/store.ts";
 import { BreakerReports } from "./breaker/reports.ts";
@@ -15,6 +17,7 @@ import { Pump, type PumpOptions } from "./pump.ts";
 import {
   endWorker,
   heartbeat,
+  seeOff,
   setIdle,
   startWorker,
   type TallyRow,
@@ -23,11 +26,16 @@ import {
 
 /** The lease is 10 s (`pawl.lease_length()`): two heartbeats may fail before it runs out. */
 const HEARTBEAT_MS = 3_000;
+/** Until the database says how long it is. */
+const LEASE_MS_DEFAULT = 10_000;
 /** The idle flag changes at most this often: its row must not pile up versions. */
 const IDLE_FLAG_MS = 1_000;
 
-/** How long a stopping worker waits for the database in each of its last steps. */
-const LAST_WORD_MS = 5_000;
+/** How long a stopping worker waits for the database after its grace, in total; and for each wait once that is used up. */
+export const LAST_WORDS_MS = 3_000;
+const LAST_WORD_MS_MIN = 300;
+/** These waits are counted in steps of this length. */
+const STEP_MS = 100;
 
 const RETRIED: ReadonlySet<FailureKind> = new Set(["retry", "timeout", "recoverable"]);
 const DEAD: ReadonlySet<FailureKind> = new Set(["unrecoverable", "invalid", "stop"]);
@@ -43,13 +51,16 @@ export interface SessionOptions
     | "resultBytesMax"
     | "transactionPool"
     | "log"
+    | "observer"
   > {
   info: WorkerInfo;
   /** Scopes that are held on this host now. */
   offHere: () => readonly string[];
-  /** The streams that can be run, without those of these scopes. */
+  /** The streams that can be run, except those of these scopes. */
   openStreams: (offHere: readonly string[]) => number[];
   hasBreaker: (stream: number) => boolean;
+  /** Resolves when what the worker's other loops were about to start has started. */
+  started: () => Promise<void>;
   /** The lease is lost; the session has ended. */
   lost: (error: PawlError, refused: number) => void;
   stopRequested: () => void;
@@ -70,11 +81,17 @@ export class Session {
   #refused = 0;
   #isFlaggedIdle = false;
   #wasIdle = false;
-  #told: { streams: string; offHere: string };
+  #told: ReturnType<typeof toldBy>;
+  /** When the last granted renewal of the lease was requested, by this process's steady clock. */
+  #grantedAt: number;
+  #leaseMs = LEASE_MS_DEFAULT;
+  /** The value of `pawl.off_epoch`. */
+  #offSeen = 0n;
 
   static async start(options: SessionOptions): Promise<Session> {
+    const askedAt = performance.now();
     const workerId = await startWorker(options.store, options.info);
-    const session = new Session(workerId, options);
+    const session = new Session(workerId, askedAt, options);
     session.#heartbeats.start();
     session.#idleFlag.start();
     session.#progress.start();
@@ -83,23 +100,26 @@ export class Session {
     return session;
   }
 
-  private constructor(workerId: number, options: SessionOptions) {
+  private constructor(workerId: number, askedAt: number, options: SessionOptions) {
     this.workerId = workerId;
+    this.#grantedAt = askedAt;
     this.#options = options;
     this.#store = options.store;
     this.#log = options.log;
     this.#progress = new Progress(options.store, workerId, (error) =>
-      this.#log.warn({ err: (error as Error).message }, "writing progress failed"),
+      this.#log.warn({ err: messageOf(error) }, "writing progress failed"),
     );
     this.#breakers = new BreakerReports(options);
-    this.#told = toldBy(options.info.streams, options.info.off_here);
+    this.#told = toldBy(options.info.streams, options.info.off_here, []);
     this.pump = new Pump({
       ...options,
       workerId,
       streams: () => options.openStreams(options.offHere()),
       lost: (error, refused) => this.#lost(error, refused),
+      mayStart: () => this.mayStart,
       unknown: () => this.#heartbeats.wake(),
       progressed: (task, value) => this.#progress.say(task, value),
+      began: (task) => this.#breakers.began(task, options.handlers.get(task.streamId)),
       ended: (outcome, isWatched) => this.#ended(outcome, isWatched),
       refused: (count) => this.#countRefused(count),
       becameIdle: () => {
@@ -126,23 +146,32 @@ export class Session {
    */
   async stop(graceMs: number, reason: PawlError, others?: Promise<unknown>): Promise<number> {
     this.pump.stopClaiming();
-    const idleFlag = this.#idleFlag.stop();
-    let timer: NodeJS.Timeout | undefined;
-    const graceOver = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        this.pump.abort(reason);
-        resolve();
-      }, graceMs);
-    });
-    await Promise.race([this.pump.drained(), graceOver]);
-    clearTimeout(timer);
-    await within(LAST_WORD_MS, this.pump.drained());
-    await others;
-    const loops = [this.#heartbeats.stop(), this.#progress.stop(), this.#breakers.stop()];
-    await within(LAST_WORD_MS, Promise.all([idleFlag, ...loops]));
-    const givenBack = await within(LAST_WORD_MS, this.#sayGoodbye());
-    this.pump.abandon(reason); // what could not be recorded would be tried for ever
-    return givenBack;
+    let awakeMs = graceMs + LAST_WORDS_MS;
+    const steps = setInterval(() => {
+      awakeMs -= STEP_MS;
+    }, STEP_MS);
+    const leftMs = () => Math.max(awakeMs, LAST_WORD_MS_MIN);
+    try {
+      const idleFlag = this.#idleFlag.stop();
+      let timer: NodeJS.Timeout | undefined;
+      const graceOver = new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          this.pump.abort(reason);
+          resolve();
+        }, graceMs);
+      });
+      await Promise.race([this.pump.drained(), graceOver]);
+      clearTimeout(timer);
+      await within(leftMs(), this.pump.drained());
+      await others;
+      const loops = [this.#heartbeats.stop(), this.#progress.stop(), this.#breakers.stop()];
+      await within(leftMs(), Promise.all([idleFlag, ...loops]));
+      const givenBack = await within(leftMs(), this.#sayGoodbye());
+      this.pump.abandon(reason); // what could not be recorded would be tried for ever
+      return givenBack;
+    } finally {
+      clearInterval(steps);
+    }
   }
 
   /** Without a database there is nobody to tell: the lease will run out, and the tasks are rescued. */
@@ -152,14 +181,14 @@ export class Session {
       return await endWorker(this.#store, this.workerId);
     } catch (error) {
       this.#log.warn(
-        { worker: this.workerId, err: (error as Error).message },
+        { worker: this.workerId, err: messageOf(error) },
         "could not sign off, the lease will run out",
       );
       return 0;
     }
   }
 
-  /** Ends without a word to the database: the lease is lost, or the process must go. */
+  /** Ends without telling the database: the lease is lost, or the process must go. */
   async abandon(reason: PawlError): Promise<void> {
     this.pump.abandon(reason);
     const loops = [this.#heartbeats, this.#idleFlag, this.#progress, this.#breakers];
@@ -171,6 +200,19 @@ export class Session {
     this.#heartbeats.wake();
   }
 
+  /** Something was turned off: told when nothing that was claimed before is still to start. */
+  async #offHeard(epoch: string): Promise<void> {
+    if (BigInt(epoch) <= this.#offSeen) return;
+    this.#offSeen = BigInt(epoch);
+    await Promise.all([this.pump.answered(), this.#options.started()]);
+    await seeOff(this.#store, this.workerId, epoch);
+  }
+
+  /** The lease has not run out, by this process's own clock. */
+  get mayStart(): boolean {
+    return performance.now() - this.#grantedAt < this.#leaseMs;
+  }
+
   async #beat(): Promise<number> {
     const tally = this.#tally;
     const refused = this.#refused;
@@ -178,7 +220,9 @@ export class Session {
     this.#refused = 0;
     const streams = this.#options.openStreams([]);
     const offHere = this.#options.offHere();
-    const told = toldBy(streams, offHere);
+    const full = this.pump.full();
+    const told = toldBy(streams, offHere, full);
+    const askedAt = performance.now();
     const answer = await heartbeat(this.#store, {
       worker: this.workerId,
       ...this.pump.known(),
@@ -187,12 +231,19 @@ export class Session {
       tally: [...tally.values()],
       streams: told.streams === this.#told.streams ? null : streams,
       offHere: told.offHere === this.#told.offHere ? null : offHere,
+      full: told.full === this.#told.full ? null : full,
     }).catch((error: unknown) => {
       this.#refused += refused; // to be told with the next one
       for (const row of tally.values()) this.#count(row.stream_id, row);
       throw error;
     });
     this.#told = told;
+    if (!answer.is_tallied) for (const row of tally.values()) this.#count(row.stream_id, row);
+    this.#grantedAt = askedAt;
+    this.#leaseMs = answer.lease_ms;
+    this.#offHeard(answer.off_epoch).catch(() => {
+      this.#offSeen = 0n; // the next heartbeat tells it again
+    });
     if (answer.cancelled !== null) this.pump.cancel(answer.cancelled);
     if (answer.orphans > 0) {
       this.#log.warn(
@@ -207,7 +258,7 @@ export class Session {
 
   #heartbeatFailed(thrown: unknown): void {
     const error = translateDatabaseError(thrown);
-    if (error.code === "lease_lost") {
+    if (error.code === "lease_lost" || !this.mayStart) {
       if (this.pump.isLost) return; // a turn has found it out before
       const refused = this.pump.unrecorded;
       this.pump.abandon(error);
@@ -221,10 +272,8 @@ export class Session {
   }
 
   #lost(error: PawlError, refused: number): void {
-    void this.#heartbeats.stop();
-    void this.#idleFlag.stop();
-    void this.#progress.stop();
-    void this.#breakers.stop();
+    for (const one of [this.#heartbeats, this.#idleFlag, this.#progress, this.#breakers])
+      unheard(() => one.stop());
     this.#options.lost(error, refused + this.#refused);
   }
 
@@ -268,14 +317,20 @@ export class Session {
 function toldBy(
   streams: readonly number[],
   offHere: readonly string[],
-): { streams: string; offHere: string } {
-  return { streams: streams.join(), offHere: offHere.join() };
+  full: readonly number[],
+): { streams: string; offHere: string; full: string } {
+  return { streams: streams.join(), offHere: offHere.join(), full: full.join() };
 }
 
-async function within<T>(timeoutMs: number, promise: Promise<T>): Promise<T | 0> {
+/** Returns what `promise` resolves to, or 0 after `timeoutMs`, counted in steps: a frozen process uses up one step only. */
+export async function within<T>(timeoutMs: number, promise: Promise<T>): Promise<T | 0> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<0>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs, 0);
+    const wait = (leftMs: number) => {
+      const stepMs = Math.min(leftMs, STEP_MS);
+      timer = setTimeout(() => (leftMs > stepMs ? wait(leftMs - stepMs) : resolve(0)), stepMs);
+    };
+    wait(timeoutMs);
   });
   try {
     return await Promise.race([promise, timeout]);

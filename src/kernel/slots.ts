@@ -5,32 +5,43 @@ import type { Candidate } from "./candidates.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Running, type RunOptions, runTask } from "./run.ts";
 import type { TurnRow } from "./sql.ts";
-import type { ClaimedTask, TaskHandler } from "./task.ts";
+import { Suspects } from "./suspects.ts";
+import type { ClaimedTask, StreamHandler } from "./task.ts";
 
 export type TaskRow = TurnRow & { shard_id: number };
 
+/** True for a task, false for an outcome that was refused. */
+export function isTask(row: TurnRow): row is TaskRow {
+  return row.shard_id !== null;
+}
+
 export interface SlotsOptions extends Omit<RunOptions, "ended"> {
   /** By stream id. */
-  handlers: ReadonlyMap<number, TaskHandler>;
+  handlers: ReadonlyMap<number, StreamHandler>;
   ended: (outcome: Outcome) => void;
+  /** A task that was lost twice has run for long enough: the next such one may start. */
+  suspectCleared: () => void;
 }
 
 export class Slots {
   readonly #handlers: SlotsOptions["handlers"];
   readonly #runOptions: RunOptions;
   readonly #running = new Map<string, Running>();
-  #solo = 0;
+  readonly #suspects: Suspects;
 
   constructor(options: SlotsOptions) {
-    const { log, resultBytesMax, transactions, progressed } = options;
+    const { log, resultBytesMax, transactions, progressed, observer, mayGoOn } = options;
     this.#handlers = options.handlers;
+    this.#suspects = new Suspects(options.suspectCleared);
     this.#runOptions = {
       log,
       resultBytesMax,
       transactions,
       progressed,
+      observer,
+      mayGoOn,
       ended: ({ task }, outcome) => {
-        if (task.solo) this.#solo -= 1;
+        if (task.solo) this.#suspects.ended(task);
         if (this.#running.delete(task.seq)) options.ended(outcome);
       },
     };
@@ -40,17 +51,18 @@ export class Slots {
     return this.#running.size;
   }
 
-  /** Something runs that was lost with a worker before. */
-  get hasSolo(): boolean {
-    return this.#solo > 0;
+  /** Something runs that was lost twice, and the next such task has to wait. */
+  get isWatching(): boolean {
+    return this.#suspects.isWatching;
   }
 
-  run(row: TaskRow, claim: number, from: Candidate): void {
+  run(row: TaskRow, claim: number, from: Candidate): ClaimedTask | undefined {
     const handler = this.#handlers.get(from.stream);
-    if (handler === undefined) return;
+    if (handler === undefined) return undefined;
     const task = claimedTask(row, claim, from);
-    if (task.solo) this.#solo += 1;
+    if (task.solo) this.#suspects.started(task);
     this.#running.set(task.seq, runTask(task, handler, this.#runOptions));
+    return task;
   }
 
   /** Tells running tasks that somebody cancelled them. */
@@ -61,7 +73,7 @@ export class Slots {
     }
   }
 
-  /** Aborts what runs. How it ends is no outcome any more. */
+  /** Aborts what runs. How it ends no longer counts as an outcome. */
   abort(reason: PawlError): void {
     for (const running of this.#running.values()) running.abort(reason);
     this.#running.clear();

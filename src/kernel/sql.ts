@@ -1,10 +1,13 @@
-/** Every statement of the kernel: one function each, named by its verb. The work is in the migrations' functions. */
+/** Every statement of the kernel: one function each, named by its verb. The work is in the functions of `src/kernel/sql`. */
 
-import type { Executor, PreparedExecutor } from "../store/executor.ts";
+import { PawlError } from "../base/errors.ts";
+import { type Executor, LOOP_MS, type PreparedExecutor } from "../store/executor.ts";
 import type { BreakerPolicy } from "./breaker/sql.ts";
-import { failuresJson, type Outcome } from "./outcome.ts";
+import { type Fate, failuresJson, type Outcome } from "./outcome.ts";
 import type { RetrySeries } from "./retry.ts";
-import type { ClaimedTask } from "./task.ts";
+
+/** The lease is 10 s (`pawl.lease_length()`): after a heartbeat without an answer there is time for another. */
+const HEARTBEAT_TIMEOUT_MS = 3_000;
 
 export interface TurnRequest {
   worker: number;
@@ -14,6 +17,8 @@ export interface TurnRequest {
   limit: number;
   shards: readonly number[];
   solo: boolean;
+  /** Called with what became of its failures. */
+  told?: (fates: readonly Fate[]) => void;
 }
 
 export interface TurnRow {
@@ -34,22 +39,38 @@ export interface TurnRow {
 const TURN = "select * from pawl.turn_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 /** Settles, then claims, in one round trip. Arrays are written as text: pg's own serialization is slow for thousands. */
-export function turn(executor: PreparedExecutor, request: TurnRequest): Promise<TurnRow[]> {
+export async function turn(executor: PreparedExecutor, request: TurnRequest): Promise<TurnRow[]> {
   const done = request.outcomes.filter((outcome) => outcome.ok);
   const hasResults = done.some((outcome) => outcome.result !== null);
-  return executor.prepared(TURN, [
+  const failures = failuresJson(request.outcomes);
+  const values = [
     request.worker,
     array(done.map((outcome) => outcome.task.id)),
     array(done.map((outcome) => outcome.task.seq)),
     array(done.map((outcome) => outcome.task.claim)),
     hasResults ? done.map((outcome) => outcome.result) : "{}",
-    failuresJson(request.outcomes),
+    failures,
     array(request.gone),
     request.claim,
     request.limit,
     array(request.shards),
     request.solo,
-  ]);
+  ];
+  const rows = await executor.prepared<TurnRow>(TURN, values, LOOP_MS);
+  if (failures === null) return rows;
+  const fates = rows.filter((row) => row.shard_id === null && row.payload !== null);
+  if (fates.length > 0) request.told?.(fates.map((row) => row.payload as Fate));
+  return rows.filter((row) => row.shard_id !== null || row.payload === null);
+}
+
+/** Returns those of the tasks whose rows somebody else has locked. */
+export async function heldTasks(executor: Executor, ids: readonly string[]): Promise<string[]> {
+  const rows = await executor.rows<{ id: string }>(
+    "select id from pawl.held_tasks_v1($1) h (id)",
+    [ids],
+    LOOP_MS,
+  );
+  return rows.map((row) => String(row.id));
 }
 
 export interface LookRow {
@@ -79,9 +100,11 @@ export async function look(
   executor: PreparedExecutor,
   streams: readonly number[],
 ): Promise<LookAnswer> {
-  const rows = await executor.prepared<LookAnswerRow>("select * from pawl.look_v1($1)", [
-    array(streams),
-  ]);
+  const rows = await executor.prepared<LookAnswerRow>(
+    "select * from pawl.look_v1($1)",
+    [array(streams)],
+    LOOP_MS,
+  );
   const shards = rows.filter((row): row is LookRow & { wait_ms: null } => row.shard_id !== null);
   return { shards, waitMs: rows.find((row) => row.wait_ms !== null)?.wait_ms ?? null };
 }
@@ -98,6 +121,8 @@ export function streams(executor: Executor): Promise<StreamRow[]> {
   return executor.rows(
     `select st.id, q.name as queue, st.kind, st.version, q.breaker is not null as has_breaker
        from pawl.stream st join pawl.queue q on q.id = st.queue_id`,
+    [],
+    LOOP_MS,
   );
 }
 
@@ -111,10 +136,12 @@ export interface QueueRow {
   breaker?: BreakerPolicy | null;
   rate?: { limit: number; per_ms: number; burst: number } | null;
   on_dead?: "block" | "skip";
-  /** What has expired becomes a dead letter, not history. */
+  /** Expired tasks become dead letters instead of history. */
   expired_is_dead?: boolean;
   /** By outcome, e.g. `done_ms`; null: the defaults. */
   keep?: Record<string, number> | null;
+  /** The app does not configure it: it has no owner, and an app that does configure it is not overwritten. */
+  is_default?: boolean;
 }
 
 export interface Definitions {
@@ -141,6 +168,8 @@ export interface WorkerInfo {
   application: string;
   revision: number;
   queues: readonly string[];
+  /** What its loops take up: `source:<name>`, `inbox:<name>`. */
+  serves?: readonly string[];
   concurrency: number;
   refused: number;
   streams: readonly number[];
@@ -149,9 +178,11 @@ export interface WorkerInfo {
 }
 
 export async function startWorker(executor: Executor, info: WorkerInfo): Promise<number> {
-  const [row] = await executor.rows<{ id: number }>("select pawl.start_worker_v1($1) as id", [
-    JSON.stringify(info),
-  ]);
+  const [row] = await executor.rows<{ id: number }>(
+    "select pawl.start_worker_v1($1) as id",
+    [JSON.stringify(info)],
+    LOOP_MS,
+  );
   return row?.id ?? 0;
 }
 
@@ -169,9 +200,11 @@ export interface Heartbeat {
   running: number;
   refused: number;
   tally: readonly TallyRow[];
-  /** null: as told before. */
+  /** null: not changed since the last heartbeat. */
   streams: readonly number[] | null;
   offHere: readonly string[] | null;
+  /** Streams with work that have used their share of the slots. */
+  full?: readonly number[] | null;
 }
 
 export interface HeartbeatAnswer {
@@ -179,11 +212,15 @@ export interface HeartbeatAnswer {
   orphans: number;
   /** Ids of tasks that it runs and that are to be cancelled. */
   cancelled: string[] | null;
+  off_epoch: string;
+  lease_ms: number;
+  /** False: send the counts again. */
+  is_tallied: boolean;
 }
 
 export async function heartbeat(executor: Executor, beat: Heartbeat): Promise<HeartbeatAnswer> {
   const [row] = await executor.rows<HeartbeatAnswer>(
-    "select * from pawl.heartbeat_v1($1, $2, $3, $4, $5, $6, $7, $8)",
+    "select * from pawl.heartbeat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     [
       beat.worker,
       array(beat.known),
@@ -193,13 +230,21 @@ export async function heartbeat(executor: Executor, beat: Heartbeat): Promise<He
       JSON.stringify(beat.tally),
       beat.streams,
       beat.offHere,
+      beat.full ?? null,
     ],
+    HEARTBEAT_TIMEOUT_MS,
   );
-  return row ?? { stop_requested: false, orphans: 0, cancelled: null };
+  if (row === undefined)
+    throw new PawlError("database_error", "heartbeat: the database returned no row");
+  return row;
+}
+
+export async function seeOff(executor: Executor, worker: number, epoch: string): Promise<void> {
+  await executor.rows("select pawl.see_off_v1($1, $2)", [worker, epoch], LOOP_MS);
 }
 
 export async function setIdle(executor: Executor, worker: number, isIdle: boolean): Promise<void> {
-  await executor.rows("select pawl.set_idle_v1($1, $2)", [worker, isIdle]);
+  await executor.rows("select pawl.set_idle_v1($1, $2)", [worker, isIdle], LOOP_MS);
 }
 
 export interface ProgressRow {
@@ -209,30 +254,43 @@ export interface ProgressRow {
   value: string;
 }
 
-/** Of tasks that are no longer the worker's nothing is written. */
+/** Nothing is written for tasks that are no longer the worker's. */
 export async function writeProgress(
   executor: Executor,
   worker: number,
   rows: readonly ProgressRow[],
 ): Promise<void> {
-  await executor.rows("select pawl.progress_v1($1, $2, $3, $4)", [
+  const values = [
     worker,
     rows.map((row) => row.id),
     rows.map((row) => row.seq),
     rows.map((row) => row.value),
-  ]);
+  ];
+  await executor.rows("select pawl.progress_v1($1, $2, $3, $4)", values, LOOP_MS);
 }
 
 /** @returns how many tasks were given back */
 export async function endWorker(executor: Executor, worker: number): Promise<number> {
-  const [row] = await executor.rows<{ back: number }>("select pawl.end_worker_v1($1) as back", [
-    worker,
-  ]);
+  const [row] = await executor.rows<{ back: number }>(
+    "select pawl.end_worker_v1($1) as back",
+    [worker],
+    LOOP_MS,
+  );
   return row?.back ?? 0;
 }
 
-export function rescue(executor: Executor): Promise<{ worker_id: number; tasks: number }[]> {
-  return executor.rows("select * from pawl.rescue_v1()");
+/** `told` is called with what became of the tasks. */
+export async function rescue(
+  executor: Executor,
+  told?: (fates: readonly Fate[]) => void,
+): Promise<{ worker_id: number; tasks: number }[]> {
+  const rows = await executor.rows<{ worker_id: number; tasks: number; fates: Fate[] | null }>(
+    "select * from pawl.rescue_v1()",
+  );
+  return rows.map(({ fates, ...row }) => {
+    if (fates !== null) told?.(fates);
+    return row;
+  });
 }
 
 export async function promote(
@@ -281,53 +339,9 @@ export async function expire(executor: Executor, limit: number): Promise<number>
   return row?.expired ?? 0;
 }
 
-export interface Settlement {
-  is_settled: boolean;
-  xid: string;
-}
-
-/** The last statement of a handler's transaction. */
-export async function settleInTransaction(
-  executor: Executor,
-  worker: number,
-  { id, seq, claim }: ClaimedTask,
-  result: string | null,
-): Promise<Settlement | undefined> {
-  const [row] = await executor.rows<Settlement>(
-    "select * from pawl.settle_in_transaction_v1($1, $2, $3, $4, $5)",
-    [worker, id, seq, claim, result],
-  );
-  return row;
-}
-
-/** What became of a handler's transaction whose COMMIT had no answer. */
-export async function settled(
-  executor: Executor,
-  worker: number,
-  { id, seq }: ClaimedTask,
-  xid: string,
-): Promise<"open" | "committed" | "rolled_back"> {
-  const [row] = await executor.rows<{ fate: "open" | "committed" | "rolled_back" }>(
-    "select pawl.settled_v1($1, $2, $3, $4) as fate",
-    [worker, id, seq, xid],
-  );
-  return row?.fate ?? "open";
-}
-
-export async function signOfLife(executor: Executor): Promise<void> {
-  await executor.rows("select 1");
-}
-
-/** A transaction whose client says nothing for the length of a lease ends. */
-export async function silenceLimit(executor: Executor): Promise<void> {
-  await executor.rows(
-    "select set_config('idle_in_transaction_session_timeout', (extract(epoch from pawl.lease_length()) * 1000)::int::text, true)",
-  );
-}
-
 export async function makePartitions(executor: Executor, days: number): Promise<number> {
   const [row] = await executor.rows<{ made: number }>(
-    "select pawl.make_partitions_v1($1) as made",
+    "select pg_catalog.cardinality(pawl.make_missing_partitions_v1('kernel', $1)) as made",
     [days],
   );
   return row?.made ?? 0;
@@ -347,35 +361,15 @@ export interface EnqueueRow {
   outcome: "created" | "duplicate";
 }
 
-/** `tasks` is the JSON text of an array. `xid` as with `enqueueMany`. */
-export function enqueueEach(
-  executor: Executor,
-  tasks: string,
-  xid: string | null,
-): Promise<EnqueueRow[]> {
-  return executor.rows(
-    `select * from pawl.enqueue(
-       case when $2::text is null or pg_current_xact_id_if_assigned()::text = $2 then $1::jsonb else '[]' end)`,
-    [tasks, xid],
-  );
-}
-
-/**
- * `task` and `payloads` are JSON texts: what the tasks share, and an array.
- * `xid` null: no check. Otherwise answers no row, having written nothing, unless in that transaction.
- */
-export function enqueueMany(
-  executor: Executor,
-  { task, payloads }: { task: string; payloads: string },
-  xid: string | null,
-): Promise<EnqueueRow[]> {
-  return executor.rows(
-    `select * from pawl.enqueue_many_v1($1,
-       case when $3::text is null or pg_current_xact_id_if_assigned()::text = $3 then $2::jsonb else '[]' end)`,
-    [task, payloads, xid],
-  );
-}
-
 function array(values: readonly (string | number)[]): string {
   return `{${values.join(",")}}`;
+}
+
+/** As stored; JSON's null if the task has ended meanwhile. */
+export async function payloadText(executor: Executor, id: string): Promise<string> {
+  const [row] = await executor.rows<{ text: string }>(
+    "select t.payload::text as text from pawl.task t where t.id = $1",
+    [id],
+  );
+  return row?.text ?? "null";
 }

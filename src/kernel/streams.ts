@@ -1,11 +1,12 @@
 /**
- * Which streams of the catalogue a worker can run, and in which order it wants them. Read anew every few seconds:
+ * Which streams of the catalogue a worker can run, and in which order it wants them. Read again every few seconds:
  * a stream may appear while it runs, when a task is enqueued through SQL into another queue than its job names.
  */
 
+import { queueScope } from "../base/scope.ts";
 import type { Executor } from "../store/executor.ts";
 import { streams as readStreams, type StreamRow } from "./sql.ts";
-import type { TaskHandler } from "./task.ts";
+import type { StreamHandler, TaskHandler } from "./task.ts";
 
 export interface StreamsOptions {
   handlers: readonly TaskHandler[];
@@ -16,26 +17,17 @@ export interface StreamsOptions {
 }
 
 export class Streams {
-  readonly handlers: Map<number, TaskHandler> = new Map();
+  readonly handlers: Map<number, StreamHandler> = new Map();
   readonly #options: StreamsOptions;
   readonly #ranks = new Map<number, number>();
   readonly #queues = new Map<number, string>();
   readonly #withBreaker = new Set<number>();
-  readonly #byQueue: Map<string, TaskHandler>;
-  readonly #byKind: Map<string, TaskHandler>;
-  readonly #byPrefix: readonly TaskHandler[];
 
   constructor(options: StreamsOptions) {
     this.#options = options;
-    const { handlers } = options;
-    this.#byQueue = new Map(handlers.map((one) => [`${one.queue} ${kindOf(one)}`, one]));
-    this.#byKind = new Map(
-      handlers.filter((one) => one.inAnyQueue === true).map((one) => [kindOf(one), one]),
-    );
-    this.#byPrefix = handlers.filter((one) => one.isPrefix === true);
   }
 
-  /** Answers whether a stream was added. */
+  /** Returns true if a stream was added. */
   async refresh(executor: Executor): Promise<boolean> {
     const before = this.handlers.size;
     const rows = await readStreams(executor);
@@ -44,11 +36,11 @@ export class Streams {
     return this.handlers.size > before;
   }
 
-  /** Those whose queue is not among the held scopes. */
+  /** Returns the streams whose queues are not among the held scopes. */
   open(offHere: readonly string[]): number[] {
     if (offHere.includes("all")) return [];
     if (offHere.length === 0) return [...this.handlers.keys()];
-    const isOff = (stream: number) => offHere.includes(`queue:${this.#queues.get(stream)}`);
+    const isOff = (stream: number) => offHere.includes(queueScope(this.#queues.get(stream) ?? ""));
     return [...this.handlers.keys()].filter((stream) => !isOff(stream));
   }
 
@@ -63,24 +55,30 @@ export class Streams {
   #add(row: StreamRow): void {
     const { queues, otherQueues } = this.#options;
     const place = queues.indexOf(row.queue);
-    const handler =
-      this.#byQueue.get(`${row.queue} ${kindOf(row)}`) ??
-      this.#byKind.get(kindOf(row)) ??
-      this.#byPrefix.find((one) => isOfPrefix(row, one));
-    if (handler === undefined || (place < 0 && otherQueues !== true)) return;
-    // a handler of any queue or of many kinds sees those of its task
-    if (!this.handlers.has(row.id))
-      this.handlers.set(row.id, { ...handler, queue: row.queue, kind: row.kind });
+    if (place < 0 && otherQueues !== true) return;
+    const known = this.handlers.get(row.id) ?? this.#handlerOf(row);
+    if (known === undefined) return;
+    this.handlers.set(row.id, known);
     if (row.has_breaker) this.#withBreaker.add(row.id);
     this.#ranks.set(row.id, place < 0 ? queues.length : place);
     this.#queues.set(row.id, row.queue);
   }
+
+  /** The first that fits. A queue that handlers name is theirs alone: a job with the name of a part's kind gets nothing from it. */
+  #handlerOf(row: StreamRow): StreamHandler | undefined {
+    const { handlers } = this.#options;
+    const named = handlers.filter((one) => one.queue !== undefined && isLike(row.queue, one.queue));
+    const ofAny = handlers.filter((one) => one.queue === undefined);
+    const handler = (named.length > 0 ? named : ofAny).find((one) => fits(row, one));
+    return handler && { ...handler, queue: row.queue, kind: row.kind };
+  }
 }
 
-function isOfPrefix(row: StreamRow, { queue, kind, version }: TaskHandler): boolean {
-  return row.queue === queue && row.version === version && row.kind.startsWith(kind);
+function fits(row: StreamRow, { kind, version }: TaskHandler): boolean {
+  return row.version === version && isLike(row.kind, kind);
 }
 
-function kindOf({ kind, version }: { kind: string; version: number }): string {
-  return `${kind} ${version}`;
+/** `pattern` may end in `*`. */
+function isLike(name: string, pattern: string): boolean {
+  return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }

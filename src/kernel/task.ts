@@ -2,14 +2,15 @@
 
 import type { Logger } from "../base/log.ts";
 import type { Transaction } from "../store/transaction.ts";
+import type { Seal } from "./task-transaction/seal.ts";
 
-/** Ids are bigint in the database: strings here, numbers only to people. */
+/** A task's id: a bigint in the database, a string here. */
 export type TaskId = string;
 
 export interface ClaimedTask {
   readonly id: TaskId;
   readonly seq: string;
-  /** 1-based; this attempt. */
+  /** The number of this attempt, from 1. */
   readonly attempt: number;
   readonly claim: number;
   readonly streamId: number;
@@ -20,7 +21,7 @@ export interface ClaimedTask {
   /** As PostgreSQL writes it. */
   readonly createdAt: string;
   readonly shardId: number;
-  /** Its time was over when it was claimed: it is not to be started. */
+  /** It had expired when it was claimed, and must not be started. */
   readonly isExpired: boolean;
   /** In a lane: when it ends, the next one becomes ready. */
   readonly isLaned: boolean;
@@ -30,45 +31,72 @@ export interface TaskContext {
   readonly taskId: TaskId;
   readonly kind: string;
   readonly queue: string;
-  /** 1-based. */
+  /** The number of this attempt, from 1. */
   readonly attempt: number;
-  /** The same on every try of this task: give it to whatever must not do the work twice. */
+  /** The same in every attempt of this task. Pass it to systems that must not do the work twice. */
   readonly idempotencyKey: string;
   readonly createdAt: Date;
   readonly meta: Record<string, unknown>;
+  /** Returns the task's payload as stored, in JSON, with all digits of its numbers. Queries the database each time. */
+  readonly payloadText: () => Promise<string>;
   readonly ref: string | null;
-  /** Aborts at the deadline, when the task is cancelled, when the worker stops, and when its lease is lost. */
+  /** Aborts at the deadline, when the task is cancelled, when the worker stops, and when the worker loses its lease. */
   readonly signal: AbortSignal;
   /**
-   * The task's own transaction, begun by its first statement: what is written through it commits together with the
-   * task's outcome, and rolls back if the handler throws. READ COMMITTED. No statement may run when the handler ends.
+   * The task's own transaction, begun by its first statement. Writes through it commit together with the task's outcome, and
+   * roll back if the handler throws. READ COMMITTED. All statements must have ended when the handler ends.
    */
   readonly tx: Transaction;
   /**
-   * Says how far the work is, for people: any JSON of at most 16 KiB, such as `{ done: 3, total: 10 }`. Written at most
-   * once a second, the last one; kept until the next attempt or the task's end.
+   * Reports progress to operators: any JSON of at most 16 KiB, such as `{ done: 3, total: 10 }`. Only the latest value is
+   * written, at most once per second; it is kept until the next attempt or the task's end.
    * @throws PawlError `payload_not_json`, `payload_too_large`
    */
   readonly progress: (value: unknown) => void;
   readonly log: Logger;
 }
 
-/** What a part registers: how to run the tasks of one stream. */
-export interface TaskHandler {
-  readonly queue: string;
-  readonly kind: string;
-  readonly version: number;
-  /** Also runs what waits in other queues under its kind: the job was moved, or enqueued elsewhere through SQL. */
-  readonly inAnyQueue?: boolean;
-  /** Of its queue it runs every kind that begins with `kind`. */
-  readonly isPrefix?: true;
-  /** Longest run of one attempt. */
-  readonly timeoutMs: number;
-  /** Throws an `InvalidPayload` for what it cannot decode: such a task is dead at once. */
-  run(payload: unknown, context: TaskContext): unknown;
+/** What proves that a task is still this worker's. */
+export interface Fence {
+  readonly worker: number;
+  readonly id: TaskId;
+  readonly seq: string;
+  readonly claim: number;
 }
 
-/** The payload does not fit the handler: trying again cannot help. */
+/** What the kernel gives to handlers of parts, beside what the app's code gets of it. */
+export interface HandlerContext extends TaskContext {
+  /** False when this worker is stopping: what can be left to another one is. */
+  readonly mayGoOn: () => boolean;
+  readonly fence: Fence;
+  /** A transaction whose last statement is what `seal` records. The task goes on after it. */
+  inTransaction<T>(work: (tx: Transaction) => Promise<T>, seal: (made: T) => Seal): Promise<T>;
+}
+
+/** What a part registers: how to run matching tasks. The first that matches is chosen. */
+export interface TaskHandler {
+  /**
+   * The only queue that it serves; may end in `*`. Default: any that no handler names, because a job may have been moved, or enqueued
+   * elsewhere through SQL.
+   */
+  readonly queue?: string;
+  /** A `*` at the end matches any text: `request:*`. */
+  readonly kind: string;
+  readonly version: number;
+  /** Maximum time of one attempt. */
+  readonly timeoutMs: number;
+  /** How long an attempt may run before a breaker counts it as a failure, until it succeeds; default half of `timeoutMs`. */
+  readonly slowMs?: number;
+  /** Throws `InvalidPayload` for a payload that it cannot decode; the task is then dead at once. */
+  run(payload: unknown, context: HandlerContext): unknown;
+}
+
+/** A handler of the tasks of one queue and kind. */
+export interface StreamHandler extends TaskHandler {
+  readonly queue: string;
+}
+
+/** The payload does not fit the handler, so another attempt cannot help. */
 export class InvalidPayload extends Error {
   override name = "InvalidPayload";
 }

@@ -1,6 +1,6 @@
 /**
  * A worker process: sessions one after the other (a new one when a lease was lost), the keeper's loops, and a LISTEN
- * connection that hastens them.
+ * connection that wakes them early.
  */
 
 import { hostname } from "node:os";
@@ -8,19 +8,25 @@ import { backoffMs } from "../base/backoff.ts";
 import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
+import { messageOf } from "../base/thrown.ts";
 import type { LocalSwitches } from "../control/local-switches.ts";
 import { type Listener, listen } from "../store/notify.ts";
 import type { Store } from "../store/store.ts";
+import { type Serving, tell, type WorkObserver } from "./heard.ts";
 import { type Keeper, keeper } from "./keeper.ts";
 import type { Outcome } from "./outcome.ts";
 import { pruner } from "./pruner.ts";
-import { Session } from "./session.ts";
+import { LAST_WORDS_MS, Session, within } from "./session.ts";
+import { type Starting, Starts } from "./starts.ts";
 import { Streams, type StreamsOptions } from "./streams.ts";
+import { IS_WORK_SEEN } from "./watch/sql.ts";
+import { type Question, Watch } from "./watch/watch.ts";
 
 const RETRY_START_MS = { baseMs: 200, maxMs: 5_000 };
 
 /** How soon a stream that is new in the catalogue is seen. */
 const STREAMS_MS = 5_000;
+const NOTHING = { jobs: [], destinations: [], sources: [], stores: [] };
 /** How soon a switch on this host is seen. */
 const LOCAL_SWITCHES_MS = 1_000;
 
@@ -28,17 +34,20 @@ export interface WorkerOptions extends StreamsOptions {
   store: Store;
   application: string;
   revision: number;
-  /** Tasks run at once. */
+  /** Maximum number of tasks that run at once. */
   concurrency: number;
-  /** Turns under way at once; each takes a connection of the pool. */
+  /** Maximum number of turns at once; each takes a connection of the pool. */
   turns: number;
-  /** Ends the worker after so many tasks. */
+  /** Ends the worker after this many tasks. */
   limit?: number;
   resultBytesMax: number;
   /** A pool of its own for handlers' transactions: its size bounds how many are open. */
   transactionPool: Store;
   localSwitches: LocalSwitches;
   log: Logger;
+  observer?: WorkObserver | undefined;
+  /** What it serves, for people. */
+  serving?: Omit<Serving, "concurrency" | "application">;
   /** Further loops that a part needs in every worker, such as the router. */
   loops?: (kernel: WorkerView) => Loop[];
   /** What these loops take up, for lists and `why`: `source:<name>`, `inbox:<name>`. */
@@ -50,21 +59,30 @@ export interface WorkerView {
   readonly isIdle: () => boolean;
   /** Look for tasks now. */
   readonly wake: () => void;
+  /** Asks every second, so that a loop need not. */
+  readonly watch: (question: Question) => void;
   /** The scopes that a file or a variable holds on this host, at most a second old. */
   readonly offHere: () => readonly string[];
+  /**
+   * Call it before asking whether something may start; call what it returns right before the start, or when nothing starts.
+   * That returns false if the lease was lost meanwhile: then nothing may start.
+   */
+  readonly starting: Starting;
 }
 
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #keeper: Keeper;
   readonly #loops: Loop[];
-  /** Those that a wake-up concerns. */
+  /** Loops that a wake-up also wakes. */
   readonly #hastened: Loop[];
   readonly #streams: Streams;
+  readonly #starts = new Starts();
   #session: Session | undefined;
   #offHere: readonly string[] = [];
   #listener: Listener | undefined;
   #isStopping = false;
+  #isOver = false;
   #stopped: Promise<number> | undefined;
   /** Of a new session, after a lease was lost. */
   #registering: Promise<void> | undefined;
@@ -79,30 +97,42 @@ export class Worker {
     this.stopWanted = new Promise((resolve) => {
       this.#stopWanted = resolve;
     });
+    const watch = new Watch(options);
     const kernel: WorkerView = {
       isIdle: () => this.#session?.isFlaggedIdle ?? false,
       wake: () => this.#session?.pump.wake(),
+      watch: (question) => watch.add(question),
       offHere: () => this.#offHere,
+      starting: () => this.#starting(),
     };
-    this.#keeper = keeper({ store: options.store, log: options.log, ...kernel });
+    this.#keeper = keeper({
+      store: options.store,
+      log: options.log,
+      observer: options.observer,
+      ...kernel,
+    });
     this.#streams = new Streams(options);
     const streamsLoop = loop({
       runOnce: async () => {
         if (await this.#streams.refresh(options.store)) kernel.wake();
         return STREAMS_MS;
       },
-      failed: (error) =>
-        options.log.warn({ err: (error as Error).message }, "reading the streams failed"),
+      failed: (error) => options.log.warn({ err: messageOf(error) }, "reading the streams failed"),
     });
     const switchesLoop = loop({
       runOnce: () => this.#readLocalSwitches(),
       failed: (error) =>
-        options.log.warn({ err: (error as Error).message }, "reading the switch files failed"),
+        options.log.warn({ err: messageOf(error) }, "reading the switch files failed"),
+    });
+    kernel.watch({
+      sql: IS_WORK_SEEN,
+      value: () => this.streams,
+      yes: () => kernel.wake(),
     });
     const owner = `${options.application} ${hostname()} ${process.pid}`;
     const retention = pruner({ store: options.store, owner, log: options.log });
     this.#hastened = [streamsLoop, ...(options.loops?.(kernel) ?? [])];
-    this.#loops = [switchesLoop, retention, ...this.#hastened];
+    this.#loops = [switchesLoop, retention, watch.loop, ...this.#hastened];
   }
 
   /** @throws PawlError when the first registration fails; later ones are tried again for ever */
@@ -155,16 +185,19 @@ export class Worker {
   async #stop(graceMs: number): Promise<number> {
     this.#session?.pump.stopClaiming(); // now: the loops below may be in the middle of a round
     clearTimeout(this.#registerTimer);
-    await this.#registering; // what it began must end too, or its loops would outlive the worker
+    const untilMs = (atLeastMs = 0) => Math.max(graceMs, atLeastMs) + LAST_WORDS_MS;
+    // what it began must end too, or its loops would outlive the worker
+    await within(untilMs(), Promise.resolve(this.#registering));
     // at once: what the loops still wait for must not lengthen the grace
     const others = Promise.all([
       this.#listener?.stop(),
-      this.#keeper.stop(),
-      ...this.#loops.map((one) => one.stop(graceMs)),
+      within(untilMs(), this.#keeper.stop()),
+      ...this.#loops.map((one) => within(untilMs(one.graceMsMin), one.stop(graceMs))),
     ]);
     others.catch(() => undefined); // heard below
     const givenBack = await this.#session?.stop(graceMs, stopping(), others);
     await others;
+    this.#isOver = true;
     return givenBack ?? 0;
   }
 
@@ -183,31 +216,49 @@ export class Worker {
       openStreams: (offHere) => this.#streams.open(offHere),
       hasBreaker: (stream) => this.#streams.hasBreaker(stream),
       log,
+      observer: this.#options.observer,
       info: {
         host: hostname(),
         pid: process.pid,
         application,
         revision,
-        queues: [...queues, ...(this.#options.serves ?? [])],
+        queues,
+        serves: this.#options.serves ?? [],
         concurrency,
         refused: this.#refused,
         streams: this.#streams.open([]),
         off_here: this.#offHere,
       },
+      started: () => this.#starts.over(),
       lost: (error, refused) => this.#lost(error, refused),
       stopRequested: () => this.#stopWanted?.(),
       ended: (outcome) => this.#ended(outcome),
     });
     if (limit !== undefined) session.pump.limit(limit);
     this.#refused = 0;
-    log.info({ worker: session.workerId, queues, concurrency }, "worker started");
+    this.#tellStarted(session.workerId);
     return session;
   }
 
+  #tellStarted(worker: number): void {
+    const { application, concurrency, queues, serving, log, observer } = this.#options;
+    const serves = { application, concurrency, ...(serving ?? { ...NOTHING, queues }) };
+    log.info({ worker, ...serves }, "worker started");
+    tell(observer, "started", { workerId: String(worker), ...serves });
+  }
+
   #heard(payload: string): void {
-    if (payload === "stop") this.#stopWanted?.();
-    else if (payload === "cancel") this.#session?.beat();
-    else this.wake();
+    if (payload === "") this.wake();
+    else this.#session?.beat(); // anybody who can connect can notify: the tables say what is to be done
+  }
+
+  #starting(): () => boolean {
+    const session = this.#session;
+    const begun = this.#starts.begin();
+    return () => {
+      begun();
+      return session !== undefined && session === this.#session && session.mayStart;
+    };
   }
 
   async #readLocalSwitches(): Promise<number> {
@@ -232,20 +283,19 @@ export class Worker {
     this.#refused += refused;
     log.error(
       { worker: this.#session?.workerId, err: error.message, refused },
-      "lease lost: registering anew",
+      "lease lost: registering again",
     );
     if (!this.#isStopping) this.#registering = this.#registerAgain(1);
   }
 
   async #registerAgain(tries: number): Promise<void> {
     try {
-      this.#session = await this.#register();
-      if (this.#isStopping) this.#session.pump.stopClaiming();
+      const session = await this.#register();
+      if (this.#isOver) return await session.abandon(stopping()); // nobody waits for it any more
+      this.#session = session;
+      if (this.#isStopping) session.pump.stopClaiming();
     } catch (error) {
-      this.#options.log.warn(
-        { err: (error as Error).message },
-        "registering failed, it is tried again",
-      );
+      this.#options.log.warn({ err: messageOf(error) }, "registering failed, it is tried again");
       if (this.#isStopping) return;
       const again = () => {
         this.#registering = this.#registerAgain(tries + 1);

@@ -3,12 +3,16 @@
  * what an operator made, by every worker that knows its type.
  */
 
-import { PawlError } from "../base/errors.ts";
+import { ofIt, PawlError } from "../base/errors.ts";
+import { parsedLazily } from "../base/json-text.ts";
+import { maskText } from "../base/mask.ts";
+import { isA, read } from "../base/thrown.ts";
 import { InvalidPayload, type TaskContext, type TaskHandler } from "../kernel/task.ts";
 import { Unrecoverable } from "../kernel/thrown.ts";
-import type { HttpSender } from "../requests/sender.ts";
+import type { HttpSender } from "../sender/sender.ts";
 import type { Executor } from "../store/executor.ts";
 import { closeQuietly } from "./destinations/close.ts";
+import type { References } from "./destinations/references.ts";
 import type {
   DeliveryContext,
   DeliverySuccess,
@@ -17,21 +21,25 @@ import type {
   OutboxEvent,
 } from "./destinations/types.ts";
 import { EventCache } from "./event-cache.ts";
-import { DELIVERY_KIND, type NamedDestination } from "./routes.ts";
+import { DELIVERY_KIND, type NamedDestination, queueOfDestination } from "./routes.ts";
 import { destinationIds, disableDestination, type EventBody } from "./sql.ts";
 import { StoredDestinations } from "./stored-destinations.ts";
 
 /** Over the destination's own deadline, so that its error, which says more, comes first. */
 const TIMEOUT_MARGIN_MS = 5_000;
+/** Of an attempt for an operator's destination, whose deadline only the try reads: a third of the default one. */
+const STORED_SLOW_MS = 5_000;
 /** No destination has a longer deadline. */
-export const DELIVERY_TIMEOUT_MS_MAX = 600_000;
+const DELIVERY_TIMEOUT_MS_MAX = 600_000;
 
 export interface DeliveryOptions {
   executor: Executor;
-  /** Of the app's code. */
+  /** Destinations of the app's code. */
   destinations: readonly NamedDestination[];
-  /** That operators may have made destinations of. */
+  /** Types of destinations that operators may have used. */
   types: readonly DestinationType[];
+  /** What these may refer to. */
+  references?: References;
   http: HttpSender;
 }
 
@@ -50,9 +58,9 @@ export interface Deliverer {
 }
 
 export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
-  const { executor, destinations, types } = options;
+  const { executor, destinations, types, references } = options;
   const events = new EventCache(executor);
-  const stored = new StoredDestinations(executor, types);
+  const stored = new StoredDestinations(executor, types, references);
   const ids = new Map((await destinationIds(executor)).map((row) => [row.name, String(row.id)]));
   const run = (find: FindTarget, payload: unknown, context: TaskContext) =>
     deliver(find, payload, context, { ...options, events });
@@ -63,15 +71,16 @@ export async function deliverer(options: DeliveryOptions): Promise<Deliverer> {
         kind: DELIVERY_KIND,
         version: 1,
         timeoutMs: definition.timeoutMs + TIMEOUT_MARGIN_MS,
+        slowMs: Math.ceil(definition.timeoutMs / 3),
         run: (payload: unknown, context: TaskContext) =>
           run(() => ({ id: ids.get(name) ?? "", name, definition }), payload, context),
       })),
       ...types.map(({ type }) => ({
-        queue: "",
+        queue: queueOfDestination("*"),
         kind: `${DELIVERY_KIND}:${type}`,
         version: 1,
-        inAnyQueue: true,
         timeoutMs: DELIVERY_TIMEOUT_MS_MAX + TIMEOUT_MARGIN_MS,
+        slowMs: STORED_SLOW_MS,
         run: (payload: unknown, context: TaskContext) =>
           run(() => storedTarget(stored, context.queue), payload, context),
       })),
@@ -109,13 +118,19 @@ async function deliver(
   };
   try {
     const success = await definition.deliver(delivery, deliveryContext(context, http));
-    if (success?.disable !== undefined) await disableDestination(executor, name, success.disable);
+    if (success?.disable !== undefined)
+      await disableDestination(executor, name, maskText(success.disable));
     return success;
   } catch (error) {
-    const why = error instanceof PawlError ? error.data.disable : undefined;
-    if (typeof why === "string") await disableDestination(executor, name, why);
-    throw error;
+    const why = isA(error, PawlError) ? read(read(error, "data"), "disable") : undefined;
+    if (typeof why === "string") await disableDestination(executor, name, maskText(why));
+    throw isMissing(error) ? ofIt(`destination "${name}"`, error) : error;
   }
+}
+
+/** A variable, a file or a package is not there: who looks for it has to know who refers to it. */
+function isMissing(error: unknown): boolean {
+  return isA(error, PawlError) && error.code === "invalid_environment";
 }
 
 function deliveryContext(context: TaskContext, http: HttpSender): DeliveryContext {
@@ -144,14 +159,15 @@ async function loadEvent(
   return { event: outboxEvent(event), replay };
 }
 
-export function outboxEvent(row: EventBody): OutboxEvent {
-  return {
+/** Payload and meta are parsed at the first read: most destinations pass the texts on. */
+export function outboxEvent(row: EventBody): Required<OutboxEvent> {
+  return parsedLazily({
     id: row.id,
     name: row.name,
-    aggregateType: row.aggregate_type,
-    aggregateId: row.aggregate_id,
-    occurredAt: row.occurred_at.toISOString(),
-    payload: row.payload,
-    meta: row.meta,
-  };
+    aggregateType: row.aggregateType,
+    aggregateId: row.aggregateId,
+    occurredAt: row.occurredAt.toISOString(),
+    payloadText: row.payloadText,
+    metaText: row.metaText,
+  });
 }

@@ -1,15 +1,20 @@
 /**
  * Loads the events that deliveries are about: asked for one by one, read in batches. The latest used are kept, since
- * events never change; no more than a number of them, and no more than a number of bytes.
+ * events never change; no more than a number of them, and no more than a number of bytes. Kept are their texts: parsed,
+ * a small JSON may be twenty times as large.
  */
 
+import { gather } from "../base/gather.ts";
 import type { Executor } from "../store/executor.ts";
 import { type EventBody, eventBodies } from "./sql.ts";
 
 const KEPT_MAX = 1_000;
 const BYTES_MAX_DEFAULT = 32 * 1024 * 1024;
-/** Also bounds what one answer of the database can hold: each may be as large as `maxPayloadBytes`. */
-const BATCH_MAX = 100;
+const BATCH = { most: 100, calls: 2 };
+/** A larger event is read alone, so that no answer of the database is larger than 100 of these or one event. */
+const TOGETHER_BYTES_MAX = 65_536;
+/** What an event costs beside its texts. */
+const EVENT_BYTES = 600;
 
 interface Kept {
   readonly loading: Promise<EventBody | undefined>;
@@ -17,22 +22,15 @@ interface Kept {
   sizeBytes: number;
 }
 
-interface Wanted {
-  readonly id: string;
-  readonly resolve: (event: EventBody | undefined) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 export class EventCache {
-  readonly #executor: Executor;
+  readonly #load: (id: string) => Promise<EventBody | undefined>;
   readonly #bytesMax: number;
   /** The longest unused first. */
   readonly #kept = new Map<string, Kept>();
   #keptBytes = 0;
-  #wanted: Wanted[] = [];
 
   constructor(executor: Executor, bytesMax: number = BYTES_MAX_DEFAULT) {
-    this.#executor = executor;
+    this.#load = gather((ids) => bodies(executor, ids), BATCH);
     this.#bytesMax = bytesMax;
   }
 
@@ -47,16 +45,10 @@ export class EventCache {
       this.#kept.set(id, kept);
       return kept.loading;
     }
-    const loading = new Promise<EventBody | undefined>((resolve, reject) => {
-      this.#wanted.push({ id, resolve, reject });
-      if (this.#wanted.length === 1) setImmediate(() => void this.#load());
-    });
+    const loading = this.#load(id);
     const added: Kept = { loading, sizeBytes: 0 };
     this.#kept.set(id, added);
-    loading.then(
-      (event) => this.#loaded(id, added, event),
-      () => this.#drop(id, added),
-    );
+    loading.then((event) => this.#loaded(id, added, event)).catch(() => this.#drop(id, added)); // who asked hears why
     this.#shrink();
     return loading;
   }
@@ -84,30 +76,25 @@ export class EventCache {
     this.#kept.delete(id);
     this.#keptBytes -= kept.sizeBytes;
   }
-
-  async #load(): Promise<void> {
-    const wanted = this.#wanted;
-    this.#wanted = [];
-    for (let start = 0; start < wanted.length; start += BATCH_MAX) {
-      const batch = wanted.slice(start, start + BATCH_MAX);
-      try {
-        const rows = await eventBodies(
-          this.#executor,
-          batch.map((one) => one.id),
-        );
-        const byId = new Map(rows.map((row) => [row.id, row]));
-        for (const one of batch) one.resolve(byId.get(one.id));
-      } catch (error) {
-        for (const one of batch) one.reject(error);
-      }
-    }
-  }
 }
 
-/** About what it takes in memory: strings at two bytes a character, and what each value costs beside its content. */
-function sizeOf(value: unknown): number {
-  if (typeof value === "string") return 24 + 2 * value.length;
-  if (typeof value !== "object" || value === null) return 16;
-  if (Array.isArray(value)) return value.reduce<number>((sum, one) => sum + sizeOf(one), 64);
-  return Object.entries(value).reduce((sum, [key, one]) => sum + key.length + 16 + sizeOf(one), 64);
+/** In the order of `ids`. Those that are too large to be read with others come later, one after the other. */
+async function bodies(
+  executor: Executor,
+  ids: readonly string[],
+): Promise<(EventBody | Promise<EventBody | undefined>)[]> {
+  const rows = await eventBodies(executor, ids, TOGETHER_BYTES_MAX);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  let before: Promise<unknown> = Promise.resolve();
+  const alone = (id: string) => {
+    const body = before.then(async () => (await eventBodies(executor, [id]))[0]);
+    before = body;
+    return body;
+  };
+  return ids.map((id) => byId.get(id) ?? alone(id));
+}
+
+/** About what it takes in memory: strings at two bytes a character. */
+function sizeOf({ payloadText, metaText }: EventBody): number {
+  return EVENT_BYTES + 2 * (payloadText.length + metaText.length);
 }

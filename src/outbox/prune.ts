@@ -6,7 +6,7 @@ import { pruneEvents } from "./replay/sql.ts";
 const BATCH = 2_000;
 
 export interface PruneOptions {
-  /** Events that were routed so long ago go, with their deliveries. */
+  /** Events that were routed this long ago are removed, with their deliveries. */
   beforeMs: number;
   isDryRun?: boolean;
   progress?: (events: number) => void;

@@ -1,44 +1,76 @@
-/** Recording an event: checked, then exactly one INSERT in the caller's transaction. */
+/** Records an event: checks it, then runs exactly one INSERT in the caller's transaction. */
 
 import { PawlError, shown } from "../base/errors.ts";
+import { isEventName, OWN_EVENTS_PREFIX } from "../base/event-contract.ts";
 import { toJson } from "../base/json.ts";
+import { type FieldsOf, readOptions, type ValueOf } from "../options/field.ts";
+import { name } from "../options/kinds.ts";
+import { EVENT_FIELDS, eventName } from "./event-fields.ts";
 import type { EventInsert } from "./sql.ts";
 
-const EVENT_NAME = /^[A-Za-z0-9_.:-]{1,200}$/;
-
 export interface RecordOptions {
-  /** What the event is about: type and id, such as `["order", orderId]`. */
+  /** What the event is about, as type and id, such as `["order", orderId]`. */
   aggregate: readonly [type: string, id: string | number];
   payload: unknown;
-  /** Correlation, trace, tenant …; goes to every destination. */
+  /** Correlation, trace, tenant …; sent to every destination. */
   meta?: Record<string, unknown>;
 }
 
-/** @throws PawlError `invalid_option`, `payload_not_json`, `payload_too_large` */
-export function eventInsert(name: string, options: RecordOptions, bytesMax: number): EventInsert {
-  if (typeof name !== "string" || !EVENT_NAME.test(name)) {
-    throw new PawlError(
-      "invalid_option",
-      `expected an event's name to be 1 to 200 letters, digits, "_", ".", ":" and "-", such as "order.placed.v1", got ${shown(name)}`,
-    );
-  }
-  const [type, id] = aggregate(name, options?.aggregate);
-  return {
-    name,
-    aggregateType: type,
-    aggregateId: id,
-    payload: toJson(options.payload, { what: `payload of event "${name}"`, bytesMax }),
-    meta: toJson(options.meta ?? {}, { what: `meta of event "${name}"`, bytesMax }),
-  };
+export interface RecordEvent extends RecordOptions {
+  /** Name of the only destination that gets it, whatever the routes say. */
+  to?: string;
 }
 
-function aggregate(name: string, value: unknown): [string, string] {
-  const [type, id] = Array.isArray(value) ? (value as unknown[]) : [];
-  const isId = typeof id === "string" || typeof id === "number";
-  if (typeof type === "string" && type !== "" && isId && String(id) !== "")
-    return [type, String(id)];
-  throw new PawlError(
-    "invalid_option",
-    `event "${name}": expected \`aggregate\` to be [type, id] such as ["order", "42"], got ${shown(value)}`,
-  );
+const RECORD_FIELDS = {
+  ...EVENT_FIELDS,
+  to: name("the only destination that it goes to"),
+} satisfies FieldsOf<RecordEvent>;
+export const EVENT_OPTIONS: readonly string[] = Object.keys(EVENT_FIELDS);
+const NAME = eventName("the name of an event");
+
+/**
+ * Includes its target, if the event names one. `sendTo` names it beside the event.
+ *
+ * @throws PawlError `invalid_option`, `payload_not_json`, `payload_too_large`
+ */
+export function eventInsert(
+  call: "record" | "sendTo",
+  name: string,
+  given: RecordEvent,
+  bytesMax: number,
+): EventInsert {
+  if (isEventName(name) && name.startsWith(OWN_EVENTS_PREFIX)) {
+    throw new PawlError(
+      "invalid_option",
+      `event name "${name}" begins with "${OWN_EVENTS_PREFIX}", as only Pawl's own do; choose another name`,
+    );
+  }
+  const where = `${call} ${shown(name)}`;
+  if (call === "sendTo") return insertOf(name, readOptions(where, EVENT_FIELDS, given), bytesMax);
+  const { to, ...event } = readOptions(where, RECORD_FIELDS, given);
+  const insert = insertOf(name, event, bytesMax);
+  return to === undefined ? insert : { ...insert, target: { name: to } };
+}
+
+/**
+ * For events that no app records, also those of Pawl itself.
+ *
+ * @throws PawlError `invalid_option`, `payload_not_json`, `payload_too_large`
+ */
+export function checkedEvent(name: string, options: RecordOptions, bytesMax: number): EventInsert {
+  return insertOf(name, readOptions(`event ${shown(name)}`, EVENT_FIELDS, options), bytesMax);
+}
+
+function insertOf(
+  name: string,
+  { aggregate, payload, meta }: ValueOf<typeof EVENT_FIELDS>,
+  bytesMax: number,
+): EventInsert {
+  return {
+    name: NAME.read(name, { label: "an event's name", option: "name" }),
+    aggregateType: aggregate[0],
+    aggregateId: aggregate[1],
+    payload: toJson(payload, { what: `payload of event "${name}"`, bytesMax }),
+    meta: toJson(meta, { what: `meta of event "${name}"`, bytesMax }),
+  };
 }

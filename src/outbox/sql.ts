@@ -1,6 +1,8 @@
 /** Every statement of the outbox: one function each, named by its verb. */
 
+import { results } from "../operate/results.ts";
 import type { Executor } from "../store/executor.ts";
+import { limitedRows } from "../store/limited.ts";
 
 export interface OutboxDefinitions {
   application: string;
@@ -41,58 +43,138 @@ export interface EventInsert {
   payload: string;
   meta: string;
   /** It goes there and nowhere else. */
-  target?: { type: string; name: string };
+  target?: { type?: string; name: string };
 }
 
-/** One INSERT. `xid` null: no check. Otherwise inserts nothing unless in that transaction. */
+/** One statement, which inserts. `xid` null: no check. Otherwise inserts nothing unless in that transaction. */
 export function insertEvent(
   executor: Executor,
   event: EventInsert,
   xid: string | null,
 ): Promise<{ id: string }[]> {
-  return executor.rows(
-    `insert into pawl.event (name, aggregate_type, aggregate_id, payload, meta, target_id)
-     select $1, $2, $3, $4::jsonb, $5::jsonb, case when $7::text is not null then pawl.target_destination($7, $8) end
-      where $6::text is null or pg_current_xact_id_if_assigned()::text = $6
-     returning id`,
-    [
-      event.name,
-      event.aggregateType,
-      event.aggregateId,
-      event.payload,
-      event.meta,
-      xid,
-      event.target?.type ?? null,
-      event.target?.name ?? null,
-    ],
-  );
+  return executor.rows("select id from pawl.record_v1($1, $2, $3, $4, $5, $6, $7, $8)", [
+    event.name,
+    event.aggregateType,
+    event.aggregateId,
+    event.payload,
+    event.meta,
+    xid,
+    event.target?.type ?? null,
+    event.target?.name ?? null,
+  ]);
 }
 
-/** @returns how many events were routed; null when another router is at it */
-export async function route(executor: Executor, limit: number): Promise<number | null> {
-  const [row] = await executor.rows<{ routed: number | null }>(
-    "select pawl.route_v1($1) as routed",
-    [limit],
+/** How long one pass of the router may take. */
+export const PASS_MS = 3_000;
+
+/** @returns how many events were routed; null when another router is at it. @throws PawlError, see `isTimedOut` */
+export async function route(
+  executor: Executor,
+  limit: number,
+  limitMs: number = PASS_MS,
+): Promise<number | null> {
+  const [row] = await limitedRows<{ routed: number | null }>(
+    executor,
+    limitMs,
+    `select pawl.route_v1(${Math.floor(limit)}) as routed`,
   );
   return row?.routed ?? null;
 }
 
-export interface EventBody {
-  id: string;
-  name: string;
-  aggregate_type: string;
-  aggregate_id: string;
-  occurred_at: Date;
-  payload: unknown;
-  meta: Record<string, unknown>;
+export interface ConditionalRoute {
+  id: number;
+  pattern: string;
+  destination: string;
+  /** The next events that it is asked about, in their order. */
+  events: string[];
 }
 
-export function eventBodies(executor: Executor, ids: readonly string[]): Promise<EventBody[]> {
+/** Routes with a condition, and which of the next events they are asked about. */
+export function conditionalRoutes(executor: Executor, limit: number): Promise<ConditionalRoute[]> {
   return executor.rows(
-    `select id, name, aggregate_type, aggregate_id, occurred_at, payload, meta
-       from pawl.event where id = any ($1)`,
-    [ids],
+    `with next as materialized (
+       select e.id, e.name, e.number from pawl.event e where e.routed_at is null and e.target_id is null
+        order by e.number + 0 limit $1)
+     select r.route_id as id, o.pattern, d.name as destination,
+            array_agg(n.id::text order by n.number) as events
+       from pawl.routes_for(array(select distinct n.name from next n)) r
+       join next n on n.name = r.name
+       join pawl.route o on o.id = r.route_id
+       join pawl.destination d on d.id = r.destination_id
+      where r.path is not null
+      group by r.route_id, o.pattern, d.name order by r.route_id`,
+    [limit],
   );
+}
+
+/** Asks the condition of a route about events, as the router does. */
+export async function judgeEvents(
+  executor: Executor,
+  route: number,
+  events: readonly string[],
+): Promise<void> {
+  await executor.rows(
+    `select count(*) filter (where pawl.passes(r.filter, r.path, pawl.judged_event(u.id)))
+       from pawl.route r cross join unnest($2::uuid[]) u (id) where r.id = $1`,
+    [route, events],
+  );
+}
+
+/** Turns it off, once, and records why. False: it was off already. */
+export async function disableRoute(
+  executor: Executor,
+  { route, event, why }: { route: number; event: string; why: string },
+): Promise<boolean> {
+  const [row] = await executor.rows<{ was_on: boolean }>(
+    "select pawl.disable_route_v1($1, $2, $3) as was_on",
+    [route, event, why],
+  );
+  return row?.was_on ?? false;
+}
+
+interface EventHead {
+  id: string;
+  name: string;
+  aggregateType: string;
+  aggregateId: string;
+  occurredAt: Date;
+}
+
+export interface EventBody extends EventHead {
+  /** As stored. Parsed it takes many times the room, and loses digits. */
+  payloadText: string;
+  metaText: string;
+  /** Parsed each time. */
+  readonly payload: unknown;
+}
+
+interface EventTextRow extends EventHead {
+  payload_text: string | null;
+  meta_text: string | null;
+}
+
+/** Leaves out events whose payload and meta are together longer than `bytesMax`: those are read one by one. */
+export async function eventBodies(
+  executor: Executor,
+  ids: readonly string[],
+  bytesMax: number | null = null,
+): Promise<EventBody[]> {
+  const rows = await executor.rows<EventTextRow>(
+    `select e.id, e.name, e.aggregate_type as "aggregateType", e.aggregate_id as "aggregateId", e.occurred_at as "occurredAt",
+            x.payload_text, x.meta_text
+       from pawl.event e
+      cross join lateral (select e.payload::text as payload_text, e.meta::text as meta_text offset 0) x
+      where e.id = any ($1) and ($2::int is null or octet_length(x.payload_text) + octet_length(x.meta_text) <= $2)`,
+    [ids, bytesMax],
+  );
+  return rows.map(({ payload_text, meta_text, ...head }) => ({
+    ...head,
+    payloadText: payload_text ?? "null",
+    metaText: meta_text ?? "{}",
+    get payload() {
+      return JSON.parse(this.payloadText) as unknown;
+    },
+  }));
 }
 
 export function destinationIds(executor: Executor): Promise<{ id: number; name: string }[]> {
@@ -108,7 +190,7 @@ export interface StoredDestination {
   revision: number;
 }
 
-/** Those that operators made, with all that delivering needs. */
+/** Destinations that operators made, with everything that delivering needs. */
 export function operatorsDestinations(executor: Executor): Promise<StoredDestination[]> {
   return executor.rows(
     `select d.id, d.name, q.name as queue, d.type, d.config, d.revision
@@ -117,7 +199,7 @@ export function operatorsDestinations(executor: Executor): Promise<StoredDestina
   );
 }
 
-/** Turns it off, once, and records who asked for it. */
+/** Turns it off, once, and records who wanted it. */
 export async function disableDestination(
   executor: Executor,
   name: string,
@@ -135,9 +217,15 @@ export type EventStatus =
   | "cancelled"
   | "unrouted";
 
-export interface EventRow extends EventBody {
+export interface EventRow extends EventHead {
+  /** Parsed when it is read. Numbers can lose digits; `payloadText` does not. */
+  readonly payload: unknown;
+  readonly meta: Record<string, unknown>;
+  /** As stored, in JSON. */
+  payloadText: string;
+  metaText: string;
   number: string;
-  routed_at: Date | null;
+  routedAt: Date | null;
   status: EventStatus;
   deliveries: number | null;
 }
@@ -147,24 +235,26 @@ export function events(
   executor: Executor,
   filter: { id?: string | undefined; name?: string | undefined; limit: number },
 ): Promise<EventRow[]> {
-  return executor.rows("select * from pawl.events_v1($1, $2, $3)", [
-    filter.id ?? null,
-    filter.name ?? null,
-    filter.limit,
-  ]);
+  return results(
+    executor,
+    `select number, id, name, aggregate_type, aggregate_id, occurred_at, routed_at, status, deliveries,
+            payload::text as payload_text, meta::text as meta_text
+       from pawl.events_v1($1, $2, $3)`,
+    [filter.id ?? null, filter.name ?? null, filter.limit],
+  );
 }
 
 export interface DeliveryRow {
   id: string;
-  event_id: string;
-  event_name: string | null;
+  eventId: string;
+  eventName: string | null;
   destination: string;
   type: string;
   status: Exclude<EventStatus, "unrouted">;
   attempt: number;
-  max_attempts: number;
-  run_at: Date;
-  ended_at: Date | null;
+  maxAttempts: number;
+  runAt: Date;
+  endedAt: Date | null;
   error: { message?: string } | null;
 }
 
@@ -173,7 +263,7 @@ export function deliveries(
   executor: Executor,
   filter: { destination?: string | undefined; limit: number },
 ): Promise<DeliveryRow[]> {
-  return executor.rows("select * from pawl.deliveries_v1($1, $2)", [
+  return results(executor, "select * from pawl.deliveries_v1($1, $2)", [
     filter.destination ?? null,
     filter.limit,
   ]);
@@ -182,44 +272,33 @@ export function deliveries(
 export function deliveriesOf(
   executor: Executor,
   event: string,
-): Promise<(Omit<DeliveryRow, "event_name"> & { result: unknown })[]> {
-  return executor.rows("select * from pawl.deliveries_of($1)", [event]);
-}
-
-export interface EventPlace {
-  /** Events that are routed first; exact up to 10,000. */
-  before: number;
-  /** Live ones that route: those that run tasks have Pawl's own queue, loaders and movers have none. */
-  workers: number;
-  /** The database's clock. */
-  now: Date;
-}
-
-/** Where an event that is not routed yet stands. */
-export async function eventPlace(executor: Executor, id: string): Promise<EventPlace | undefined> {
-  const [row] = await executor.rows<EventPlace>(
-    `select (select count(*)::int from (
-              select 1 from pawl.event o where o.routed_at is null and o.number + 0 < e.number limit 10001) b) as before,
-            (select count(*)::int from pawl.worker w
-              where w.ended_at is null and w.lease_until > pawl.now() and 'pawl' = any (w.queues)) as workers,
-            pawl.now() as now
-       from pawl.event e where e.id = $1`,
-    [id],
+): Promise<(Omit<DeliveryRow, "eventName"> & { result: unknown })[]> {
+  return results(
+    executor,
+    `select id, event_id, destination, type, status, attempt, max_attempts, run_at, ended_at, result, error
+       from pawl.delivery_now_v1 where event_id = $1 order by id`,
+    [event],
   );
-  return row;
 }
 
-export async function outboxStats(
-  executor: Executor,
-): Promise<{ to_route: number; unrouted: number; oldest_to_route_ms: number | null }> {
-  const [row] = await executor.rows<Record<string, string | null>>(
-    "select * from pawl.outbox_stats_v1()",
-  );
+export interface OutboxStats {
+  toRoute: number;
+  unrouted: number;
+  oldestToRouteMs: number | null;
+  /** Which counts are estimates: those above 10,000. */
+  estimates: readonly ("toRoute" | "unrouted")[];
+}
+
+export async function outboxStats(executor: Executor): Promise<OutboxStats> {
+  const [row] = await executor.rows<
+    Record<string, string | null> & { estimates: ("to_route" | "unrouted")[] }
+  >("select * from pawl.outbox_stats_v1()");
   const oldest = row?.oldest_to_route_ms ?? null;
   return {
-    to_route: Number(row?.to_route ?? 0),
+    toRoute: Number(row?.to_route ?? 0),
     unrouted: Number(row?.unrouted ?? 0),
-    oldest_to_route_ms: oldest === null ? null : Number(oldest),
+    oldestToRouteMs: oldest === null ? null : Number(oldest),
+    estimates: (row?.estimates ?? []).map((one) => (one === "to_route" ? "toRoute" : one)),
   };
 }
 
@@ -227,19 +306,16 @@ export async function findDelivery(
   executor: Executor,
   id: string,
 ): Promise<(DeliveryRow & { result: unknown }) | undefined> {
-  const [row] = await executor.rows<DeliveryRow & { result: unknown }>(
-    `select v.task_id as id, v.event_id, e.name as event_name, d.name as destination, d.type,
-            pawl.delivery_status(t.state, t.attempt) as status, t.attempt, t.max_attempts, t.run_at, t.ended_at,
-            t.result, t.error
-       from pawl.delivery v
-       join pawl.destination d on d.id = v.destination_id
-       left join pawl.event e on e.id = v.event_id
-       cross join lateral pawl.find_task_v1(v.task_id) t
-      where v.task_id = $1`,
+  const [row] = await results<DeliveryRow & { result: unknown }>(
+    executor,
+    `select id, event_id, event_name, destination, type, status, attempt, max_attempts, run_at, ended_at, result, error
+       from pawl.delivery_now_v1 where id = $1`,
     [id],
   );
   return row;
 }
+
+export const IS_UNROUTED = "pawl.is_unrouted_v1()";
 
 /**
  * Whether anything is to be routed, ready, running, newly in a lane or due within `withinMs`, of these queues and kinds (pairs).
@@ -251,14 +327,8 @@ export async function hasWork(
   { streams, withinMs }: { streams: readonly number[]; withinMs: number },
 ): Promise<boolean> {
   const [row] = await executor.rows<{ has_work: boolean }>(
-    `with shard as materialized (
-       select h.id from pawl.shard h
-        where h.stream_id = any ($1) and not exists (select 1 from pawl.holds_v1(array[h.stream_id])))
-     select exists (select 1 from pawl.event e where e.routed_at is null)
-         or exists (select 1 from shard h join pawl.task t on t.shard_id = h.id and t.state = 'ready')
-         or exists (select 1 from pawl.task t join shard h on h.id = t.shard_id
-                     where t.state = 'scheduled' and t.run_at <= pawl.now() + $2::float8 * interval '1 ms')
-         or exists (select 1 from pawl.task t join shard h on h.id = t.shard_id where t.state = 'arrived') as has_work`,
+    `select exists (select 1 from pawl.event e where e.routed_at is null)
+         or pawl.is_work_left_v1($1, $2::float8 * interval '1 ms') as has_work`,
     [streams, withinMs],
   );
   return row?.has_work ?? false;

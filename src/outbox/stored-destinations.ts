@@ -1,13 +1,16 @@
 /**
  * Destinations that operators made, as deliveries need them: read when first wanted and again after a moment, so that a
- * change reaches what still waits. A definition is made anew only when its row has changed.
+ * change reaches what still waits. A definition is made again only when its row has changed.
  */
 
 import { PawlError } from "../base/errors.ts";
-import { refuseForeignSeals } from "../base/seal.ts";
+import { messageOf } from "../base/thrown.ts";
+import { unheard } from "../base/unheard.ts";
+import { refuseForeignSeals } from "../secrets/seal.ts";
 import type { Executor } from "../store/executor.ts";
 import { closeQuietly } from "./destinations/close.ts";
 import { secretContext } from "./destinations/config.ts";
+import { operatorReferences, type References } from "./destinations/references.ts";
 import type { DestinationDefinition, DestinationType } from "./destinations/types.ts";
 import { operatorsDestinations, type StoredDestination } from "./sql.ts";
 
@@ -28,12 +31,14 @@ interface Known extends StoredTarget {
 export class StoredDestinations {
   readonly #executor: Executor;
   readonly #types: ReadonlyMap<string, DestinationType>;
+  readonly #references: References;
   #known = new Map<string, Known>();
   #readAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
 
-  constructor(executor: Executor, types: readonly DestinationType[]) {
+  constructor(executor: Executor, types: readonly DestinationType[], references?: References) {
     this.#executor = executor;
+    this.#references = references ?? operatorReferences();
     this.#types = new Map(types.map((one) => [one.type, one]));
   }
 
@@ -77,7 +82,7 @@ export class StoredDestinations {
     }
     for (const before of this.#known.values()) {
       const isGone = known.get(before.queue) !== before;
-      if (isGone) void closeQuietly(before.definition);
+      if (isGone) unheard(() => closeQuietly(before.definition));
     }
     this.#known = known;
     this.#readAt = performance.now();
@@ -88,7 +93,11 @@ export class StoredDestinations {
     if (type === undefined) return undefined;
     try {
       refuseForeignSeals(row.config, secretContext(row.name));
-      return type.define(row.config);
+      const definition = type.define(row.config);
+      // at each delivery: a file, or a link to it, may be another one by then
+      const check = () => this.#references.refuse(`destination "${row.name}"`, type, row.config);
+      check();
+      return guarded(definition, check);
     } catch (error) {
       // each delivery says so, instead of all destinations failing
       return broken(row, error);
@@ -96,8 +105,18 @@ export class StoredDestinations {
   }
 }
 
+function guarded(definition: DestinationDefinition, check: () => void): DestinationDefinition {
+  return {
+    ...definition,
+    deliver: (delivery, context) => {
+      check();
+      return definition.deliver(delivery, context);
+    },
+  };
+}
+
 function broken(row: StoredDestination, cause: unknown): DestinationDefinition {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   const fail = () =>
     Promise.reject(
       new PawlError(

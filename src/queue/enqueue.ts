@@ -1,58 +1,74 @@
-/** Enqueueing jobs: everything is checked before anything is written, then one call of the SQL function. */
+/** Enqueues jobs: checks everything before anything is written, then calls the SQL function once. */
 
-import { type Duration, durationMs } from "../base/duration.ts";
-import { PawlError, shown } from "../base/errors.ts";
-import { toJson } from "../base/json.ts";
-import { refuseUnknownOptions } from "../base/options.ts";
+import { DURATION_MS_MAX, type Duration } from "../base/duration.ts";
+import { PawlError } from "../base/errors.ts";
+import { jsonForm, toJson } from "../base/json.ts";
+import { unheard } from "../base/unheard.ts";
 import type { TaskId } from "../kernel/task.ts";
+import { type Field, type FieldsOf, nullIsNone, readOptions, readValue } from "../options/field.ts";
+import { duration, integer, name, time } from "../options/kinds.ts";
+import { anything, object } from "../options/parts.ts";
 import { type AnyJob, validateInput } from "./job.ts";
 
 const ATTEMPTS_MAX = 32_000;
-const PRIORITY_MAX = 3;
-const LANE_CHARS_MAX = 200;
-const KEY_CHARS_MAX = 500;
-const OPTIONS = [
-  "priority",
-  "runAt",
-  "delay",
-  "expiresAt",
-  "expiresIn",
-  "key",
-  "lane",
-  "maxAttempts",
-  "meta",
-  "tx",
-];
+export const LANE_CHARS_MAX = 200;
 
 export interface EnqueueOptions {
-  /** 0 (first) to 3 (last); default 1. Within its queue. */
+  /** 0 (first) to 3 (last) within its queue; default 1. */
   priority?: number;
-  /** Not before this time. */
+  /** The earliest start. */
   runAt?: Date;
-  /** Not before this much from now (the database's clock). Not together with `runAt`. */
+  /** The earliest start, as a time from now by the database's clock. Not together with `runAt`. */
   delay?: Duration;
-  /** Not started after this time: it ends as `expired` instead. */
+  /** The latest start; after this time it ends as `expired`. */
   expiresAt?: Date;
-  /** The same, so much from now; instead of the job's. */
+  /** The latest start, as a time from now, instead of the job's. */
   expiresIn?: Duration;
-  /** Instead of what the job's `key` gives. */
+  /** The key, instead of the job's `key`. */
   key?: string;
-  /** Instead of what the job's `lane` gives. */
+  /** The lane, instead of the job's `lane`. */
   lane?: string;
-  /** Tries in all, instead of the policy's number. */
+  /** Maximum number of attempts, instead of the policy's. */
   maxAttempts?: number;
-  /** Kept beside the payload and given to the handler: trace, correlation, tenant … */
+  /** Stored with the payload and passed to the handler: trace, correlation, tenant … */
   meta?: Record<string, unknown>;
 }
 
 export interface Enqueued {
   id: TaskId;
-  /** `duplicate`: a live task has the key; `id` is that task's. */
+  /** `duplicate`: a live task has the key, and `id` is that task's. */
   outcome: "created" | "duplicate";
 }
 
+/** 0 (first) to 3 (last), within a queue. */
+export const priority: Field<number> = integer({ help: "0 (first) to 3 (last)", min: 0, max: 3 });
+const span = (help: string) => duration({ help, maxMs: DURATION_MS_MAX });
+const FIELDS = {
+  priority,
+  runAt: time("start at this time or later"),
+  delay: span("start after this duration or later"),
+  expiresAt: time("not started after this time"),
+  expiresIn: span("the same, so much from now"),
+  key: nullIsNone(name("instead of what the job's `key` gives")),
+  lane: nullIsNone(name("instead of what the job's `lane` gives", "name", LANE_CHARS_MAX)),
+  maxAttempts: integer({ help: "maximum number of attempts", max: ATTEMPTS_MAX }),
+  meta: nullIsNone(object<Record<string, unknown>>("kept beside the payload")),
+} satisfies FieldsOf<EnqueueOptions>;
+const CALL = { ...FIELDS, tx: anything("the transaction, which `chosenTransaction` checks") };
+
+/** The options of `enqueue`, read. */
+export type EnqueueRead = Omit<EnqueueOptions, "delay" | "expiresIn"> & {
+  delay?: number;
+  expiresIn?: number;
+};
+
+/** @throws PawlError `invalid_option` naming the job and the option */
+export function readEnqueue(job: AnyJob, given: unknown): EnqueueRead {
+  return readOptions(`enqueue "${job.name}"`, CALL, given);
+}
+
 /** What the tasks of one call share, as JSON text. */
-export function sharedJson(job: AnyJob, options: EnqueueOptions, bytesMax: number): string {
+export function sharedJson(job: AnyJob, options: EnqueueRead, bytesMax: number): string {
   const fields = [
     `"kind":${JSON.stringify(job.name)}`,
     `"queue":${JSON.stringify(job.queue)}`,
@@ -61,7 +77,7 @@ export function sharedJson(job: AnyJob, options: EnqueueOptions, bytesMax: numbe
   return `{${fields.join(",")}}`;
 }
 
-/** The inputs, checked, each as JSON. */
+/** The inputs, each as JSON; what the schema checks is what JSON makes of them, since that is what the handler will get. */
 export async function payloadTexts(
   job: AnyJob,
   inputs: readonly unknown[],
@@ -70,15 +86,16 @@ export async function payloadTexts(
   const what = `payload of job "${job.name}"`;
   const payloads: string[] = [];
   for (const input of inputs) {
-    const checking = validateInput(job, input);
+    const { text, isSame } = jsonForm(input, { what, bytesMax });
+    const checking = validateInput(job, isSame ? input : JSON.parse(text), isSame);
     if (checking !== undefined) await checking;
-    payloads.push(toJson(input, { what, bytesMax }));
+    payloads.push(text);
   }
   return payloads;
 }
 
 /** True when each task may have a key or a lane of its own: then they are written one by one. */
-export function isKeyed(job: AnyJob, { key, lane }: EnqueueOptions): boolean {
+export function isKeyed(job: AnyJob, { key, lane }: EnqueueRead): boolean {
   return job.key !== null || job.lane !== null || key !== undefined || lane !== undefined;
 }
 
@@ -87,83 +104,51 @@ export function tasksJson(
   job: AnyJob,
   inputs: readonly unknown[],
   payloads: readonly string[],
-  { shared, options }: { shared: string; options: EnqueueOptions },
+  { shared, options }: { shared: string; options: EnqueueRead },
 ): string {
+  const where = `job "${job.name}"`;
   const tasks = inputs.map((input, i) => {
     const key = options.key ?? job.key?.(input as never);
     const lane = options.lane ?? job.lane?.(input as never);
     const fields = [
       shared.slice(1, -1),
       `"payload":${payloads[i]}`,
-      ...(key === undefined ? [] : [`"key":${nameJson(job, "key", key, KEY_CHARS_MAX)}`]),
-      ...(lane === undefined ? [] : [`"lane":${nameJson(job, "lane", lane, LANE_CHARS_MAX)}`]),
+      ...(key === undefined ? [] : [`"key":${nameJson(where, "key", key)}`]),
+      ...(lane === undefined ? [] : [`"lane":${nameJson(where, "lane", lane)}`]),
     ];
     return `{${fields.join(",")}}`;
   });
   return `[${tasks.join(",")}]`;
 }
 
-function nameJson(job: AnyJob, name: string, value: unknown, charsMax: number): string {
-  if (typeof value === "string" && value !== "" && value.length <= charsMax)
-    return JSON.stringify(value);
-  throw new PawlError(
-    "invalid_option",
-    `job "${job.name}": expected \`${name}\` to be a text of 1 to ${charsMax} characters, got ${shown(value)}`,
-  );
+/** A key or a lane that a function of the app has answered, as JSON. @throws PawlError `invalid_option` */
+export function nameJson(where: string, option: "key" | "lane", value: unknown): string {
+  if (typeof value !== "string") unheard(() => value); // a promise is none, and may reject
+  return JSON.stringify(readValue(where, option, FIELDS[option], value));
 }
 
-function optionFields(job: AnyJob, options: EnqueueOptions, bytesMax: number): string[] {
-  refuseUnknownOptions(`enqueue "${job.name}"`, options, OPTIONS);
-  const { priority, maxAttempts, meta } = options;
-  const fields: string[] = [];
-  if (priority !== undefined) {
-    fields.push(`"priority":${whole(job, "priority", priority, 0, PRIORITY_MAX)}`);
-  }
-  if (maxAttempts !== undefined) {
-    fields.push(`"max_attempts":${whole(job, "maxAttempts", maxAttempts, 1, ATTEMPTS_MAX)}`);
-  }
-  if (meta !== undefined) {
-    fields.push(`"meta":${toJson(meta, { what: `meta of job "${job.name}"`, bytesMax })}`);
-  }
-  return [...fields, ...timeFields(job, options)];
-}
-
-function timeFields(job: AnyJob, { runAt, delay, expiresAt, expiresIn }: EnqueueOptions): string[] {
+function optionFields(job: AnyJob, options: EnqueueRead, bytesMax: number): string[] {
+  const { priority: place, maxAttempts, meta, runAt, delay, expiresAt } = options;
   refuseBoth(job, { runAt, delay });
-  refuseBoth(job, { expiresAt, expiresIn });
+  refuseBoth(job, { expiresAt, expiresIn: options.expiresIn });
+  const ttlMs = expiresAt === undefined ? (options.expiresIn ?? job.expiresInMs) : null;
   const fields: string[] = [];
-  if (runAt !== undefined) fields.push(`"run_at":"${timestamp(job, "runAt", runAt)}"`);
-  if (delay !== undefined) fields.push(`"delay_ms":${durationMs(delay, "delay")}`);
-  if (expiresAt !== undefined) {
-    fields.push(`"expires_at":"${timestamp(job, "expiresAt", expiresAt)}"`);
-    return fields;
-  }
-  const ttlMs = expiresIn === undefined ? job.expiresInMs : durationMs(expiresIn, "expiresIn");
+  if (place !== undefined) fields.push(`"priority":${place}`);
+  if (maxAttempts !== undefined) fields.push(`"max_attempts":${maxAttempts}`);
+  if (meta !== undefined)
+    fields.push(`"meta":${toJson(meta, { what: `meta of job "${job.name}"`, bytesMax })}`);
+  if (runAt !== undefined) fields.push(`"run_at":"${runAt.toISOString()}"`);
+  if (delay !== undefined) fields.push(`"delay_ms":${delay}`);
+  if (expiresAt !== undefined) fields.push(`"expires_at":"${expiresAt.toISOString()}"`);
   if (ttlMs !== null) fields.push(`"ttl_ms":${ttlMs}`);
   return fields;
 }
 
 function refuseBoth(job: AnyJob, options: Record<string, unknown>): void {
-  const given = Object.keys(options).filter((name) => options[name] !== undefined);
+  const given = Object.keys(options).filter((one) => options[one] !== undefined);
   if (given.length < 2) return;
   throw new PawlError(
     "invalid_option",
     `job "${job.name}": both \`${given[0]}\` and \`${given[1]}\` are given; give one`,
-  );
-}
-
-function timestamp(job: AnyJob, name: string, value: unknown): string {
-  if (value instanceof Date && Number.isFinite(value.getTime())) return value.toISOString();
-  throw new PawlError(
-    "invalid_option",
-    `job "${job.name}": expected \`${name}\` to be a valid Date, got ${shown(value)}`,
-  );
-}
-
-function whole(job: AnyJob, name: string, value: number, min: number, max: number): number {
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new PawlError(
-    "invalid_option",
-    `job "${job.name}": expected \`${name}\` to be an integer from ${min} to ${max}, got ${shown(value)}`,
   );
 }

@@ -1,62 +1,81 @@
 /** Queues: a name, and the defaults of the tasks in it. */
 
-import { type Duration, durationMs } from "../base/duration.ts";
-import { PawlError, shown } from "../base/errors.ts";
-import { refuseUnknownOptions } from "../base/options.ts";
+import { DURATION_MS_MAX, type Duration, TIMER_MS_MAX } from "../base/duration.ts";
+import { PawlError } from "../base/errors.ts";
 import type { BreakerPolicy } from "../kernel/breaker/sql.ts";
-import { type RetryPolicy, type RetrySeries, retrySeries } from "../kernel/retry.ts";
+import { type RetryPolicy, type RetrySeries, retry } from "../kernel/retry.ts";
+import {
+  type Field,
+  type FieldsOf,
+  mapped,
+  readOptions,
+  required,
+  type ValueOf,
+  withDefault,
+  wrong,
+} from "../options/field.ts";
+import { choice, duration, integer, matching, number } from "../options/kinds.ts";
+import { group } from "../options/parts.ts";
 
+/** In the name of a file that holds a queue on one host, the colon of `destination:erp` is written like this. */
+const DESTINATION_FILE = "destination-";
 const QUEUE_NAME = /^[a-z][a-z0-9_.-]{0,99}$/;
 const SHARDS_MAX = 64;
 
 export interface QueueOptions {
-  /** Default: 4 attempts after 1, 2 and 4 s. */
+  /** Default: 4 attempts, after delays of 1, 2 and 4 s. */
   retry?: RetryPolicy;
-  /** Longest run of one attempt; default 5 minutes. */
+  /** Time limit of one attempt; default 5 minutes. */
   timeout?: Duration;
   /**
-   * Parts in which the ready tasks of one kind lie, 1 to 64; default 1, and more are made where workers get into each
-   * other's way. Within a part tasks start in the order in which they became ready; with several, roughly so.
+   * Number of parts that the ready tasks of one kind are stored in, 1 to 64. Default 1; more are made when workers get into
+   * each other's way. Within a part tasks start in the order in which they became ready; over several parts roughly so.
    */
   shards?: number;
-  /** Tasks that may run at once, over all workers together, exactly; default no limit. */
+  /** Maximum number of tasks that run at once, exactly, over all workers; default: no limit. */
   concurrency?: number;
-  /** Starts that all workers together may make, exactly; default no limit. */
+  /** Maximum rate of starts, exactly, over all workers; default: no limit. */
   rate?: RateLimit;
-  /** The same for each kind of task in the queue. */
+  /** Maximum number of tasks of one kind that run at once, exactly, over all workers; default: no limit. */
   kindConcurrency?: number;
-  /** Pauses a kind of task whose attempts fail, all its tasks keeping their attempts; default no breaker. */
+  /** Pauses a kind of task while its attempts fail; the paused tasks lose no attempts. Default: no breaker. */
   breaker?: BreakerOptions;
-  /** What a lane does behind a dead letter: `block` (default) until a person retries or removes it, or `skip` it. */
+  /** What a lane does after a dead letter: `block` (default) waits until an operator retries or removes it, `skip` goes on. */
   onDead?: "block" | "skip";
-  /** How long history keeps what ended; default 7 days for `done`, 30 for the others. Dead letters stay until a person acts. */
-  keep?: Partial<Record<(typeof OUTCOMES)[number], Duration>>;
+  /**
+   * How long history keeps ended tasks; default 7 days for `done`, 30 for the others. Dead letters stay until an operator
+   * acts.
+   */
+  keep?: Partial<Record<Outcome, Duration>>;
 }
 
 export interface RateLimit {
-  /** Starts in `per`, evenly spaced (GCRA). */
+  /** Maximum number of starts in `per`, evenly spaced (GCRA). */
   limit: number;
-  /** Default 1 s. */
+  /** The time for `limit`; default 1 s. */
   per?: Duration;
-  /** Starts that may follow each other without a pause after a quiet time; default what the rate gives in 100 ms, at least 1. */
+  /**
+   * Number of starts that may follow each other without a pause after a quiet time; default: what the rate gives in 100 ms,
+   * at least 1.
+   */
   burst?: number;
 }
 
-/** Opens when, within `window`, at least `failures` attempts failed and they were at least `ratio` of all. */
+/** Opens when at least `failures` attempts failed within `window`, and they were at least `ratio` of all. */
 export interface BreakerOptions {
-  /** Default 10. */
+  /** Minimum number of failures; default 10. */
   failures?: number;
-  /** 0 to 1; default 0.5. */
+  /** Minimum share of failures, 0 to 1; default 0.5. */
   ratio?: number;
-  /** Default 10 s. */
+  /** The time over which attempts are counted; default 1 min. */
   window?: Duration;
-  /** How long nothing starts before one attempt is made as a probe; doubles each time that the probe fails. Default 30 s. */
+  /** How long nothing starts before one attempt is made as a probe; default 30 s. Doubles each time that the probe fails. */
   open?: Duration;
-  /** The longest that it stays open; default 10 min. */
+  /** The maximum of `open`; default 10 min. */
   openMax?: Duration;
 }
 
-/** What limits a queue and keeps its order and history: the part of the options that destinations share. */
+/** Limits, order and history of a queue: the options that destinations share. */
 export type QueueBehaviourOptions = Pick<
   QueueOptions,
   "concurrency" | "kindConcurrency" | "rate" | "breaker" | "onDead" | "keep"
@@ -67,34 +86,122 @@ export interface QueueDefinition extends QueueBehaviour {
   retry: RetrySeries | null;
   timeoutMs: number | null;
   shards: number;
+  /** One of Pawl's default queues, which the app does not configure: it belongs to no app. */
+  isDefault: boolean;
 }
 
 export interface QueueBehaviour {
   concurrency: number | null;
   kindConcurrency: number | null;
   breaker: BreakerPolicy | null;
-  rate: { limit: number; perMs: number; burst: number } | null;
+  rate: QueueRate | null;
   onDead: "block" | "skip";
   /** By outcome; null: the defaults. */
-  keepMs: Partial<Record<(typeof OUTCOMES)[number], number>> | null;
+  keepMs: KeepMs | null;
 }
 
-const OUTCOMES = ["done", "cancelled", "expired", "removed"] as const;
-const OPTIONS = [
-  "retry",
-  "timeout",
-  "shards",
-  "concurrency",
-  "kindConcurrency",
-  "rate",
-  "breaker",
-  "onDead",
-  "keep",
-];
+interface QueueRate {
+  limit: number;
+  perMs: number;
+  burst: number;
+}
+
+type KeepMs = Partial<Record<Outcome, number>>;
+type Outcome = "done" | "cancelled" | "expired" | "removed";
+
 const LIMIT_MAX = 1_000_000;
 const BURST_DEFAULT_MS = 100;
+const RATE = /^(\d+)\s*\/\s*(\d*)(ms|s|m|h|d)(?:\s+burst\s+(\d+))?$/;
 
-/** There without being named: 3 retries after 1 s × 2; 3 after 5 s × 3; 2 after 30 s × 2. */
+/** What a timer waits for, and an int of SQL holds. */
+export function timer(help: string): Field<Duration, number> {
+  return duration({ help, minMs: 1, maxMs: TIMER_MS_MAX });
+}
+
+export function limit(help: string): Field<number> {
+  return integer({ help, max: LIMIT_MAX });
+}
+
+/** `50/s`, `1000/m` or `10/30s burst 5` when typed. */
+export const rate: Field<RateLimit, QueueRate> = mapped(
+  group(
+    "starts in a time, such as 50/s, 1000/m or 10/30s burst 5",
+    {
+      limit: required(limit("starts in this time")),
+      per: withDefault("1s", timer("the time")),
+      burst: limit("starts without a pause after a quiet time"),
+    } satisfies FieldsOf<RateLimit>,
+    { example: "50/s, 1000/m or 10/30s burst 5", shape: "n/time", parts: rateParts },
+  ),
+  ({ limit: most, per: perMs, burst: given }, place) => {
+    const burst = given ?? Math.max(1, Math.floor((most * BURST_DEFAULT_MS) / perMs));
+    if ((burst * perMs) / most <= DURATION_MS_MAX) return { limit: most, perMs, burst };
+    const expected = `such that a burst of ${burst} starts is through within 10 years`;
+    throw wrong(place, expected, { limit: most, per: perMs });
+  },
+);
+
+/** Takes texts such as `50/s` apart. */
+export function rateParts(text: string): Record<string, string> | undefined {
+  const [, most, count = "", unit = "s", burst] = RATE.exec(text.trim()) ?? [];
+  if (most === undefined) return undefined;
+  return { limit: most, per: `${count || 1}${unit}`, ...(burst !== undefined && { burst }) };
+}
+
+const BREAKER = group("when it pauses, and for how long", {
+  failures: withDefault(10, limit("failures that open it")),
+  ratio: withDefault(
+    0.5,
+    number({ help: "their share of all attempts", min: 0, max: 1, isOver: true }),
+  ),
+  window: withDefault("1m", timer("the time in which they are counted")),
+  open: withDefault("30s", timer("how long nothing starts before a probe")),
+  openMax: withDefault("10m", timer("the longest that it stays open")),
+} satisfies FieldsOf<BreakerOptions>);
+
+export const breaker: Field<BreakerOptions, BreakerPolicy> = mapped(
+  BREAKER,
+  ({ failures, ratio, window, open, openMax }) => ({
+    failures,
+    ratio,
+    window_ms: window,
+    open_ms: open,
+    open_ms_max: Math.max(open, openMax),
+  }),
+);
+
+const kept = duration({ help: "how long history keeps it", maxMs: DURATION_MS_MAX });
+export const keep: Field<NonNullable<QueueOptions["keep"]>, KeepMs> = group("by outcome", {
+  done: kept,
+  cancelled: kept,
+  expired: kept,
+  removed: kept,
+});
+
+const BEHAVIOUR = {
+  concurrency: limit("tasks that may run at once, over all workers together"),
+  kindConcurrency: limit("the same for each kind of task"),
+  rate,
+  breaker,
+  onDead: withDefault("block", choice(["block", "skip"])),
+  keep,
+} satisfies FieldsOf<QueueBehaviourOptions>;
+
+const QUEUE = {
+  retry,
+  timeout: timer("the longest run of one attempt"),
+  shards: withDefault(
+    1,
+    integer({ help: "number of parts that hold ready tasks", max: SHARDS_MAX }),
+  ),
+  ...BEHAVIOUR,
+} satisfies FieldsOf<QueueOptions>;
+
+const NAME = matching('1 to 100 of a-z, 0-9, "_", "." and "-", starting with a letter', (text) =>
+  QUEUE_NAME.test(text),
+);
+
+/** These always exist: 3 retries after 1 s × 2; 3 after 5 s × 3; 2 after 30 s × 2. */
 export const DEFAULT_QUEUES: Record<string, QueueOptions> = {
   high: { retry: { attempts: 4, delay: "1s", factor: 2 } },
   normal: { retry: { attempts: 4, delay: "5s", factor: 3 } },
@@ -103,98 +210,36 @@ export const DEFAULT_QUEUES: Record<string, QueueOptions> = {
 
 /** @throws PawlError `invalid_option` naming the option, e.g. `queues.high.shards` */
 export function defineQueue(name: string, options: QueueOptions): QueueDefinition {
-  if (!QUEUE_NAME.test(name)) {
+  if (name.startsWith(DESTINATION_FILE)) {
     throw new PawlError(
       "invalid_option",
-      `expected a queue's name to be 1 to 100 of a-z, 0-9, "_", "." and "-", starting with a letter, got ${shown(name)}`,
+      `queue "${name}": a name that begins with "${DESTINATION_FILE}" is taken: the file queue-${name}.disabled holds a destination; choose another name`,
     );
   }
-  const where = `queues.${name}`;
-  refuseUnknownOptions(where, options, OPTIONS);
+  NAME.read(name, { label: "a queue's name", option: "name" });
+  const read = readOptions(`queues.${name}`, QUEUE, options);
   return {
     name,
-    retry: options.retry === undefined ? null : retrySeries(options.retry, `${where}.retry`),
-    timeoutMs:
-      options.timeout === undefined ? null : durationMs(options.timeout, `${where}.timeout`),
-    shards: whole(`${where}.shards`, options.shards ?? 1, SHARDS_MAX),
-    ...queueBehaviour(where, options),
+    retry: read.retry ?? null,
+    timeoutMs: read.timeout ?? null,
+    shards: read.shards,
+    isDefault: false,
+    ...behaviourOf(read),
   };
 }
 
 /** @throws PawlError `invalid_option` naming the option after `where` */
 export function queueBehaviour(where: string, options: QueueBehaviourOptions): QueueBehaviour {
-  const { concurrency, kindConcurrency, rate, breaker, onDead = "block", keep } = options;
-  if (onDead !== "block" && onDead !== "skip") {
-    throw new PawlError(
-      "invalid_option",
-      `expected \`${where}.onDead\` to be "block" or "skip", got ${shown(onDead)}`,
-    );
-  }
+  return behaviourOf(readOptions(where, BEHAVIOUR, options));
+}
+
+function behaviourOf(read: ValueOf<typeof BEHAVIOUR>): QueueBehaviour {
   return {
-    concurrency: optionalWhole(`${where}.concurrency`, concurrency),
-    kindConcurrency: optionalWhole(`${where}.kindConcurrency`, kindConcurrency),
-    breaker: breaker === undefined ? null : breakerPolicy(`${where}.breaker`, breaker),
-    rate: rate === undefined ? null : rateOf(`${where}.rate`, rate),
-    onDead,
-    keepMs: keep === undefined ? null : keepOf(`${where}.keep`, keep),
+    concurrency: read.concurrency ?? null,
+    kindConcurrency: read.kindConcurrency ?? null,
+    breaker: read.breaker ?? null,
+    rate: read.rate ?? null,
+    onDead: read.onDead,
+    keepMs: read.keep ?? null,
   };
-}
-
-/** @throws PawlError `invalid_option` naming the option after `where` */
-export function breakerPolicy(where: string, options: BreakerOptions): BreakerPolicy {
-  refuseUnknownOptions(where, options, ["failures", "ratio", "window", "open", "openMax"]);
-  const { failures = 10, ratio = 0.5, window = "10s", open = "30s", openMax = "10m" } = options;
-  if (!(ratio > 0 && ratio <= 1)) {
-    throw new PawlError(
-      "invalid_option",
-      `expected \`${where}.ratio\` to be a number over 0 and up to 1, got ${shown(ratio)}`,
-    );
-  }
-  const openMs = positiveMs(`${where}.open`, open);
-  return {
-    failures: whole(`${where}.failures`, failures, LIMIT_MAX),
-    ratio,
-    window_ms: positiveMs(`${where}.window`, window),
-    open_ms: openMs,
-    open_ms_max: Math.max(openMs, positiveMs(`${where}.openMax`, openMax)),
-  };
-}
-
-function positiveMs(name: string, value: Duration): number {
-  const ms = durationMs(value, name);
-  if (ms >= 1) return ms;
-  throw new PawlError(
-    "invalid_option",
-    `expected \`${name}\` to be at least 1 ms, got ${shown(value)}`,
-  );
-}
-
-function optionalWhole(name: string, value: number | undefined): number | null {
-  return value === undefined ? null : whole(name, value, LIMIT_MAX);
-}
-
-function rateOf(where: string, rate: RateLimit): QueueDefinition["rate"] {
-  refuseUnknownOptions(where, rate, ["limit", "per", "burst"]);
-  const limit = whole(`${where}.limit`, rate.limit, LIMIT_MAX);
-  const perMs = positiveMs(`${where}.per`, rate.per ?? "1s");
-  const burst = rate.burst ?? Math.max(1, Math.floor((limit * BURST_DEFAULT_MS) / perMs));
-  return { limit, perMs, burst: whole(`${where}.burst`, burst, LIMIT_MAX) };
-}
-
-function keepOf(where: string, keep: NonNullable<QueueOptions["keep"]>): QueueDefinition["keepMs"] {
-  refuseUnknownOptions(where, keep, OUTCOMES);
-  return Object.fromEntries(
-    Object.entries(keep).map(([outcome, time]) => [
-      outcome,
-      durationMs(time, `${where}.${outcome}`),
-    ]),
-  );
-}
-
-function whole(name: string, value: number, max: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new PawlError(
-    "invalid_option",
-    `expected \`${name}\` to be an integer from 1 to ${max}, got ${shown(value)}`,
-  );
 }

@@ -6,10 +6,17 @@
 import pg from "pg";
 import { backoffMs } from "../base/backoff.ts";
 import type { Logger } from "../base/log.ts";
+import { Connection } from "./connection.ts";
+import { setUp } from "./session.ts";
+import { translateDatabaseError } from "./sqlstate.ts";
+import { OUR_TYPES } from "./types.ts";
 
 const RECONNECT_MS_MAX = 10_000;
-/** How long the goodbye may take: the other side may have fallen silent. */
-const CLOSE_MS = 1_000;
+/** A connection that only listens notices by itself for a long time nothing of a silent other side. */
+const SIGN_OF_LIFE_MS = 20_000;
+const SIGN_WITHIN_MS = 5_000;
+/** An outage of the database is told by others; a LISTEN that alone does not come back is told here. */
+const QUIET_FAILURES = 5;
 
 export interface Listener {
   stop(): Promise<void>;
@@ -23,7 +30,7 @@ export function listen(options: {
   heard: (payload: string) => void;
 }): Listener {
   const { url, channel, log, heard } = options;
-  let client: pg.Client | undefined;
+  let client: Connection | undefined;
   let stopped = false;
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -31,19 +38,24 @@ export function listen(options: {
   const again = (error?: Error) => {
     if (stopped || timer !== undefined) return;
     failures += 1;
-    if (error !== undefined)
-      log.warn({ err: error.message }, "database: LISTEN was lost, polling goes on");
+    if (error !== undefined) {
+      const { code, message } = translateDatabaseError(error);
+      log[failures > QUIET_FAILURES ? "warn" : "debug"](
+        { err: message, code },
+        "database: LISTEN was lost, polling goes on",
+      );
+    }
     timer = setTimeout(
       () => {
         timer = undefined;
-        void connect();
+        connect().catch(again);
       },
       backoffMs(failures, { baseMs: 100, maxMs: RECONNECT_MS_MAX }),
     );
     timer.unref();
   };
   const connect = async () => {
-    let own: pg.Client;
+    let own: Connection;
     try {
       own = newClient(url);
     } catch (error) {
@@ -54,43 +66,43 @@ export function listen(options: {
     const over = (error?: Error) => {
       if (isOver) return; // its end may come when it has been replaced already
       isOver = true;
-      void close(own);
+      clearInterval(signs);
+      own.end().catch(() => undefined);
       again(error);
     };
+    const signs = setInterval(() => {
+      own.answered({ text: "select 1" }, SIGN_WITHIN_MS).catch(over);
+    }, SIGN_OF_LIFE_MS);
+    signs.unref();
     own.on("error", over);
     own.on("end", () => over());
     own.on("notification", (message) => heard(message.payload ?? ""));
     try {
       await own.connect();
-      await own.query(`listen ${pg.escapeIdentifier(channel)}`);
+      await setUp(own);
+      const text = `listen ${pg.escapeIdentifier(channel)}`;
+      await own.answered({ text }, SIGN_WITHIN_MS);
       failures = 0;
       heard("");
     } catch (error) {
       over(error as Error);
     }
   };
-  void connect();
+  connect().catch(again);
   return {
     stop: async () => {
       stopped = true;
       clearTimeout(timer);
-      if (client !== undefined) await close(client);
+      await client?.end().catch(() => undefined);
     },
   };
 }
 
 /** @throws when a file that the URL names, such as a certificate, is not there */
-function newClient(url: string): pg.Client {
-  return new pg.Client({
+function newClient(url: string): Connection {
+  return new Connection({
     connectionString: url,
-    keepAlive: true,
     application_name: "pawl listen",
+    types: OUR_TYPES,
   });
-}
-
-/** node-postgres waits for the other side to close, and one that has fallen silent never does. */
-async function close(client: pg.Client): Promise<void> {
-  const timer = setTimeout(() => client.connection.stream.destroy(), CLOSE_MS);
-  await client.end().catch(() => undefined);
-  clearTimeout(timer);
 }

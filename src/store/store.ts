@@ -1,27 +1,29 @@
 /**
  * One PostgreSQL: a pool that survives a server restart, transactions, and the name of Pawl's schema.
- * Statements are written for the schema `pawl`; another name is put in where they are sent.
+ * Our statements are written for the schema `pawl`; another name is put in where they are sent. Those of users are sent as they are.
  */
 
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { PawlError, shown } from "../base/errors.ts";
 import { type Logger, silentLogger } from "../base/log.ts";
-import type { PreparedExecutor } from "./executor.ts";
+import { connectTimeoutMs } from "./connect-timeout.ts";
+import { answered, Connection, type ConnectionConfig, DeadlineMissed } from "./connection.ts";
+import { type PreparedExecutor, STATEMENT_MS } from "./executor.ts";
+import { BEGIN, beginText, setUp } from "./session.ts";
 import { translateDatabaseError } from "./sqlstate.ts";
 import { ownTransaction, type Transaction } from "./transaction.ts";
+import { OUR_TYPES, UNPARSED_TIMES } from "./types.ts";
 
-const CONNECT_TIMEOUT_MS = 10_000;
+/** Of BEGIN, COMMIT and ROLLBACK, and of the first words on a connection. */
+const CONTROL_MS = 10_000;
+/** How long a close waits for transactions that are open. */
+const CLOSE_MS = 5_000;
 const POOL_MAX_DEFAULT = 10;
 /** invalid_sql_statement_name, duplicate_prepared_statement */
 const NAME_NOT_KEPT = /^(26000|42P05)$/;
-/** Parsing a time costs more than all else of a row; who wants one uses `parseTime`. */
-const UNPARSED_TIMES = {
-  getTypeParser: (oid: number, format?: string) =>
-    oid === pg.types.builtins.TIMESTAMPTZ
-      ? (text: string) => text
-      : pg.types.getTypeParser(oid, format as "text"),
-};
+/** Ours are a few dozen. */
+const PREPARED_MAX = 1_000;
 const DEADLOCK = "40P01";
 const DEADLOCK_TRIES_MAX = 5;
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,40}$/;
@@ -32,7 +34,7 @@ export interface StoreOptions {
   schema?: string;
   /** Connections at most; default 10. */
   max?: number;
-  /** How long to wait for a connection, a free one of the pool included; default 10 s, 0 for ever. */
+  /** How long to wait for a connection, a free one of the pool included; 0 for ever; default: see connectTimeoutMs. */
   connectTimeoutMs?: number;
   log?: Logger;
 }
@@ -40,13 +42,19 @@ export interface StoreOptions {
 export interface Store extends PreparedExecutor {
   readonly schema: string;
   readonly url: string;
-  /** The statement with the schema's real name in it. */
+  /** A statement of ours with the schema's real name in it. */
   readonly render: (text: string) => string;
-  /** BEGIN, `work`, COMMIT; ROLLBACK when it throws. READ COMMITTED whatever the database's default is. */
+  /**
+   * BEGIN, `work`, COMMIT; ROLLBACK when it throws. READ COMMITTED whatever the database's default is; time zone and
+   * timeouts are those of the role, since the app's statements run here, as they are.
+   */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** The same for our own statements alone: with the settings of our connections, whatever the role's are. */
+  ownTransaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** BEGIN. Whoever opened it must commit it or roll it back. */
   begin(): Promise<OpenTransaction>;
-  close(): Promise<void>;
+  /** Waits for the transactions that are open, by default 5 s, and rolls back what is still open then. */
+  close(waitMs?: number): Promise<void>;
 }
 
 export interface OpenTransaction {
@@ -67,28 +75,38 @@ export function openStore(options: StoreOptions): Store {
       `expected \`schema\` to be a lower-case PostgreSQL name of at most 41 characters, got ${shown(schema)}`,
     );
   }
+  const open = new Set<Connection>();
   const config: PoolConfig = {
     connectionString: url,
     max,
-    connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
-    keepAlive: true,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? connectTimeoutMs(url),
     application_name: "pawl",
+    types: OUR_TYPES,
     onConnect: setUp,
+    Client: Connection,
+    opened: (connection) => {
+      open.add(connection);
+      connection.once("end", () => open.delete(connection));
+    },
   };
   const pool = new pg.Pool(config);
   let ended: Promise<void> | undefined;
   // Idle clients say so when the server goes away; unheard, that would end the process.
   pool.on("error", (error) =>
-    log.warn({ err: error.message }, "database: an idle connection was lost"),
+    log.debug({ err: error.message }, "database: an idle connection was lost"),
   );
   const render = renderer(schema);
-  const rows = async <Row>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
+  const rows: PreparedExecutor["rows"] = async <Row>(
+    text: string,
+    values: readonly unknown[] = [],
+    timeoutMs = STATEMENT_MS,
+  ): Promise<Row[]> => {
     try {
-      const query = () => pool.query(render(text), values as unknown[]);
-      const result = await outOfDeadlock(() => onLiveConnection(max, query));
-      return result.rows as Row[];
+      const query = { text: render(text), values: values as unknown[] };
+      const result = await outOfDeadlock(() => send(pool, max, query, timeoutMs));
+      return lastRows(result);
     } catch (error) {
-      throw translateDatabaseError(error);
+      throw translateDatabaseError(error, max);
     }
   };
   return {
@@ -97,27 +115,84 @@ export function openStore(options: StoreOptions): Store {
     render,
     rows,
     prepared: preparedStatements(pool, max, render, rows),
-    transaction: (work) => inTransaction(pool, render, work),
-    begin: () => begin(pool, render),
-    close: () => {
-      ended ??= pool.end();
+    transaction: (work) => inTransaction(begin(pool, render, { isOurs: false }), work),
+    ownTransaction: (work) => inTransaction(begin(pool, render, { isOurs: true }), work),
+    begin: () => begin(pool, render, { isOurs: false }),
+    close: (waitMs = CLOSE_MS) => {
+      ended ??= closePool(pool, open, waitMs);
       return ended;
     },
   };
 }
 
-interface PoolConfig extends pg.PoolConfig {
+/** Several statements in one text have a result each. */
+function lastRows<Row>(result: pg.QueryResult | pg.QueryResult[]): Row[] {
+  const last = Array.isArray(result) ? result.at(-1) : result;
+  return (last?.rows ?? []) as Row[];
+}
+
+async function closePool(
+  pool: pg.Pool,
+  open: ReadonlySet<Connection>,
+  waitMs: number,
+): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const waited = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, waitMs);
+  });
+  await Promise.race([pool.end(), waited]);
+  clearTimeout(timer);
+  if (pool.totalCount > 0) for (const connection of open) connection.cut();
+}
+
+/** @internal its declaration would need the types of pg */
+export interface PoolConfig extends pg.PoolConfig, ConnectionConfig {
   /** pg-pool 3.14: awaited before a new connection is given out. */
   onConnect: (client: pg.ClientBase) => Promise<void>;
 }
 
 /**
- * In one round trip: each of our statements must see what was committed before it, whatever the database's default is; and
- * none is compiled, which before PostgreSQL 19 takes up to a second for a look of a millisecond whose estimate is high. Not
- * as startup options: PgBouncer refuses those.
+ * A statement alone, on a connection of the pool. One that misses its deadline is not the only silent one: those that
+ * wait in the pool went the same way, and are closed.
  */
-async function setUp(client: pg.ClientBase): Promise<void> {
-  await client.query("set default_transaction_isolation to 'read committed'; set jit to off");
+async function send(
+  pool: pg.Pool,
+  max: number,
+  query: pg.QueryConfig,
+  timeoutMs: number,
+): Promise<pg.QueryResult> {
+  try {
+    return await onLiveConnection(max, () => alone(pool, query, timeoutMs));
+  } catch (error) {
+    if (error instanceof DeadlineMissed) discardIdle(pool);
+    throw error;
+  }
+}
+
+function discardIdle(pool: pg.Pool): void {
+  for (let idle = pool.idleCount; idle > 0; idle -= 1) {
+    pool
+      .connect()
+      .then((client) => client.release(true))
+      .catch(() => undefined); // it was gone already
+  }
+}
+
+async function alone(
+  pool: pg.Pool,
+  query: pg.QueryConfig,
+  timeoutMs: number,
+): Promise<pg.QueryResult> {
+  const client = await pool.connect();
+  let failed: Error | undefined;
+  try {
+    return await answered(client, query, timeoutMs);
+  } catch (error) {
+    failed = error as Error;
+    throw error;
+  } finally {
+    client.release(failed);
+  }
 }
 
 /**
@@ -130,32 +205,34 @@ function preparedStatements(
   render: (text: string) => string,
   plain: PreparedExecutor["rows"],
 ): PreparedExecutor["prepared"] {
-  const names = new Map<string, string>();
+  const statements = new Map<string, { name: string; text: string }>();
   let areNamesKept = true;
-  return async <Row>(text: string, values: readonly unknown[]): Promise<Row[]> => {
-    if (!areNamesKept) return plain(text, values);
-    let name = names.get(text);
-    if (name === undefined) {
-      name = `pawl_${createHash("sha256").update(render(text)).digest("hex").slice(0, 16)}`;
-      names.set(text, name);
-    }
+  return async <Row>(
+    text: string,
+    values: readonly unknown[],
+    timeoutMs = STATEMENT_MS,
+  ): Promise<Row[]> => {
+    let known = statements.get(text);
+    // each is kept by this process, and by the server for each connection
+    const hasRoom = known !== undefined || statements.size < PREPARED_MAX;
+    if (!areNamesKept || !hasRoom) return plain(text, values, timeoutMs);
+    known ??= named(render(text));
+    statements.set(text, known);
     try {
-      const result = await onLiveConnection(max, () =>
-        pool.query({
-          name,
-          text: render(text),
-          values: values as unknown[],
-          types: UNPARSED_TIMES,
-        }),
-      );
-      return result.rows as Row[];
+      const query = { ...known, values: values as unknown[], types: UNPARSED_TIMES };
+      return (await send(pool, max, query, timeoutMs)).rows as Row[];
     } catch (thrown) {
-      const error = translateDatabaseError(thrown);
+      const error = translateDatabaseError(thrown, max);
       if (!NAME_NOT_KEPT.test(String(error.data.sqlstate))) throw error;
       areNamesKept = false;
-      return plain(text, values);
+      return plain(text, values, timeoutMs);
     }
   };
+}
+
+function named(text: string): { name: string; text: string } {
+  const hash = createHash("sha256").update(text).digest("hex");
+  return { name: `pawl_${hash.slice(0, 16)}`, text };
 }
 
 /**
@@ -184,26 +261,17 @@ async function outOfDeadlock<T>(query: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Replaces the schema's name; the identity when it is `pawl`. Statements are few, so each is replaced once. */
+/** Replaces the schema's name in statements of ours; the identity when it is `pawl`. Keeps none of them. */
 export function renderer(schema: string): (text: string) => string {
   if (schema === "pawl") return (text) => text;
-  const rendered = new Map<string, string>();
-  return (text) => {
-    let own = rendered.get(text);
-    if (own === undefined) {
-      own = text.replace(/\bpawl\./g, `${schema}.`);
-      rendered.set(text, own);
-    }
-    return own;
-  };
+  return (text) => text.replace(/\bpawl\./g, `${schema}.`);
 }
 
 async function inTransaction<T>(
-  pool: pg.Pool,
-  render: (text: string) => string,
+  opening: Promise<OpenTransaction>,
   work: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
-  const open = await begin(pool, render);
+  const open = await opening;
   let result: T;
   try {
     result = await work(open.tx);
@@ -215,12 +283,17 @@ async function inTransaction<T>(
   return result;
 }
 
-async function begin(pool: pg.Pool, render: (text: string) => string): Promise<OpenTransaction> {
+/** @param isOurs no user sends anything through it; else the settings are those that the app wants */
+async function begin(
+  pool: pg.Pool,
+  render: (text: string) => string,
+  { isOurs }: { isOurs: boolean },
+): Promise<OpenTransaction> {
   let client: pg.PoolClient;
   try {
     client = await pool.connect();
   } catch (error) {
-    throw translateDatabaseError(error);
+    throw translateDatabaseError(error, pool.options.max);
   }
   let broken: Error | undefined;
   let isReleased = false;
@@ -229,7 +302,7 @@ async function begin(pool: pg.Pool, render: (text: string) => string): Promise<O
     broken = error;
   };
   client.on("error", lost);
-  const own = ownTransaction(client, render);
+  const own = ownTransaction(client, { render, isOurs, commitMs: CONTROL_MS });
   const release = (destroyed?: Error) => {
     if (isReleased) return;
     isReleased = true;
@@ -241,11 +314,11 @@ async function begin(pool: pg.Pool, render: (text: string) => string): Promise<O
   const rollback = async () => {
     own.end();
     if (isReleased) return;
-    await client.query("rollback").catch(lost);
+    await answered(client, { text: "rollback" }, CONTROL_MS).catch(lost);
     release();
   };
   try {
-    await client.query("begin isolation level read committed");
+    await answered(client, { text: isOurs ? BEGIN : beginText(client) }, CONTROL_MS);
   } catch (error) {
     release(error as Error);
     throw translateDatabaseError(error);
@@ -274,11 +347,6 @@ function checkUrl(url: string): void {
   );
 }
 
-/** The text of a timestamptz, as prepared statements answer it. */
-export function parseTime(text: string): Date {
-  return pg.types.getTypeParser(pg.types.builtins.TIMESTAMPTZ, "text")(text);
-}
-
 /** pg's own parser also takes a socket's URL, which has no host and so is no URL to `new URL`. */
 function isParsed(url: string): boolean {
   try {
@@ -289,7 +357,23 @@ function isParsed(url: string): boolean {
   }
 }
 
-/** The URL without its password, for messages and lists. */
+/** The URL without its password, wherever it stands, for messages and lists. It need not be a URL that can be parsed. */
 export function withoutPassword(url: string): string {
-  return url.replace(/(:\/\/[^:/@]*):[^@]*@/, "$1:***@");
+  return url
+    .replace(/(:\/\/[^:/?#]*):.*@/s, "$1:***@")
+    .replace(PARAMETER, (all, name: string, is: string) =>
+      SECRET_NAME.test(decoded(name)) ? `${name}${is}***` : all,
+    );
+}
+
+/** Of a URL, and of libpq's own form: `host=db password='a b'`. */
+const PARAMETER = /([^?&#\s='"]+)(\s*=\s*)('(?:[^'\\]|\\.)*'?|[^&#\s]*)/g;
+const SECRET_NAME = /pass|pwd|token|secret|key/i;
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }

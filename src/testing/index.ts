@@ -1,4 +1,4 @@
-/** The test kit, `pawl/testing`: sources and streams in memory, with faults on demand. */
+/** The test kit, `pawl/testing`: sources and streams in memory, with faults on request. */
 
 export {
   FAKE_FAULTS,

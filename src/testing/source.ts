@@ -1,7 +1,10 @@
-/** A source in memory that answers pages by id, fails where it is told to, and records each request. */
+/** A source in memory that returns pages by id, fails when told to, and records each request. */
 
 import { PawlError, shown } from "../base/errors.ts";
-import { type SourceOptions, sourceBase } from "../inbox/define-source.ts";
+import { elementSpans, objectText, RawJson, spanAt, textAt } from "../base/json-text.ts";
+import { isOptions } from "../base/options.ts";
+import { readSource, type SourceOptions } from "../inbox/define-source.ts";
+import { exactEvent } from "../inbox/exact.ts";
 import {
   type Page,
   type PullSource,
@@ -11,11 +14,14 @@ import {
   SourceUnavailable,
   type Window,
 } from "../inbox/source.ts";
+import { readValue, withDefault } from "../options/field.ts";
+import { choice } from "../options/kinds.ts";
+import { anything } from "../options/parts.ts";
 
 /**
  * `unsent`, `answered`, `unknown`: the three kinds of fault. `lost`: the answer never comes; the signal or the timeout ends
- * the request. The rest are answers that break the contract: ids not ascending, ids at or below the cursor, one id twice,
- * more events than asked for, a page that cannot be read.
+ * the request. `repeated`: one id twice, which is a duplicate. The others are answers that break the contract: ids not
+ * ascending, ids at or below the cursor, more events than requested, a page that cannot be read.
  */
 export const FAKE_FAULTS = [
   "unsent",
@@ -31,17 +37,17 @@ export const FAKE_FAULTS = [
 export type FakeFault = (typeof FAKE_FAULTS)[number];
 
 export interface FakeRequest {
-  /** 1 for the first. */
+  /** The number of the request, from 1. */
   readonly no: number;
   readonly after: string;
   readonly limit: number;
   readonly fault?: FakeFault;
-  /** Of the events in the answer. */
+  /** Ids of the events in the answer. */
   readonly ids: readonly string[];
 }
 
 export interface FakeSourceOptions extends Partial<SourceOptions> {
-  /** By the number of the request, `{ 2: "unknown" }`, or a function of the request. */
+  /** Faults by the number of the request, `{ 2: "unknown" }`, or a function of the request. */
   faults?:
     | Readonly<Record<number, FakeFault>>
     | ((request: { no: number; after: string; limit: number }) => FakeFault | undefined);
@@ -51,29 +57,35 @@ export interface FakeSource {
   /** For `sources: […]` of the app. */
   readonly source: PullSource;
   readonly requests: readonly FakeRequest[];
-  /** How often each id was part of an answer that was no fault. */
+  /** How often each id was in an answer that was not a fault. */
   readonly fetched: ReadonlyMap<string, number>;
-  /** More events; their ids beyond those before. */
+  /** Adds events; their ids must be greater than the earlier ones. */
   add(...events: SourceEvent[]): void;
 }
 
+const OWN = { faults: withDefault({}, anything<Faults>("by the number of the request")) };
+type Faults = NonNullable<FakeSourceOptions["faults"]>;
+
 /**
- * @param events their ids whole numbers, ascending; or how many to make, with the ids from 1 and `{ n: id }` as payload
- * @param options those of every source, all of them with defaults that suit a test: `fake`, no gap, idle for 10 ms
+ * Makes a fake source.
+ *
+ * @param events events with ascending whole numbers as ids; or a number of events to make, with ids from 1 and `{ n: id }`
+ * as payload
+ * @param options options of every source, with defaults for tests: name `fake`, no gap, idle for 10 ms
  */
 export function fakeSource(
   events: readonly SourceEvent[] | number,
   options: FakeSourceOptions = {},
 ): FakeSource {
-  const { faults = {}, ...common } = options;
+  const given = isOptions(options) ? { name: "fake", gap: 0, idle: 10, ...options } : options;
+  const { own, base: baseOf } = readSource("fakeSource", OWN, given);
+  const { faults } = own;
+  refuseUnknownFaults(faults);
   const all = typeof events === "number" ? madeEvents(events) : [...events];
   refuseDisorder(all);
   const requests: FakeRequest[] = [];
   const fetched = new Map<string, number>();
-  const base = sourceBase(
-    { name: "fake", gap: 0, idle: 10, ...common },
-    { type: "fake", config: {}, cursor: "number" },
-  );
+  const base = baseOf({ type: "fake", config: {}, cursor: "number" });
   const answer = ({ after, limit }: Window): { fault: FakeFault | undefined; page: Page } => {
     const no = requests.length + 1;
     const fault = typeof faults === "function" ? faults({ no, after, limit }) : faults[no];
@@ -89,7 +101,7 @@ export function fakeSource(
       request: async (window: Window, { signal }: { signal: AbortSignal }) => {
         const { fault, page } = answer(window);
         await failAs(fault, signal);
-        return rawPage(fault === "unreadable" ? "no page" : JSON.stringify(page));
+        return rawPage(fault === "unreadable" ? "no page" : pageText(page));
       },
       parse: (page: RawPage) => parsed(page),
     }),
@@ -100,6 +112,12 @@ export function fakeSource(
       all.push(...more);
     },
   };
+}
+
+function refuseUnknownFaults(faults: Faults): void {
+  if (typeof faults === "function") return;
+  for (const [no, fault] of Object.entries(faults))
+    readValue("fakeSource", `faults.${no}`, choice(FAKE_FAULTS), fault);
 }
 
 function madeEvents(count: number): SourceEvent[] {
@@ -166,10 +184,25 @@ function rawPage(text: string): RawPage {
   return { bytes: Buffer.from(text), contentType: "application/json" };
 }
 
+/** As a feed would send it: payloads that are `rawJson` keep their texts. */
+function pageText({ events }: Page): string {
+  return `{"events":[${events.map((event) => objectText({ ...event })).join(",")}]}`;
+}
+
 function parsed({ bytes }: RawPage): Page {
   try {
-    return JSON.parse(Buffer.from(bytes).toString()) as Page;
+    const text = Buffer.from(bytes).toString();
+    const list = spanAt(text, ["events"]);
+    const spans = list === undefined ? undefined : elementSpans(text, list);
+    if (spans === undefined) throw new Error("there are no events");
+    return { events: spans.map(({ start, end }) => eventIn(text.slice(start, end))) };
   } catch (cause) {
     throw new SourceAnswered("fake: the page cannot be read", { cause });
   }
+}
+
+function eventIn(text: string): SourceEvent {
+  const event = JSON.parse(text) as SourceEvent;
+  const payload = textAt(text, ["payload"]);
+  return payload === undefined ? event : exactEvent({ ...event, payload: new RawJson(payload) });
 }

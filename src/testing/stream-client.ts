@@ -1,4 +1,4 @@
-/** A stream in memory behind the interface of stream clients: offsets, prefetch and lost connections as with a broker. */
+/** A stream in memory behind the stream client interface, with offsets, prefetch and lost connections as with a broker. */
 
 import type {
   StreamClient,
@@ -10,17 +10,17 @@ import type {
 export interface FakeStream {
   /** For `rabbitmqStreamSource({ client })`. */
   readonly client: StreamClient;
-  /** The offset asked for by each subscription, the first one first. */
+  /** The offset that each subscription asked for, the first one first. */
   readonly subscribedFrom: readonly number[];
-  /** The highest offset acknowledged; -1 before. */
+  /** The highest acknowledged offset; -1 if there is none. */
   readonly acked: number;
-  /** Messages on their way that are not acknowledged, of the present subscription. */
+  /** Number of delivered messages of the current subscription that are not acknowledged. */
   readonly unacked: number;
-  /** Adds messages: text and bytes as they are, anything else as JSON. Answers the offset of the last one. */
+  /** Adds messages: text and bytes as they are, other values as JSON. Returns the offset of the last one. */
   publish(...bodies: unknown[]): number;
-  /** The connection is lost; the next subscription stands again. */
+  /** Breaks the connection; the next subscription works again. */
   cut(reason?: string): void;
-  /** So many subscriptions fail from now on. */
+  /** Makes the next `times` subscriptions fail. */
   refuse(times: number): void;
 }
 

@@ -1,5 +1,8 @@
 /** The event inside a delivery of Pawl. */
 
+import { isAggregateId, isAggregateType, isEventName, isMeta } from "../base/event-contract.ts";
+import { isTooDeep } from "../base/json-limits.ts";
+import { textAt } from "../base/json-text.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import type { IncomingHeaders } from "./headers.ts";
 import { WebhookRejected } from "./rejected.ts";
@@ -10,18 +13,25 @@ import {
   webhookVerifier,
 } from "./verifier.ts";
 
+/** Around the payload. */
+const ENVELOPE_LEVELS = 1;
+
 export interface WebhookEvent<Payload = unknown> {
   readonly eventId: string;
   readonly eventName: string;
   readonly aggregate: { readonly type: string; readonly id: string };
-  /** When it was recorded; the same at every try. */
+  /** When the event was recorded; the same in every attempt. */
   readonly occurredAt: Date;
   readonly payload: Payload;
   readonly meta: Readonly<Record<string, unknown>>;
+  /** The payload as sent and signed, in JSON, with all digits of its numbers. */
+  readonly payloadText: string;
+  /** The same for `meta`. */
+  readonly metaText: string;
 }
 
 export interface EventVerifierOptions<Payload> extends WebhookVerifierOptions {
-  /** Of the event's payload, such as `Order.parse` of zod; without it the payload is `unknown`. */
+  /** Checks the event's payload, such as zod's `Order.parse`; without it the payload is `unknown`. */
   parse?: (payload: unknown) => Payload;
 }
 
@@ -30,8 +40,8 @@ export interface EventVerifier<Payload> extends Verifier<WebhookEvent<Payload>> 
 }
 
 /**
- * A `webhookVerifier` for Pawl's own deliveries: what it answers is the event. What `parse` throws is no
- * refusal and goes to the caller, so that the sender tries again once the receiver knows the payload.
+ * Returns a `webhookVerifier` for Pawl's own deliveries; its `verify` returns the event. An error of `parse` is not a
+ * refusal: it goes to the caller, so that the sender tries again until the receiver knows the payload.
  *
  * @throws PawlError `invalid_option`, `invalid_environment` for a secret that cannot be used
  */
@@ -51,8 +61,10 @@ export function eventVerifier<Payload = unknown>(
 }
 
 /**
- * @param parse of the event's payload, such as `Order.parse` of zod; without it the payload is `unknown`
- * @throws WebhookRejected `malformed` for what is no event; whatever `parse` throws
+ * Returns the event in a verified webhook.
+ *
+ * @param parse checks the event's payload, such as zod's `Order.parse`; without it the payload is `unknown`
+ * @throws WebhookRejected `malformed` if it is not an event; any error of `parse`
  */
 export function readEvent(webhook: VerifiedWebhook): WebhookEvent;
 export function readEvent<Payload>(
@@ -63,22 +75,43 @@ export function readEvent(
   webhook: VerifiedWebhook,
   parse: (payload: unknown) => unknown = (payload) => payload,
 ): WebhookEvent {
+  if (webhook.text !== undefined && isTooDeep(webhook.text, ENVELOPE_LEVELS)) {
+    throw notAnEvent("it is nested more than 500 levels deep");
+  }
   const body = record(webhook.payload, "the body");
   const aggregate = record(body.aggregate, "aggregate");
-  return {
+  const event = {
     eventId: text(body, "eventId"),
-    eventName: text(body, "eventName"),
-    aggregate: { type: text(aggregate, "type"), id: text(aggregate, "id") },
+    eventName: checked(text(body, "eventName"), isEventName, "eventName"),
+    aggregate: {
+      type: checked(text(aggregate, "type"), isAggregateType, "aggregate.type"),
+      id: checked(text(aggregate, "id"), isAggregateId, "aggregate.id"),
+    },
     occurredAt: time(text(body, "occurredAt")),
     payload: parse(body.payload ?? null),
     meta: record(body.meta ?? {}, "meta"),
   };
+  return withTexts(event, webhook, body);
+}
+
+/** Not enumerable: an event that is logged or compared holds its content once. */
+function withTexts(
+  event: Omit<WebhookEvent, "payloadText" | "metaText">,
+  webhook: VerifiedWebhook,
+  { payload = null, meta = {} }: Record<string, unknown>,
+): WebhookEvent {
+  return Object.defineProperties(event as WebhookEvent, {
+    payloadText: { get: () => partText(webhook, "payload") ?? JSON.stringify(payload) },
+    metaText: { get: () => partText(webhook, "meta") ?? JSON.stringify(meta) },
+  });
+}
+
+function partText({ text }: VerifiedWebhook, name: string): string | undefined {
+  return text === undefined ? undefined : textAt(text, [name]);
 }
 
 function record(value: unknown, name: string): Record<string, unknown> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
+  if (isMeta(value)) return value;
   throw notAnEvent(`${name} is not an object`);
 }
 
@@ -86,6 +119,11 @@ function text(fields: Record<string, unknown>, name: string): string {
   const value = fields[name];
   if (typeof value === "string" && value !== "") return value;
   throw notAnEvent(`\`${name}\` is not a text`);
+}
+
+function checked(value: string, isGood: (value: unknown) => boolean, name: string): string {
+  if (isGood(value)) return value;
+  throw notAnEvent(`\`${name}\` is not what Pawl records`);
 }
 
 function time(value: string): Date {

@@ -1,7 +1,7 @@
-/** Express 4 and 5, Connect, and what else calls `(req, res, next)`. */
+/** Express 4 and 5, Connect, and everything else that calls `(req, res, next)`. */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { answerRejected, checkMaxBytes, type ReceiveOptions, readVerified } from "./receive.ts";
+import { answerRejected, maxBytesOf, type ReceiveOptions, readVerified } from "./receive.ts";
 import { keepVerified } from "./verified.ts";
 import type { Verifier } from "./verifier.ts";
 
@@ -12,14 +12,14 @@ export type Middleware = (
 ) => void;
 
 /**
- * A middleware that answers what is refused by itself, and lets the rest through: `verifiedOf(req, verifier)`
- * has what was verified. Put it before any parser of bodies.
+ * Returns a middleware that verifies requests. It answers refused ones itself and passes the others on; then
+ * `verifiedOf(req, verifier)` returns what was verified. Put it before all body parsers.
  */
 export function expressVerifier<Verified>(
   verifier: Verifier<Verified>,
   options: ReceiveOptions = {},
 ): Middleware {
-  if (options.maxBytes !== undefined) checkMaxBytes(options.maxBytes);
+  maxBytesOf("expressVerifier", options);
   return (req, res, next) => {
     readVerified(req, verifier, options).then(
       (value) => {

@@ -1,7 +1,7 @@
 /** Fastify 4 and 5, by the part of its interface that is used here. */
 
 import type { IncomingHeaders } from "./headers.ts";
-import { BODY_BYTES_DEFAULT, checkMaxBytes, type ReceiveOptions, tooLarge } from "./receive.ts";
+import { maxBytesOf, type ReceiveOptions, tooLarge } from "./receive.ts";
 import { rejectedBody, WebhookRejected } from "./rejected.ts";
 import { keepVerified } from "./verified.ts";
 import type { Verifier } from "./verifier.ts";
@@ -31,16 +31,16 @@ export interface FastifyScope {
 }
 
 /**
- * Makes every route of `scope` verified: bodies stay bytes, what is refused is answered, and
- * `verifiedOf(request, verifier)` has what was verified. Register a scope of its own for these routes, for the
- * parsers of bodies are replaced in it.
+ * Verifies the requests of all routes of `scope`: bodies stay bytes, refused requests are answered, and
+ * `verifiedOf(request, verifier)` returns what was verified. Register a separate scope for these routes, because its body
+ * parsers are replaced.
  */
 export function verifyFastify<Verified>(
   scope: FastifyScope,
   verifier: Verifier<Verified>,
-  { maxBytes = BODY_BYTES_DEFAULT }: ReceiveOptions = {},
+  options: ReceiveOptions = {},
 ): void {
-  checkMaxBytes(maxBytes);
+  const maxBytes = maxBytesOf("verifyFastify", options);
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: maxBytes }, (_, body, done) =>
     done(null, body),

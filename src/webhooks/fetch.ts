@@ -1,26 +1,26 @@
 /** Handlers of fetch: Hono, Next.js, SvelteKit, Bun, Deno, Node. */
 
 import { PawlError } from "../base/errors.ts";
-import { BODY_BYTES_DEFAULT, checkMaxBytes, type ReceiveOptions, tooLarge } from "./receive.ts";
+import { maxBytesOf, type ReceiveOptions, tooLarge } from "./receive.ts";
 import { rejectedBody, WebhookRejected } from "./rejected.ts";
 import type { Verifier } from "./verifier.ts";
 
 /**
- * Reads the body, bounded, and verifies it.
+ * Reads the body, up to `maxBytes`, and verifies it.
  *
- * @throws WebhookRejected, which `rejectedResponse` turns into an answer; PawlError `invalid_option` when the
- * body was read before
+ * @throws WebhookRejected, which `rejectedResponse` turns into an answer; PawlError `invalid_option` if the body was read
+ * before
  */
 export async function verifyFetch<Verified>(
   request: Request,
   verifier: Verifier<Verified>,
-  { maxBytes = BODY_BYTES_DEFAULT }: ReceiveOptions = {},
+  options: ReceiveOptions = {},
 ): Promise<Verified> {
-  checkMaxBytes(maxBytes);
+  const maxBytes = maxBytesOf("verifyFetch", options);
   return verifier.verify(await readBody(request, maxBytes), request.headers);
 }
 
-/** The answer to a call that was refused. @throws any other error again */
+/** Returns the answer to a refused call. @throws any other error again */
 export function rejectedResponse(error: unknown): Response {
   if (!(error instanceof WebhookRejected)) throw error;
   const headers = { "content-type": "application/json" };
@@ -36,7 +36,7 @@ async function readBody(request: Request, maxBytes: number): Promise<Uint8Array>
   for (let part = await next(reader); part !== undefined; part = await next(reader)) {
     bytes += part.byteLength;
     if (bytes > maxBytes) {
-      void discard(reader);
+      discard(reader).catch(() => undefined);
       throw tooLarge(maxBytes);
     }
     chunks.push(part);

@@ -1,4 +1,4 @@
-/** Headers as Node, a framework or fetch hands them out, read by name in any case. */
+/** Headers as Node, a framework or fetch gives them, read by name in any case. */
 
 import { PawlError } from "../base/errors.ts";
 import { WebhookRejected } from "./rejected.ts";
@@ -17,6 +17,11 @@ export function oneHeader(headers: IncomingHeaders, name: string): string {
   }
   if (values.length === 1) return value;
   throw new WebhookRejected("malformed", `webhook: the header ${name} was sent more than once`);
+}
+
+/** Where it says something at all: anybody may leave it out. */
+export function contentTypeOf(headers: IncomingHeaders | undefined): string | undefined {
+  return headers === undefined ? undefined : valuesOf(headers, "content-type")[0];
 }
 
 function valuesOf(headers: IncomingHeaders, name: string): readonly string[] {

@@ -2,7 +2,7 @@
 
 export type { ErrorCode } from "../base/error-codes.ts";
 export { PawlError } from "../base/errors.ts";
-export { env, file, type SecretRef } from "../base/secret.ts";
+export { env, file, type SecretRef } from "../secrets/secret.ts";
 export {
   type EventVerifier,
   type EventVerifierOptions,

@@ -1,9 +1,8 @@
 /** Bodies as text and as JSON. */
 
-import { PawlError } from "../base/errors.ts";
+import { charsetIn, decodeText } from "../base/charset.ts";
+import { PawlError, toError } from "../base/errors.ts";
 import { WebhookRejected } from "./rejected.ts";
-
-const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** @throws PawlError `invalid_option` for what a parser has made of a body: the likely mistake of a receiver */
 export function checkRaw(body: unknown): void {
@@ -15,12 +14,14 @@ export function checkRaw(body: unknown): void {
   );
 }
 
-export function textOf(body: string | Uint8Array): string {
+/** Bytes are decoded as the content type says, else as UTF-8. @throws WebhookRejected for what is no such text */
+export function textOf(body: string | Uint8Array, contentType: string | undefined): string {
   if (typeof body === "string") return body;
   try {
-    return utf8.decode(body);
+    return decodeText(body, charsetIn(contentType));
   } catch (error) {
-    throw new WebhookRejected("malformed", "webhook: the body is not UTF-8", error);
+    const what = `webhook: the body cannot be read: ${toError(error).message}`;
+    throw new WebhookRejected("malformed", what, error);
   }
 }
 

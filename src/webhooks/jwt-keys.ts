@@ -5,6 +5,7 @@
 
 import { createPrivateKey, createPublicKey, createSecretKey, type KeyObject } from "node:crypto";
 import { PawlError, shown } from "../base/errors.ts";
+import { pairHalfIn } from "../base/key-shape.ts";
 import { didYouMean } from "../base/suggest.ts";
 
 export type JwtAlgorithm = "HS256" | "HS512" | "RS512" | "EdDSA";
@@ -78,6 +79,13 @@ function sharedKey(text: string, algorithm: "HS256" | "HS512", what: string): Ke
 function sharedBytes(text: string, what: string): Buffer {
   if (PEM.test(text)) {
     throw badKey(what, "a PEM key cannot be a shared secret; set `algorithm` to RS512 or EdDSA");
+  }
+  const half = pairHalfIn(text);
+  if (half !== undefined) {
+    throw badKey(
+      what,
+      `this is the ${half} key of a pair, which cannot be a shared secret; give it as PEM (-----BEGIN …), with \`algorithm\` RS512 or EdDSA`,
+    );
   }
   if (!text.startsWith(BASE64_PREFIX)) return Buffer.from(text);
   const encoded = text.slice(BASE64_PREFIX.length);

@@ -1,17 +1,19 @@
 /**
- * Reads and verifies calls on Node's own http server, or on what is built on it (Express, Connect, Koa's
- * `ctx.req`). The body is read raw and bounded: a signature is over bytes, not over what a parser made of them.
+ * Reads and verifies calls on Node's own http server, or on frameworks built on it (Express, Connect, Koa's `ctx.req`). The
+ * body is read raw, up to a limit: a signature is over bytes, not over what a parser made of them.
  */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PawlError, shown } from "../base/errors.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import { rejectedBody, WebhookRejected } from "./rejected.ts";
 import type { Verifier } from "./verifier.ts";
 
-export const BODY_BYTES_DEFAULT = 1_048_576;
+/** Enough for the largest event of an app with Pawl's defaults: payload and meta of 1 MiB each, and the envelope. */
+const BODY_BYTES_DEFAULT = 4_194_304;
 
 export interface ReceiveOptions {
-  /** Of the body; default 1 MiB. */
+  /** Maximum size of the body; default 4 MiB. If the sender raised `maxPayloadBytes`: twice that, plus 64 KiB. */
   maxBytes?: number;
 }
 
@@ -22,28 +24,33 @@ interface MaybeParsed {
 }
 
 /**
- * @throws WebhookRejected with `reason` and `status`; PawlError `invalid_option` when a parser was there first
+ * Reads the body of a request and verifies it.
+ *
+ * @throws WebhookRejected with `reason` and `status`; PawlError `invalid_option` if a body parser ran before
  */
 export async function readVerified<Verified>(
   req: IncomingMessage,
   verifier: Verifier<Verified>,
-  { maxBytes = BODY_BYTES_DEFAULT }: ReceiveOptions = {},
+  options: ReceiveOptions = {},
 ): Promise<Verified> {
-  checkMaxBytes(maxBytes);
+  const maxBytes = maxBytesOf("readVerified", options);
   return verifier.verify(
     bytesAlreadyRead(req, maxBytes) ?? (await readBody(req, maxBytes)),
     req.headers,
   );
 }
 
-/** Answers a call that was refused, with its status. @throws any other error again */
+/** Answers a refused call with its status. @throws any other error again */
 export function answerRejected(error: unknown, res: ServerResponse): void {
   if (!(error instanceof WebhookRejected)) throw error;
   res.writeHead(error.status, { "content-type": "application/json" }).end(rejectedBody(error));
 }
 
-export function checkMaxBytes(maxBytes: number): void {
-  if (Number.isSafeInteger(maxBytes) && maxBytes >= 1) return;
+/** @throws PawlError `invalid_option` */
+export function maxBytesOf(where: string, options: ReceiveOptions): number {
+  refuseUnknownOptions(where, options, ["maxBytes"]);
+  const { maxBytes = BODY_BYTES_DEFAULT } = options;
+  if (Number.isSafeInteger(maxBytes) && maxBytes >= 1) return maxBytes;
   throw new PawlError(
     "invalid_option",
     `expected \`maxBytes\` to be an integer from 1, got ${shown(maxBytes)}`,

@@ -1,6 +1,6 @@
 /**
- * Why an incoming call was refused, for the log, and with which status, for the sender. Says nothing about
- * keys, and quotes nothing of what came in.
+ * Why an incoming call was refused, for the log, and the status for the sender. It says nothing about keys, and quotes
+ * nothing of the call.
  */
 
 import { PawlError } from "../base/errors.ts";
@@ -31,7 +31,7 @@ const STATUS: Record<RejectedReason, 400 | 401 | 413> = {
 export class WebhookRejected extends PawlError {
   override name = "WebhookRejected";
   readonly reason: RejectedReason;
-  /** What to answer: 400, 401 or 413. */
+  /** The status to answer: 400, 401 or 413. */
   readonly status: 400 | 401 | 413;
 
   constructor(reason: RejectedReason, message: string, cause?: unknown) {

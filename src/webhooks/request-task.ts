@@ -1,15 +1,15 @@
-/** `__task` of the envelope of a signed request: which try this is. */
+/** `__task` in the envelope of a signed request: which attempt this is. */
 
 import { WebhookRejected } from "./rejected.ts";
 
 export interface RequestTask {
-  /** Unix seconds at which the request was made. */
+  /** When the request was made, in unix seconds. */
   readonly createdAt: number;
   readonly attempt: {
-    /** From 1. */
+    /** The number of the attempt, from 1. */
     readonly number: number;
     readonly limit: number;
-    /** Seconds between two tries. */
+    /** Seconds between two attempts. */
     readonly interval: number;
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Verifies incoming signed requests (JWT) for their receivers. The receiver's keys decide which algorithms
- * count; what a token says about itself only narrows that down.
+ * Verifies incoming signed requests (JWT) for their receivers. The receiver's keys decide which algorithms are accepted;
+ * what a token says about itself can only narrow that down.
  */
 
 import type { KeyObject } from "node:crypto";
@@ -13,8 +13,8 @@ import {
 } from "jose";
 import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
-import { isSecretRef, readSecret, type SecretRef } from "../base/secret.ts";
-import type { IncomingHeaders } from "./headers.ts";
+import { isSecretRef, readSecret, type SecretRef } from "../secrets/secret.ts";
+import { contentTypeOf, type IncomingHeaders } from "./headers.ts";
 import { checkRaw, parseJson, textOf } from "./json-body.ts";
 import { algorithmsOf, checkAlgorithm, type JwtAlgorithm, verifyingKey } from "./jwt-keys.ts";
 import { WebhookRejected } from "./rejected.ts";
@@ -27,28 +27,28 @@ const KEYS_MAX = 16;
 const WHAT = "request key";
 
 export interface RequestKeyOptions {
-  /** A shared secret (its text, or `base64:…`), or a public key as PEM; or a reference to it. */
+  /** A shared secret (its text, or `base64:…`), a public key as PEM, or a reference to either. */
   key: string | SecretRef;
-  /** Only for tokens with this `kid`; without it the key is tried for all. */
+  /** Only for tokens with this `kid`; without it the key is tried for all tokens. */
   kid?: string;
-  /** Default by the key: RS512 for RSA, EdDSA for ed25519, HS512 and HS256 for a shared secret. */
+  /** Default: RS512 for an RSA key, EdDSA for ed25519, HS512 and HS256 for a shared secret. */
   algorithm?: JwtAlgorithm;
 }
 
 export interface RequestVerifierOptions {
-  /** One key, or several while keys are changed. */
+  /** One key, or several while you change keys. */
   keys: string | SecretRef | readonly (string | SecretRef | RequestKeyOptions)[];
-  /** What `iss` must be; one of these. */
+  /** The accepted values of `iss`. */
   issuer?: string | string[];
-  /** What `aud` must be, or contain; one of these. */
+  /** The accepted values of `aud`; it must be or contain one of them. */
   audience?: string | string[];
-  /** How far the sender's clock may differ; default 60. */
+  /** Maximum difference to the sender's clock, in seconds; default 60. */
   toleranceS?: number;
-  /** A token older than this by its `iat` is refused, whatever its `exp`. */
+  /** Maximum age of a token in seconds by its `iat`, whatever its `exp` says. */
   maxAgeS?: number;
-  /** Default true: a token that never expires is refused. */
+  /** true (default): a token without expiry is refused. */
   requireExpiry?: boolean;
-  /** Milliseconds since 1970; for tests. */
+  /** Returns the time in milliseconds since 1970; for tests. */
   now?: () => number;
 }
 
@@ -61,14 +61,17 @@ export interface RequestClaims extends JWTPayload {
 
 export interface VerifiedRequest {
   readonly claims: RequestClaims;
-  /** Which try this is. Not signed: for logs and hints, not for decisions. Missing for a plain token. */
+  /** Which attempt this is. Not signed: use it for logs and hints, not for decisions. Missing for a plain token. */
   readonly task: RequestTask | undefined;
   readonly algorithm: JwtAlgorithm;
   readonly kid: string | undefined;
 }
 
 export interface RequestVerifier extends Verifier<VerifiedRequest> {
-  /** Takes `{"request": "<JWT>", "__task": {…}}` or the token alone. Looks at no header. */
+  /**
+   * Verifies `{"request": "<JWT>", "__task": {…}}` or the token alone. Of the headers only the content type is used, for its
+   * charset.
+   */
   verify(body: string | Uint8Array, headers?: IncomingHeaders): Promise<VerifiedRequest>;
 }
 
@@ -79,7 +82,7 @@ interface Candidate {
 }
 
 /**
- * References are read at each call, so that a changed file counts at once.
+ * Returns a verifier for signed requests. References are read at each call, so a changed file counts at once.
  *
  * @throws PawlError `invalid_option`, `invalid_environment` for keys or options that cannot be used
  */
@@ -98,9 +101,9 @@ export function requestVerifier(options: RequestVerifierOptions): RequestVerifie
   if (options.maxAgeS !== undefined) checkSeconds("maxAgeS", options.maxAgeS, 1);
   keys.forEach(candidateOf);
   return {
-    verify: async (body) => {
+    verify: async (body, headers) => {
       checkRaw(body);
-      const { token, task } = envelopeOf(textOf(body));
+      const { token, task } = envelopeOf(textOf(body, contentTypeOf(headers)));
       const verified = await verifyToken(token, keys.map(candidateOf), claimRules(options));
       return { ...verified, task };
     },
@@ -151,7 +154,7 @@ function claimRules(options: RequestVerifierOptions): JWTVerifyOptions {
   };
 }
 
-/** @throws WebhookRejected `malformed` for what is neither an envelope nor a token */
+/** @throws WebhookRejected `malformed` if it is neither an envelope nor a token */
 function envelopeOf(text: string): { token: string; task: RequestTask | undefined } {
   const body = text.trim();
   if (!body.startsWith("{")) return { token: body, task: undefined };

@@ -5,6 +5,7 @@
 
 import { createPrivateKey, createPublicKey, createSecretKey, type KeyObject } from "node:crypto";
 import { PawlError } from "../base/errors.ts";
+import { pairHalfIn } from "../base/key-shape.ts";
 
 export const SHARED_PREFIX = "whsec_";
 export const PRIVATE_PREFIX = "whsk_";
@@ -53,6 +54,10 @@ export function webhookKey(secret: string, what: string = WHAT): WebhookKey {
  */
 export function decodeWebhookSecret(secret: string, what: string = WHAT): Uint8Array {
   if (typeof secret !== "string") throw badSecret(what, `it is of type ${typeof secret}`);
+  const half = pairHalfIn(secret);
+  if (half !== undefined) {
+    throw badPair(what, `this is the ${half} key of a pair, which cannot be a shared secret`);
+  }
   const encoded = secret.startsWith(SHARED_PREFIX) ? secret.slice(SHARED_PREFIX.length) : secret;
   const key = decode(encoded);
   if (key === undefined) throw badSecret(what, "it is not padded standard base64");

@@ -6,41 +6,45 @@
 import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
+import { isName, isStorable } from "../base/text.ts";
 import { createSeenSql, currentXidSql, deleteSeenSql, insertSeenSql } from "./sql.ts";
 
 const TABLE_DEFAULT = "webhook_seen";
 /** Short enough for the name of its index. */
 const TABLE = /^(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,53}$/;
 const ID_CHARS_MAX = 1_000;
+/** Together with the scope it stands in an index, whose rows take 2,704 bytes. */
+const ID_BYTES_MAX = 2_000;
+const SCOPE_BYTES_MAX = 500;
 const BATCH_ROWS = 5_000;
 
-/** A client of pg, or what has the same method and answers `{ rows }` or the rows. */
+/** A client of pg, or any object with the same method that returns `{ rows }` or the rows. */
 export interface SqlClient {
   query(text: string, values?: unknown[]): Promise<unknown>;
 }
 
 export interface SeenOptions {
-  /** Default `webhook_seen`. */
+  /** Name of the table; default `webhook_seen`. */
   table?: string;
-  /** Sets apart the ids of several senders, or several effects of the same message. Default empty. */
+  /** Separates the ids of several senders, or several effects of the same message. Default: empty. */
   scope?: string;
 }
 
-/** What makes the table: run it in a migration of your own. */
+/** SQL that creates the table `webhook_seen`. Run it in one of your migrations. */
 export const SEEN_TABLE: string = createSeenSql(TABLE_DEFAULT);
 
-/** @throws PawlError `invalid_option` for what is not the name of a table */
+/** Returns the SQL that creates a table of this name. @throws PawlError `invalid_option` if it is not the name of a table */
 export function seenTable(table: string): string {
   return createSeenSql(tableName(table));
 }
 
 /**
- * Whether this is the first time: the id is then stored with all else that the transaction does. Who comes
- * at the same time with the same id waits until the first has committed or rolled back. Under REPEATABLE
- * READ and SERIALIZABLE that one gets PostgreSQL's serialization failure instead, and is to try again.
+ * Returns true if this id is new, and stores it in your transaction. A concurrent call with the same id waits until the
+ * first one has committed or rolled back. Under REPEATABLE READ and SERIALIZABLE it gets PostgreSQL's serialization failure
+ * instead, and should try again.
  *
- * @param tx an open transaction; a pool is refused, for the id would be kept even if the effect fails
- * @throws PawlError `not_a_transaction`, `invalid_option`; what the database says as it is
+ * @param tx an open transaction; a pool is refused, because the id would stay even if the effect fails
+ * @throws PawlError `not_a_transaction`, `invalid_option`; errors of the database unchanged
  */
 export async function isFirst(
   tx: SqlClient,
@@ -49,8 +53,9 @@ export async function isFirst(
 ): Promise<boolean> {
   refuseUnknownOptions("isFirst", options, ["table", "scope"]);
   const table = tableName(options.table ?? TABLE_DEFAULT);
+  const [scope, seen] = [checkScope(options.scope ?? ""), checkId(id)];
   const [probe] = await rowsOf<{ xid: string }>(tx, currentXidSql, []);
-  const values = [options.scope ?? "", checkId(id), probe?.xid];
+  const values = [scope, seen, probe?.xid];
   const [row] = await rowsOf<{ inTransaction: boolean; isFirst: boolean }>(
     tx,
     insertSeenSql(table),
@@ -64,13 +69,15 @@ export async function isFirst(
 }
 
 /**
- * Removes ids that were seen longer ago; answers how many. Keep them longer than the sender tries and
- * replays: what comes again after that counts as new.
+ * Removes ids that were seen longer ago than this, and returns how many. Keep ids longer than the sender retries and
+ * replays: a message that comes after that counts as new.
  */
 export async function pruneSeen(
   client: SqlClient,
-  { olderThan, table = TABLE_DEFAULT }: { olderThan: Duration; table?: string },
+  options: { olderThan: Duration; table?: string },
 ): Promise<number> {
+  refuseUnknownOptions("pruneSeen", options, ["olderThan", "table"]);
+  const { olderThan, table = TABLE_DEFAULT } = options;
   const name = tableName(table);
   const ageMs = durationMs(olderThan, "olderThan");
   let total = 0;
@@ -95,13 +102,21 @@ function tableName(table: string): string {
 }
 
 function checkId(id: string): string {
-  if (typeof id === "string" && id !== "" && id.length <= ID_CHARS_MAX && !id.includes("\0")) {
-    return id;
-  }
+  if (isName(id, ID_CHARS_MAX) && Buffer.byteLength(id) <= ID_BYTES_MAX) return id;
   throw new PawlError(
     "invalid_option",
-    `isFirst: expected \`id\` to be a text of 1 to ${ID_CHARS_MAX} characters, got ${shown(id)}`,
+    `isFirst: expected \`id\` to be a text of 1 to ${ID_CHARS_MAX} characters and at most ${ID_BYTES_MAX} bytes that PostgreSQL can store, got ${shown(id)}`,
     { data: { option: "id" } },
+  );
+}
+
+function checkScope(scope: unknown): string {
+  const isText = typeof scope === "string" && Buffer.byteLength(scope) <= SCOPE_BYTES_MAX;
+  if (isText && isStorable(scope)) return scope;
+  throw new PawlError(
+    "invalid_option",
+    `isFirst: expected \`scope\` to be a text of at most ${SCOPE_BYTES_MAX} bytes that PostgreSQL can store, got ${shown(scope)}`,
+    { data: { option: "scope" } },
   );
 }
 

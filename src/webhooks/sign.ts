@@ -12,6 +12,7 @@ import {
   sign,
 } from "node:crypto";
 import { PawlError, shown } from "../base/errors.ts";
+import { refuseUnknownOptions } from "../base/options.ts";
 import {
   PRIVATE_PREFIX,
   PUBLIC_PREFIX,
@@ -21,29 +22,34 @@ import {
 } from "./secrets.ts";
 
 const SHARED_BYTES = 32;
+/** Without a full stop: `id.timestamp.body` could be cut in another place. */
+export const WEBHOOK_ID: RegExp = /^[\x21-\x2d\x2f-\x7e]+$/;
 
 export interface WebhookMessage {
-  /** The `webhook-id`: the same at every try. Without a full stop, which would make the signed text ambiguous. */
+  /** The `webhook-id`, the same in every attempt. It must not contain a full stop, which would make the signed text ambiguous. */
   id: string;
-  /** The `webhook-timestamp`: unix seconds of this try. */
+  /** The `webhook-timestamp`: unix seconds of this attempt. */
   timestampS: number;
-  /** Exactly the bytes that are sent. */
+  /** The body, exactly as sent. */
   body: string | Uint8Array;
-  /** `whsec_…` or base64 alone for v1, `whsk_…` for v1a; the newest first. */
+  /** `whsec_…` or base64 alone for v1, `whsk_…` for v1a; newest first. */
   secrets: readonly string[];
 }
 
 /**
- * The value of `webhook-signature`: `v1,<base64> v1a,<base64>`, one for each secret.
+ * Returns the value of `webhook-signature`: `v1,<base64> v1a,<base64>`, one signature for each secret.
  *
  * @throws PawlError `invalid_option` for no secret, a wrong one, or a public key
  */
-export function signWebhook({ id, timestampS, body, secrets }: WebhookMessage): string {
+export function signWebhook(message: WebhookMessage): string {
+  refuseUnknownOptions("signWebhook", message, ["id", "timestampS", "body", "secrets"]);
+  const { id, timestampS, body, secrets } = message;
   if (secrets.length === 0) {
     throw new PawlError("invalid_option", "webhook: expected at least one secret to sign with", {
       data: { option: "secrets" },
     });
   }
+  if (!WEBHOOK_ID.test(id) || !Number.isSafeInteger(timestampS)) throw ambiguous(id, timestampS);
   const head = `${id}.${timestampS}.`;
   let header = "";
   for (const secret of secrets) {
@@ -51,6 +57,14 @@ export function signWebhook({ id, timestampS, body, secrets }: WebhookMessage): 
     header = header === "" ? signature : `${header} ${signature}`;
   }
   return header;
+}
+
+function ambiguous(id: unknown, timestampS: unknown): PawlError {
+  return new PawlError(
+    "invalid_option",
+    `webhook: expected \`id\` to be printable characters without a full stop and \`timestampS\` whole seconds, got ${shown(id)} and ${shown(timestampS)}: the signed text could be cut in another place`,
+    { data: { option: "id" } },
+  );
 }
 
 function signatureOf(secret: string, head: string, body: string | Uint8Array): string {
@@ -72,7 +86,7 @@ export function signedBytes(head: string, body: string | Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(head), typeof body === "string" ? Buffer.from(body) : body]);
 }
 
-/** A new secret: `v1` of 32 random bytes, shared with the receiver; `v1a` a private key, which never leaves the sender. */
+/** Returns a new secret. `v1`: 32 random bytes, shared with the receiver. `v1a`: a private key, which never leaves the sender. */
 export function generateWebhookSecret(kind: "v1" | "v1a" = "v1"): string {
   if (kind === "v1") return `${SHARED_PREFIX}${randomBytes(SHARED_BYTES).toString("base64")}`;
   if (kind === "v1a") return generatePrivate();
@@ -89,9 +103,9 @@ function generatePrivate(): string {
 }
 
 /**
- * What a receiver verifies with: the `whpk_…` of a `whsk_…`.
+ * Returns the key with which a receiver verifies: the `whpk_…` of a `whsk_…`.
  *
- * @throws PawlError `invalid_option` for what is no private key
+ * @throws PawlError `invalid_option` if it is not a private key
  */
 export function webhookPublicKey(privateSecret: string): string {
   const { scheme, canSign, key } = webhookKey(privateSecret);

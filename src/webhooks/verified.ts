@@ -1,4 +1,4 @@
-/** What a middleware verified, kept beside the request and handed out with its type. */
+/** Keeps what a middleware verified beside the request, and returns it with its type. */
 
 import { PawlError } from "../base/errors.ts";
 import type { Verifier } from "./verifier.ts";
@@ -14,9 +14,9 @@ export function keepVerified<Verified>(
 }
 
 /**
- * What `verifier` made of this request, after its middleware or hook.
+ * Returns what `verifier` returned for this request, after its middleware or hook.
  *
- * @throws PawlError `invalid_option` when this verifier has not seen the request
+ * @throws PawlError `invalid_option` if this verifier has not seen the request
  */
 export function verifiedOf<Verified>(request: object, verifier: Verifier<Verified>): Verified {
   const kept = byRequest.get(request);

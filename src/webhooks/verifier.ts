@@ -1,27 +1,25 @@
 /**
- * Verifies incoming webhooks for their receivers: signature first and over the raw bytes, then the age, then
- * the JSON. Nothing of a call is believed before a signature of a known secret fits.
+ * Verifies incoming webhooks for their receivers: first the signature over the raw bytes, then the age, then the JSON.
+ * Nothing in a call is trusted before a signature of a known secret fits.
  */
 
 import { timingSafeEqual, verify as verifySignature } from "node:crypto";
 import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
-import { readSecret, type SecretRef } from "../base/secret.ts";
-import { type IncomingHeaders, oneHeader } from "./headers.ts";
+import { readSecret, type SecretRef } from "../secrets/secret.ts";
+import { contentTypeOf, type IncomingHeaders, oneHeader } from "./headers.ts";
 import { checkRaw, parseJson, textOf } from "./json-body.ts";
 import { WebhookRejected } from "./rejected.ts";
 import { type WebhookKey, webhookKey } from "./secrets.ts";
-import { hmacOf, signedBytes } from "./sign.ts";
+import { hmacOf, signedBytes, WEBHOOK_ID } from "./sign.ts";
 
 const TOLERANCE_S_DEFAULT = 300;
 const TOLERANCE_S_MAX = 86_400;
-/** Bounds of the work that a stranger can cause with one call. */
+/** Limits of the work that a stranger can cause with one call. */
 const SIGNATURES_MAX = 16;
 const ID_CHARS_MAX = 256;
 const SECRETS_MAX = 16;
 const UNIX_SECONDS = /^\d{1,12}$/;
-/** Without a full stop: `id.timestamp.body` could be cut in another place. */
-const ID = /^[\x21-\x2d\x2f-\x7e]+$/;
 const WHAT = "webhook secret";
 
 export interface Verifier<Verified> {
@@ -30,20 +28,22 @@ export interface Verifier<Verified> {
 }
 
 export interface VerifiedWebhook {
-  /** The same at every try of the same message: drop what was seen. */
+  /** The same in every attempt of the same message: recognize duplicates by it. */
   readonly id: string;
-  /** When this try was sent. */
+  /** When this attempt was sent. */
   readonly timestamp: Date;
-  /** The body, parsed from JSON. */
+  /** The body, parsed from JSON. Numbers beyond 2^53 lose digits. */
   readonly payload: unknown;
+  /** The body as received: the text that was signed. */
+  readonly text?: string;
 }
 
 export interface WebhookVerifierOptions {
-  /** `whsec_…` for v1, `whpk_…` for v1a, or references to them; several while secrets are changed. */
+  /** `whsec_…` for v1, `whpk_…` for v1a, or references to them; several while you change secrets. */
   secrets: string | SecretRef | readonly (string | SecretRef)[];
-  /** How far the sender's clock may differ, both ways; default 300. */
+  /** Maximum difference to the sender's clock in seconds, in both directions; default 300. */
   toleranceS?: number;
-  /** Milliseconds since 1970; for tests. */
+  /** Returns the time in milliseconds since 1970; for tests. */
   now?: () => number;
 }
 
@@ -52,7 +52,7 @@ export interface WebhookVerifier extends Verifier<VerifiedWebhook> {
 }
 
 /**
- * References are read at each call, so that a changed file counts at once.
+ * Returns a verifier for webhooks. References are read at each call, so a changed file counts at once.
  *
  * @throws PawlError `invalid_option`, `invalid_environment` for a secret that cannot be used
  */
@@ -70,7 +70,10 @@ export function webhookVerifier(options: WebhookVerifierOptions): WebhookVerifie
       checkSignature({ keys: keysOf(refs), head: `${id}.${stamp}.`, body, headers });
       checkAge(Number(stamp), Math.floor(now() / 1_000), toleranceS);
       const timestamp = new Date(Number(stamp) * 1_000);
-      return { id, timestamp, payload: parseJson(textOf(body), "webhook") };
+      const text = textOf(body, contentTypeOf(headers));
+      const verified = { id, timestamp, payload: parseJson(text, "webhook") };
+      // not enumerable: a logged or compared result has the body only once
+      return Object.defineProperty(verified, "text", { value: text });
     },
   };
 }
@@ -108,7 +111,7 @@ function checkTolerance(toleranceS: number): void {
 
 function readId(headers: IncomingHeaders): string {
   const id = oneHeader(headers, "webhook-id");
-  if (id.length <= ID_CHARS_MAX && ID.test(id)) return id;
+  if (id.length <= ID_CHARS_MAX && WEBHOOK_ID.test(id)) return id;
   throw new WebhookRejected("malformed", "webhook: the header webhook-id is not a plain id");
 }
 

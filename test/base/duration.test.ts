@@ -24,7 +24,7 @@ describe("a duration", () => {
 
   test("is the sum of its parts, in whatever order", () => {
     const unit = fc.constantFrom(...Object.entries(UNITS));
-    const parts = fc.array(fc.tuple(fc.nat(10_000), unit), { minLength: 1, maxLength: 5 });
+    const parts = fc.array(fc.tuple(fc.nat(100), unit), { minLength: 1, maxLength: 5 });
     fc.assert(
       fc.property(parts, (list) => {
         const text = list.map(([count, [name]]) => `${count}${name}`).join("");

@@ -2,6 +2,7 @@ import { getEventListeners } from "node:events";
 import { expect, test, vi } from "vitest";
 import { following, inTime } from "../../src/base/in-time.ts";
 
+const LONG_MS = 61_234;
 const tooLate = () => new Error("too late");
 
 test("nothing stays on a signal that outlives the work", async () => {
@@ -31,6 +32,8 @@ test("the work hears of the deadline, and of who aborts, with their reasons", as
 
 test("work that heeds nothing is given up 5 s after its signal", async () => {
   vi.useFakeTimers();
+  const set = vi.spyOn(globalThis, "setTimeout");
+  const cleared = vi.spyOn(globalThis, "clearTimeout");
   try {
     let isOver = false;
     const given = inTime(
@@ -47,14 +50,18 @@ test("work that heeds nothing is given up 5 s after its signal", async () => {
     await expect(given).resolves.toBe("too late");
     const over = AbortSignal.abort(new Error("over before"));
     const late = inTime(
-      { timeoutMs: 60_000, timedOut: tooLate, signals: [over] },
+      { timeoutMs: LONG_MS, timedOut: tooLate, signals: [over] },
       () => new Promise(() => undefined),
     );
     const lateEnd = expect(late).rejects.toThrow("over before");
     await vi.advanceTimersByTimeAsync(5_000);
     await lateEnd;
-    expect(vi.getTimerCount()).toBe(0);
+    // of this work alone: whatever else lives in the process has timers of its own
+    const own = set.mock.results.filter((_, i) => set.mock.calls[i]?.[1] === LONG_MS);
+    expect(own).toHaveLength(1);
+    expect(cleared.mock.calls.map(([timer]) => timer)).toContain(own[0]?.value);
   } finally {
+    vi.restoreAllMocks();
     vi.useRealTimers();
   }
 });

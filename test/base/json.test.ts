@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { errorToJson, toJson } from "../../src/base/json.ts";
+import { errorToJson } from "../../src/base/error-json.ts";
+import { toJson } from "../../src/base/json.ts";
 import { freshStore } from "../support/database.ts";
 
 const limits = { what: 'payload of job "a"', bytesMax: 1_000 };

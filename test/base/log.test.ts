@@ -53,3 +53,13 @@ describe("the logger", () => {
 function nothing(): never {
   throw new Error("no JSON");
 }
+
+test("what came from elsewhere steers no terminal through a log line, and stays the same JSON", () => {
+  const lines: string[] = [];
+  const text = "\u009b31m \u202e \u2066 \u007f \u001b[2J \u{e0041} \u2028";
+  jsonLogger("info", (line) => lines.push(line)).warn({ text, [text]: 1 }, text);
+  expect(lines[0]?.slice(0, -1)).not.toMatch(
+    /[\p{Cc}\u2028-\u202e\u2066-\u2069]|[\u{e0000}-\u{e007f}]/u,
+  );
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({ msg: text, text, [text]: 1 });
+});

@@ -182,3 +182,42 @@ test("after a failure it rests for 100 ms, however often it is woken", async () 
   expect(gaps.length).toBeGreaterThanOrEqual(4);
   expect(Math.min(...gaps)).toBeGreaterThanOrEqual(100);
 });
+
+test.each([
+  [
+    "a round that throws before its promise",
+    () => {
+      throw new Error("at once");
+    },
+  ],
+  ["a round that answers no promise", () => "soon" as never],
+] as const)("%s neither ends the process nor the loop", async (_, runOnce) => {
+  let rounds = 0;
+  const { one } = counted({
+    runOnce: () => {
+      rounds += 1;
+      return runOnce();
+    },
+  });
+  one.start();
+  await pass(10_000);
+  await one.stop();
+  expect(rounds).toBeGreaterThan(2);
+});
+
+test("a report of a failure that fails itself neither ends the process nor the loop", async () => {
+  let rounds = 0;
+  const { one } = counted({
+    runOnce: async () => {
+      rounds += 1;
+      throw new Error("broken");
+    },
+    failed: () => {
+      throw new Error("the report is broken too");
+    },
+  });
+  one.start();
+  await pass(10_000);
+  await one.stop();
+  expect(rounds).toBeGreaterThan(2);
+});

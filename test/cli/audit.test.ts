@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, type Pawl } from "../../src/index.ts";
-import type { AuditRow } from "../../src/kernel/people/audit/sql.ts";
+import type { AuditRow } from "../../src/operate/sql.ts";
 import { atEnd } from "../support/at-end.ts";
 import { freshDatabase } from "../support/database.ts";
 import { here, hereJson } from "./here.ts";
@@ -30,7 +30,7 @@ test("R61: stopping workers is audited once, alike from the command line and fro
   expect(await here(url, "stop-workers", ...BY_FLAGS)).toBe("workers: 0 asked to stop");
   expect(await pawl.stopWorkers(BY)).toBe(0);
   expect(await pawl.stopWorkers()).toBe(0);
-  const stopped = { ...BY, action: "stop", target: "workers", detail: { asked: 0 } };
+  const stopped = { ...BY, action: "workers.stop", target: "workers", detail: { asked: 0 } };
   const unsigned = { ...stopped, by: `shop@${hostname()}`, why: null };
   expect(await audited(url)).toEqual([stopped, stopped, unsigned]);
   await expect(pawl.stopWorkers({ who: "ada" } as object)).rejects.toThrow(/no option `who`/);
@@ -45,9 +45,8 @@ test("R49: pruning the log of sources is audited once, alike from the command li
   await pawl.sources.pruneLog({ ...options, ...BY, dryRun: true });
   await pawl.sources.pruneLog({ ...options, ...BY });
   await pawl.sources.pruneLog();
-  const pruned = { windows: 0, archived: 0, seen: 0, dropped: [] };
-  const act = { ...BY, action: "prune-log", target: "sources" };
-  const detail = { doneDays: 1, failedDays: 2, seenDays: 3, ...pruned };
+  const act = { ...BY, action: "sources.pruneLog", target: "sources" };
+  const detail = { doneDays: 1, failedDays: 2, seenDays: 3, archive: false };
   expect(await audited(url)).toEqual([
     { ...act, detail },
     { ...act, detail },
@@ -55,7 +54,24 @@ test("R49: pruning the log of sources is audited once, alike from the command li
       ...act,
       by: `shop@${hostname()}`,
       why: null,
-      detail: { doneDays: 7, failedDays: 30, ...pruned },
+      detail: { doneDays: 7, failedDays: 30, archive: false },
     },
+  ]);
+});
+
+test("R116: recording an event and testing a destination are audited, alike from the command line and from code", async () => {
+  const { url, pawl } = await shop();
+  await pawl.destinations.add({ name: "nowhere", type: "null" });
+  const recorded = [
+    await here(url, "events", "record", "a.b", "--aggregate", "order:1", ...BY_FLAGS),
+    (await pawl.events.record("a.b", { aggregate: ["order", 1], payload: {} }, BY)).id,
+  ];
+  await here(url, "destinations", "test", "nowhere", ...BY_FLAGS);
+  await pawl.destinations.test("nowhere", BY);
+  const tested = { ...BY, action: "destinations.test", target: "destination:nowhere" };
+  expect((await audited(url)).slice(1)).toMatchObject([
+    ...recorded.map((id) => ({ ...BY, action: "events.record", target: `event:${id}` })),
+    tested,
+    tested,
   ]);
 });

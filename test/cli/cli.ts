@@ -1,13 +1,18 @@
-/** Runs the CLI as it is built, as a process of its own; what a test leaves running is killed after the file. */
+/**
+ * Runs the CLI as it is built: in the test's process with `pawl`, or as a process of its own with `pawlProcess` and
+ * `start`; what a test leaves running is killed after the file.
+ */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll } from "vitest";
+import { vi } from "vitest";
+import { atEnd } from "../support/at-end.ts";
 
 export const MAIN: string = path.join(import.meta.dirname, "../../dist/cli/main.js");
+const RUN = path.join(import.meta.dirname, "../../dist/cli/run.js");
 /** What a config in another folder imports as `pawl`. */
 export const PAWL: string = path.join(import.meta.dirname, "../../dist/index.js");
 export const CONFIG: string = path.join(import.meta.dirname, "fixture/pawl.config.ts");
@@ -33,17 +38,9 @@ export interface CliOptions {
   env?: Record<string, string>;
 }
 
-const children: ChildProcess[] = [];
-const folders: string[] = [];
-
-afterAll(() => {
-  for (const child of children) child.kill("SIGKILL");
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
 export function newFolder(): string {
   const folder = mkdtempSync(path.join(os.tmpdir(), "pawl-cli-"));
-  folders.push(folder);
+  atEnd(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -53,7 +50,7 @@ export function start(args: readonly string[], options: CliOptions = {}): Runnin
     env: environment(options),
     stdio: ["ignore", "pipe", "pipe"],
   });
-  children.push(child);
+  atEnd(() => child.kill("SIGKILL"));
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
@@ -66,8 +63,72 @@ export function start(args: readonly string[], options: CliOptions = {}): Runnin
   return { process: child, finished, stderr: () => stderr };
 }
 
-export function pawl(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
+/** For tests of what a process does, or of a config that changes between two calls. */
+export function pawlProcess(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
   return start(args, options).finished;
+}
+
+let turn: Promise<unknown> = Promise.resolve();
+
+/**
+ * The same command in this process, 1 to 2 s of CPU cheaper. Calls run one after another, because output, environment
+ * and folder are the process's own. A config is loaded once a file.
+ */
+export function pawl(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
+  const finished = turn.then(() => inThisProcess(args, options));
+  turn = finished.catch(() => undefined);
+  return finished;
+}
+
+async function inThisProcess(args: readonly string[], options: CliOptions): Promise<Finished> {
+  const { run } = (await import(RUN)) as typeof import("../../src/cli/run.ts");
+  const leave = enter(options);
+  const stdout = capture(process.stdout);
+  const stderr = capture(process.stderr);
+  try {
+    const code = await run(args);
+    return { code, stdout: stdout.text(), stderr: stderr.text() };
+  } finally {
+    stdout.end();
+    stderr.end();
+    leave();
+  }
+}
+
+/** Enters the folder and the environment of the call; what it returns goes back, and takes off the signals' listeners. */
+function enter(options: CliOptions): () => void {
+  const folder = process.cwd();
+  const outer = { ...process.env };
+  process.chdir(options.cwd ?? newFolder());
+  setEnvironment(environment(options));
+  return () => {
+    process.chdir(folder);
+    setEnvironment(outer);
+  };
+}
+
+function setEnvironment(env: Record<string, string | undefined>): void {
+  for (const name of Object.keys(process.env))
+    if (env[name] === undefined) delete process.env[name];
+  Object.assign(process.env, env);
+}
+
+/** Keeps what is written; as behind a pipe, nobody watches. */
+function capture(stream: NodeJS.WriteStream): { text: () => string; end: () => void } {
+  const { isTTY } = stream;
+  let text = "";
+  stream.isTTY = false;
+  const spy = vi.spyOn(stream, "write").mockImplementation((chunk) => {
+    text += String(chunk);
+    return true;
+  });
+  return {
+    text: () => text,
+    end: () => {
+      stream.isTTY = isTTY;
+      spy.mockRestore();
+    },
+  };
 }
 
 /** With `--json`: the document, and the exit code. */

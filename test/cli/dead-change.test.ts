@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
-import { changeAll } from "../../src/cli/dead-batches.ts";
 import { connect } from "../../src/index.ts";
-import { countDead } from "../../src/kernel/people/dead/sql.ts";
+import { changeAll } from "../../src/kernel/operator/dead/batches.ts";
+import { countDead } from "../../src/kernel/operator/dead/sql.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { pawlJson } from "./cli.ts";
 import app from "./fixture/pawl.config.ts";
@@ -32,7 +32,8 @@ test("R59: thousands of dead letters go back in batches, each once, even where t
     selection,
     found,
     apply: staysDead,
-    verb: "retry",
+    action: "retry",
+    report: () => undefined,
   });
   expect(changed.ids).toHaveLength(COUNT);
   expect(batches).toEqual([1_000, 1_000, 300]);

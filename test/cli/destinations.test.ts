@@ -4,8 +4,8 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { Webhook } from "standardwebhooks";
 import { beforeAll, expect, test } from "vitest";
-import type { DestinationInfo } from "../../src/outbox/operators/describe.ts";
-import type { TestResult } from "../../src/outbox/operators/test-delivery.ts";
+import type { DestinationInfo } from "../../src/outbox/operator/destinations/describe.ts";
+import type { TestResult } from "../../src/outbox/operator/destinations/test-delivery.ts";
 import { MASTER_KEY, receiver, SECRET, withMasterKey } from "../outbox/operators-support.ts";
 import { freshDatabase, type TestDatabase } from "../support/database.ts";
 import { type ErrorDocument, MAIN, newFolder, PAWL, pawl, pawlJson } from "./cli.ts";
@@ -25,7 +25,8 @@ function project(): string {
   return folder;
 }
 
-const ERP = ["destinations", "add", "erp", "--type", "webhook", "--secret", "env:ERP_SECRET"];
+const SECRET_REF = "env:ERP_SECRET";
+const ERP = ["destinations", "add", "erp", "--type", "webhook", "--secret", SECRET_REF];
 
 test("R82: a webhook is added, looked at, changed and removed from the command line without a line of JSON", async () => {
   const { url } = await freshDatabase();
@@ -46,7 +47,7 @@ test("R82: a webhook is added, looked at, changed and removed from the command l
     "--rate",
     "50/s",
     "--timeout",
-    "10",
+    "10s",
     "--retry",
     "10x 60s ×2 max 12h",
     "--set",
@@ -60,7 +61,7 @@ test("R82: a webhook is added, looked at, changed and removed from the command l
     order: "aggregate",
     timeoutMs: 10_000,
     config: {
-      url: "https://erp.example/hooks?token=***",
+      url: "https://erp.example/hooks?…",
       secret: "env:ERP_SECRET",
       headers: { "x-tenant": "a" },
       concurrency: 5,
@@ -73,7 +74,7 @@ test("R82: a webhook is added, looked at, changed and removed from the command l
   expect(list).toMatch(/^NAME +TYPE +OWNER +STATE +WAITING +RUNNING +DEAD +OLDEST$/m);
   expect(list).toMatch(/^erp +webhook +operator +on +0 +0 +0 +-$/m);
   expect(await cli("destinations", "show", "erp")).toMatch(
-    /url +https:\/\/erp\.example\/hooks\?token=\*\*\*$/m,
+    /url +https:\/\/erp\.example\/hooks\?…$/m,
   );
 
   await cli(
@@ -117,6 +118,8 @@ test("R82: the types and their fields are listed, with how each is written", asy
   );
 });
 
+const twice = (...args: string[]) => [...args, ...args];
+
 /** What is refused changes nothing. */
 let shared: TestDatabase;
 beforeAll(async () => {
@@ -132,6 +135,10 @@ test.each([
   [["add", "erp", "--type", "null", "--url", "https://a.example"], "no field `url`"],
   [["add", "erp", "--type", "null", "--secret-stdin"], "has no secret"],
   [["add", "erp", "--type", "webhook", "--url", "a", "--set", "url=b"], "`url` is given twice"],
+  [["add", "erp", "--type", "webhook", ...twice("--set", "rate=5/s")], "`rate` is given twice"],
+  [["add", "erp", "--type", "webhook", ...twice("--header", "x-a: 1")], "`headers.x-a` is given"],
+  [["add", "erp", "--type", "webhook", "--secret", "a", "--secret-stdin"], "`secret` is given"],
+  [["add", "erp", "--type", "webhook", "--set", "url=a", "--url-stdin"], "`url` is given twice"],
   [["edit", "erp", "--timeout", "5"], 'no destination "erp"'],
   [["rotate", "erp", "--overlap", "soon"], "--overlap"],
   [["test", "erp", "--event", "7"], "UUID"],
@@ -152,6 +159,8 @@ test("R94: a secret from stdin is stored sealed, signs, and stands nowhere in th
     "webhook",
     "--url",
     at.url,
+    "--set",
+    "timeout=5m",
     "--secret-stdin",
   ]);
   expect(added).toMatchObject({ code: 0, stdout: 'destination "erp": added\n', stderr: "" });
@@ -248,3 +257,34 @@ async function withStdin(
   await once(child, "close");
   return { code: child.exitCode, stdout, stderr };
 }
+
+test("R94: a URL that is a secret comes from stdin or by its name, and stays when its mask is written back", async () => {
+  const { url } = await freshDatabase();
+  const cwd = project();
+  const at = await receiver();
+  const hook = `${at.url}/services/T0/hunter2`;
+  const cli = (...args: string[]) => pawl(["destinations", ...args], { url, cwd, env: ENV });
+  const add = ["add", "slack", "--type", "webhook", "--secret", "env:ERP_SECRET"];
+  const added = await withStdin(`${hook}\n`, { url, cwd }, ["destinations", ...add, "--url-stdin"]);
+  expect(added).toMatchObject({ code: 0, stderr: "" });
+  const shown = await cli("show", "slack");
+  expect(shown.stdout).toContain(`${at.url}/services/…`);
+  expect(await cli("edit", "slack", "--url", `${at.url}/services/…`)).toMatchObject({ code: 0 });
+  const other = await cli("edit", "slack", "--url", "https://hooks.slack.com/services/…");
+  expect(other).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("write the value in full"),
+  });
+  expect(await cli("test", "slack")).toMatchObject({ code: 0 });
+  const unlisted = await cli("edit", "slack", "--url", "env:SLACK_URL", "--secret", SECRET_REF);
+  expect(unlisted).toMatchObject({ code: 2, stderr: expect.stringContaining("operators: { env:") });
+  const both = await cli("edit", "slack", "--url-stdin", "--url", hook);
+  expect(both).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("--url-stdin is given together with"),
+  });
+  const typed = await cli("edit", "slack", "--url", `${hook}/2`);
+  expect(typed.stderr).toContain("pawl: url: the command line");
+  expect(JSON.stringify([added, shown, other, unlisted, both, typed])).not.toContain("hunter2");
+  expect(at.received.map((one) => one.path)).toEqual(["/services/T0/hunter2"]);
+});

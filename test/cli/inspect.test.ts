@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, type EventRow, type Pawl, type TaskDetail } from "../../src/index.ts";
-import type { DeadRow } from "../../src/kernel/people/dead/sql.ts";
-import type { QueueStats, TaskRow } from "../../src/kernel/people/sql.ts";
+import type { DeadRow } from "../../src/kernel/operator/dead/sql.ts";
+import type { QueueStats, TaskRow } from "../../src/kernel/operator/sql.ts";
 import type { DeliveryRow } from "../../src/outbox/sql.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";
@@ -13,7 +13,7 @@ const seeded = { url: "", done: "", scheduled: "", ready: "", dead: [] as string
 let client: Pawl;
 
 beforeAll(async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   client = await connect(app, { databaseUrl: url, log: silentLogger });
   const done = await client.enqueue(hello, { n: 21 });
   const letters = ["no route to host", "timed out", "timed out again"].map((why) => ({ why }));
@@ -50,7 +50,7 @@ test("R58: stats shows ready, scheduled, waiting, running, dead, the oldest and 
     /^QUEUE +READY +SCHEDULED +WAITING +RUNNING +DEAD +BLOCKED +OLDEST +DONE\/MIN/,
   );
   expect(shown.stdout).toMatch(/^high +0 +0 +0 +0 +3 +0 +- /m);
-  expect(shown.stdout).toMatch(/^low +1 +0 +0 +0 +0 +0 +\d+(ms|\.?\d*s) /m);
+  expect(shown.stdout).toMatch(/^low +1 +0 +0 +0 +0 +0 +\d[\dms. ]*s /m);
   expect(shown.stdout).toMatch(/outbox: 0 to route, 0 unrouted/);
   const byName = new Map(json.queues.map((row) => [row.queue, row]));
   expect(byName.get("normal")).toMatchObject({
@@ -62,7 +62,7 @@ test("R58: stats shows ready, scheduled, waiting, running, dead, the oldest and 
   });
   expect(byName.get("normal")?.perMinute.done).toBeGreaterThan(0);
   expect(byName.get("low")?.oldestReadyMs).toBeGreaterThanOrEqual(0);
-  expect(json.outbox).toMatchObject({ to_route: 0, unrouted: 0 });
+  expect(json.outbox).toMatchObject({ toRoute: 0, unrouted: 0 });
 });
 
 test("tasks list answers by state, queue and kind, and knows no other names", async () => {
@@ -125,7 +125,7 @@ test("events and deliveries are listed and shown with each other", async () => {
   expect(event.stdout).toMatch(/^about +order:42$/m);
   expect(event.stdout).toMatch(/ audit +published +1 /);
   const [delivery] = deliveries.json.deliveries;
-  expect(delivery).toMatchObject({ destination: "audit", event_name: "order.placed" });
+  expect(delivery).toMatchObject({ destination: "audit", eventName: "order.placed" });
   expect(missing.code).toBe(3);
   expect(destination.stderr).toContain('did you mean "audit"?');
 
@@ -151,8 +151,8 @@ test("events record records an event that the workers route, with a config and w
     client.event(plain.stdout.trim()),
     client.event(json.id),
   ]);
-  expect(first).toMatchObject({ name: "stock.counted", aggregate_id: "7", payload: [1], meta: {} });
-  expect(second).toMatchObject({ aggregate_type: "shelf", meta: { by: "me" } });
+  expect(first).toMatchObject({ name: "stock.counted", aggregateId: "7", payload: [1], meta: {} });
+  expect(second).toMatchObject({ aggregateType: "shelf", meta: { by: "me" } });
 });
 
 test("R59: dead letters are listed, shown, retried and removed by id, kind, queue, error or all, after a dry run", async () => {
@@ -175,11 +175,12 @@ test("R59: dead letters are listed, shown, retried and removed by id, kind, queu
   expect(list.json.dead.map((row) => row.id).sort()).toEqual([late, later].sort());
   expect(shown.stdout).toMatch(/^reason +unrecoverable$/m);
   expect(shown.stdout).toMatch(/error\n.*no route to host/);
-  expect(alive.json.error.message).toContain("is no dead letter, it is done");
+  expect(alive.json.error.message).toContain("is not a dead letter, it is done");
   expect(mixed).toMatchObject({ code: 3, json: { error: { code: "task_not_found" } } });
   expect(dry.json).toEqual({ action: "retry", dryRun: true, count: 2 });
   expect(unsure.code).toBe(2);
   expect(unsure.json.error.message).toMatch(/would remove 3 dead letters; add --yes/);
+  expect(unsure.json.error.data).toEqual({ option: "--yes", count: 3 });
   expect(await Promise.all(seeded.dead.map(stateOf))).toEqual(["dead", "dead", "dead"]);
 
   expect((await text(["dead", "retry", route])).stdout).toBe("retried 1 dead letter\n");

@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
-import { isSealed, seal, unseal } from "../../src/base/seal.ts";
 import { connect, defineApp, type Pawl } from "../../src/index.ts";
 import { addKey, keyRows } from "../../src/requests/dispatch/sql.ts";
+import { isSealed, seal, unseal } from "../../src/secrets/seal.ts";
 import { atEnd } from "../support/at-end.ts";
 import { freshDatabase } from "../support/database.ts";
 import { hereJson } from "./here.ts";
@@ -52,7 +52,7 @@ test("R94: what was sealed with an older master key is sealed anew, the rest is 
   expect(isSealed(secret) && unseal(secret)).toBe(SECRET);
   const { audit } = await hereJson<{ audit: object[] }>(url, "audit", "--limit", "1");
   expect(audit).toMatchObject([
-    { action: "reseal", why: "a new master key", detail: { resealed } },
+    { action: "keys.reseal", why: "a new master key", detail: { resealed } },
   ]);
 });
 
@@ -66,7 +66,7 @@ test("R94: where one master key of several is not there, the others are sealed a
   const refused = { exitCode: 1, code: "not_resealed", data: { resealed } };
   await expect(reseal(url)).rejects.toMatchObject(refused);
   const { audit } = await hereJson<{ audit: object[] }>(url, "audit", "--target", "keys");
-  expect(audit).toMatchObject([{ action: "reseal", detail: { resealed } }]);
+  expect(audit).toMatchObject([{ action: "keys.reseal", detail: { resealed } }]);
   // nothing is left that could be: now it is true that nothing was changed
   await expect(reseal(url)).rejects.toMatchObject({ exitCode: 2, code: "invalid_environment" });
 });
@@ -78,7 +78,7 @@ test("R94: where the older key is not there, it says which secrets it cannot ope
   await expect(reseal(url)).rejects.toMatchObject({
     code: "invalid_environment",
     message: expect.stringMatching(
-      /2 could not be opened \(.*key:crm.*destination:erp.*sealed anew: none/,
+      /2 could not be opened \(.*key:crm.*destination:erp.*sealed again: none/,
     ),
   });
   expect(await keyRows(pawl.store)).toEqual(before);

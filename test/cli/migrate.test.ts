@@ -20,8 +20,10 @@ test("R108: migrate --plan prints the SQL that migrate then applies, in the app'
 
   const planned = await pawl(["migrate", "--plan"], options);
   expect(planned).toMatchObject({ code: 0, stderr: "" });
-  expect(planned.stdout).toContain("-- 0001_catalogue");
+  expect(planned.stdout).toContain("-- 0003_kernel_catalogue");
   expect(planned.stdout).toContain("create table shop_work.task (");
+  expect(planned.stdout).toContain("-- kernel/turn");
+  expect(planned.stdout).toContain("create or replace function shop_work.turn_v1(");
   expect(planned.stdout).not.toMatch(/\bpawl\./);
   expect((await client.query(schemas)).rows).toEqual([]);
 
@@ -32,13 +34,15 @@ test("R108: migrate --plan prints the SQL that migrate then applies, in the app'
     message: expect.stringContaining("run `pawl migrate`"),
   });
 
-  const { code, json } = await pawlJson<{ schema: string; applied: unknown[] }>(
-    ["migrate"],
-    options,
-  );
+  const { code, json } = await pawlJson<{
+    schema: string;
+    applied: unknown[];
+    functions: unknown[];
+  }>(["migrate"], options);
   expect(code).toBe(0);
   expect(json.schema).toBe("shop_work");
   expect(json.applied).toHaveLength(ALL);
+  expect(json.functions).toContain("outbox/router");
   expect((await client.query(schemas)).rows).toEqual([{ nspname: "shop_work" }]);
 
   const [again, nothing] = await Promise.all([
@@ -47,4 +51,15 @@ test("R108: migrate --plan prints the SQL that migrate then applies, in the app'
   ]);
   expect(again.stdout).toBe('schema "shop_work": up to date\n');
   expect(nothing.stdout).toBe('-- schema "shop_work": nothing is pending\n');
+
+  await client.query(
+    "update shop_work.function_file set checksum = 'older' where name = 'outbox/router'",
+  );
+  const word = await pawl(["migrate", "--plan"], options);
+  expect(word.stdout).toMatch(/^-- outbox\/router\n/);
+  expect(word.stdout).not.toContain("-- kernel/turn");
+  const mended = await pawl(["migrate"], options);
+  expect(mended.stdout).toBe(
+    'applied functions of outbox/router\nschema "shop_work": up to date\n',
+  );
 });

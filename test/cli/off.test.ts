@@ -1,8 +1,8 @@
 import os from "node:os";
 import { beforeAll, expect, test } from "vitest";
-import type { AuditRow } from "../../src/kernel/people/audit/sql.ts";
-import type { QueueRow, SwitchRow } from "../../src/kernel/people/gate/sql.ts";
-import { type Bench, bench } from "../kernel/people/fixture.ts";
+import type { QueueRow, SwitchRow } from "../../src/kernel/operator/switches/sql.ts";
+import type { AuditRow } from "../../src/operate/sql.ts";
+import { type Bench, bench } from "../kernel/operator/fixture.ts";
 import { done, endLease, sendTurn } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 import { start } from "./cli.ts";
@@ -39,19 +39,20 @@ test("who acts is the user of this machine unless --by says otherwise, and the a
   await cli("on", "queue:paced", "--by", "bob", "--why", "done");
   const { audit } = await json<{ audit: AuditRow[] }>("audit", "--target", "queue:paced");
   expect(audit).toMatchObject([
-    { by: "bob", action: "on", target: "queue:paced", why: "done" },
-    { by: `${os.userInfo().username}@${os.hostname()}`, action: "off", why: null },
+    { by: "bob", action: "switches.on", target: "queue:paced", why: "done" },
+    { by: `${os.userInfo().username}@${os.hostname()}`, action: "switches.off", why: null },
   ]);
   const text = await cli("audit", "--target", "queue:paced", "--limit", "1");
   expect(text).toMatch(/^AT +BY +ACTION +TARGET +WHY +DETAIL$/m);
-  expect(text).toMatch(/^\S+Z +bob +on +queue:paced +done +-$/m);
+  expect(text).toMatch(/^\S+Z +bob +switches.on +queue:paced +done +-$/m);
 });
 
 test("R112: a scope, an end or a person that cannot be meant is refused with what is near, and nothing is off", async () => {
   const refused = (...args: string[]) => expect(cli(...args)).rejects;
   await refused("off", "low").toMatchObject({
     code: "invalid_option",
-    message: 'expected a scope, "all" or "queue:<name>", got "low"; did you mean "queue:low"?',
+    message:
+      'expected a scope: "all", "queue:<name>", "destination:<name>", "source:<name>", "route:<name>"; got "low"; did you mean "queue:low"?',
   });
   await refused("off", "queue:lwo").toMatchObject({
     code: "unknown_queue",
@@ -64,11 +65,11 @@ test("R112: a scope, an end or a person that cannot be meant is refused with wha
     'no queue "lwo" in this database; did you mean "low"?',
   );
   await refused("off", "all", "--until", "tomorrow").toThrow(
-    '2030-01-31T12:00:00Z, or a duration such as 90 (seconds), 30m or 2d, got "tomorrow"',
+    '2030-01-31T12:00:00Z, or a duration such as 90s, 30m or 2d, got "tomorrow"',
   );
   await refused("off", "all", "--until", "2030-01-31T12:00:00").toThrow("--until");
   await refused("off", "all", "--until", "2000-01-01T00:00:00Z").toThrow(
-    "expected the end to lie ahead",
+    "expected the end to be in the future",
   );
   await refused("off", "all", "--by", " ").toThrow(
     '--by to be a text of 1 to 500 characters, got " "',
@@ -77,7 +78,7 @@ test("R112: a scope, an end or a person that cannot be meant is refused with wha
 });
 
 test("queues pause and resume are off and on of a queue, and the list shows limits and what holds each", async () => {
-  await cli("queues", "pause", "low", "--by", "ada", "--why", "erp down", "--until", "90");
+  await cli("queues", "pause", "low", "--by", "ada", "--why", "erp down", "--until", "90s");
   await at.worker({ host: "host-b", offHere: ["queue:low"] });
   const text = await cli("queues", "list");
   expect(text).toMatch(/^QUEUE +APP +RUNNING +LIMIT +RATE +ON DEAD +HELD$/m);

@@ -1,9 +1,9 @@
 import { beforeAll, expect, test } from "vitest";
-import { switchOff } from "../../src/kernel/people/gate/sql.ts";
+import { switchOff } from "../../src/kernel/operator/switches/sql.ts";
 import { sortLanes } from "../../src/kernel/sql.ts";
 import { Unrecoverable } from "../../src/kernel/thrown.ts";
 import { insertEvent } from "../../src/outbox/sql.ts";
-import { type Bench, bench, MINUTE_MS } from "../kernel/people/fixture.ts";
+import { type Bench, bench, MINUTE_MS } from "../kernel/operator/fixture.ts";
 import { failed, sendTurn } from "../support/kernel.ts";
 import { here, hereJson } from "./here.ts";
 
@@ -54,7 +54,7 @@ test("R111a: why takes the id of an event or a source's name too, and nothing el
     code: "event_not_found",
   });
   await expect(cli("why", "order-7")).rejects.toThrow(
-    'expected the id to be a number such as 42, the UUID of an event, or source:<name>, got "order-7"',
+    'expected the id to be a number such as 42, the UUID of an event or source:<name>, got "order-7"',
   );
 });
 
@@ -102,10 +102,10 @@ test("dead letters are listed, counted by what they died of, and changed by reas
     "removed 1 dead letter",
   );
   const audit = await cli("audit", "--target", `task:${ids[2]}`);
-  expect(audit).toMatch(new RegExp(`^\\S+Z +ada +retry +task:${ids[2]} +reopened +-$`, "m"));
+  expect(audit).toMatch(new RegExp(`^\\S+Z +ada +dead\\.retry +task:${ids[2]} +reopened +-$`, "m"));
 });
 
-test("prune says what goes, with --dry-run what would, and only what went is audited", async () => {
+test("prune says what goes, with --dry-run what would, and each run but a dry one is audited", async () => {
   await at.store.rows(
     `insert into pawl.finished (id, seq, stream_id, priority, attempt, outcome, created_at, run_at, finished_at, payload)
      select 1, 1, 1, 1, 1, 'done', pawl.now(), pawl.now(), pawl.now() - interval '8 days', '{}'`,
@@ -122,8 +122,8 @@ test("prune says what goes, with --dry-run what would, and only what went is aud
   expect(await cli("prune")).toBe("dropped 0 partitions, deleted 0 rows");
   expect(await json("audit", "--target", "history")).toMatchObject({
     audit: [
-      { action: "prune", detail: { dropped: 0, deleted: 0 } },
-      { action: "prune", detail: { dropped: 0, deleted: 1 } },
+      { action: "history.prune", detail: null },
+      { action: "history.prune", detail: null },
     ],
   });
 });

@@ -7,7 +7,7 @@ import config from "../requests/dispatch/fixture/pawl.config.ts";
 import { ended, failed, receiver, SECRET } from "../requests/dispatch/support.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";
-import { pawl as cliProcess, type ErrorDocument, MAIN, pawlJson } from "./cli.ts";
+import { type ErrorDocument, MAIN, pawlProcess } from "./cli.ts";
 import { here, hereJson } from "./here.ts";
 
 const CONFIG = path.join(import.meta.dirname, "../requests/dispatch/fixture/pawl.config.ts");
@@ -23,7 +23,7 @@ interface Project {
 }
 
 async function project(run: (project: Project) => Promise<void>): Promise<void> {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const pawl = await connect(config, { databaseUrl: url, log: silentLogger });
   const cli = <T>(...args: string[]) => hereJson<T>(url, ...args, "--config", CONFIG);
   try {
@@ -44,9 +44,9 @@ describe("pawl requests run", () => {
     project(async ({ pawl, cli }) => {
       const { url, received } = await receiver([{ status: 200 }]);
       const spec = { method: "POST", body: "x" } as const;
-      const others = await Promise.all([1, 2, 3].map(() => pawl.send({ ...spec, url })));
+      const others = await Promise.all([1, 2, 3].map(() => pawl.request({ ...spec, url })));
       const runAt = new Date(Date.now() + 3_600_000);
-      const { id } = await pawl.send({ ...spec, url: `${url}/this`, runAt });
+      const { id } = await pawl.request({ ...spec, url: `${url}/this`, runAt });
       const answer = await cli("requests", "run", id);
       expect(answer).toMatchObject({ id, sent: true, attempt: 1 });
       expect(received.map((one) => one.path)).toEqual(["/this"]);
@@ -61,7 +61,7 @@ describe("pawl requests run", () => {
   test("R7: a try that failed exits 1 and is tried again in its time by a worker", () =>
     project(async ({ pawl, cli }) => {
       const { url, received } = await receiver([{ status: 500 }, { status: 500 }, { status: 200 }]);
-      const { id } = await pawl.send({ method: "POST", url, body: "x", interval: "1s" });
+      const { id } = await pawl.request({ method: "POST", url, body: "x", interval: "1s" });
       for (const attempt of [1, 2]) {
         const error = await refused(cli("requests", "run", id));
         expect(error).toMatchObject({ code: "request_not_sent", exitCode: 1 });
@@ -78,12 +78,12 @@ describe("pawl requests run", () => {
     project(async ({ pawl, cli }) => {
       const { url, received } = await receiver((one) => ({ status: Number(one.path?.slice(1)) }));
       const spec = { method: "POST", body: "x", attempts: 1 } as const;
-      const spent = await pawl.send({ ...spec, url: `${url}/500` });
-      const stopped = await pawl.send({ ...spec, url: `${url}/418` });
-      const expired = await pawl.send({ ...spec, url: `${url}/200`, expiresAt: new Date() });
+      const spent = await pawl.request({ ...spec, url: `${url}/500` });
+      const stopped = await pawl.request({ ...spec, url: `${url}/418` });
+      const expired = await pawl.request({ ...spec, url: `${url}/200`, expiresAt: new Date() });
       expect(await refused(cli("requests", "run", spent.id))).toMatchObject({
         exitCode: 1,
-        message: expect.stringContaining("spent"),
+        message: expect.stringContaining("used up"),
       });
       expect(await refused(cli("requests", "run", stopped.id))).toMatchObject({ exitCode: 2 });
       expect(await refused(cli("requests", "run", expired.id))).toMatchObject({ exitCode: 2 });
@@ -109,7 +109,7 @@ describe("pawl requests run", () => {
         await held;
         return { status: 200 };
       });
-      const { id } = await pawl.send({ method: "POST", url, body: "x" });
+      const { id } = await pawl.request({ method: "POST", url, body: "x", timeout: "10m" });
       await cli("off", "queue:requests");
       expect(await refused(cli("requests", "run", id))).toMatchObject({
         code: "request_not_sent",
@@ -133,19 +133,20 @@ describe("pawl requests run", () => {
       const jwt = { claims: { cid: 1 }, key: "crm" };
       const ids = await Promise.all(
         ["200", "500", "418"].map((status) =>
-          pawl.send({ method: "POST", url: `${url}/${status}`, jwt }),
+          pawl.request({ method: "POST", url: `${url}/${status}`, jwt }),
         ),
       );
       const runs = ids.map(({ id }) =>
-        cliProcess(["requests", "run", id, "--config", CONFIG], options),
+        pawlProcess(["requests", "run", id, "--config", CONFIG], options),
       );
       const codes = (await Promise.all(runs)).map((one) => one.code);
       expect(codes).toEqual([0, 1, 2]);
-      const { code, json } = await pawlJson<ErrorDocument>(
-        ["requests", "run", "nonsense", "--config", CONFIG],
+      const { code, stdout } = await pawlProcess(
+        ["requests", "run", "nonsense", "--config", CONFIG, "--json"],
         options,
       );
-      expect([code, json.error.code]).toEqual([2, "invalid_option"]);
+      const { error }: ErrorDocument = JSON.parse(stdout);
+      expect([code, error.code]).toEqual([2, "invalid_option"]);
     }));
 });
 
@@ -155,10 +156,10 @@ describe("looking", () => {
       const { url, host } = await receiver([{ status: 200 }]);
       const spec = { method: "GET", url: `${url}/?token=secret`, body: "" } as const;
       const sent = [
-        await pawl.send({ ...spec, tenant: { company: 5, plugin: "pbx-1" } }),
-        await pawl.send({ ...spec, tenant: { company: "5", plugin: "chat" } }),
-        await pawl.send({ ...spec, tenant: { company: 6 } }),
-        await pawl.send(spec),
+        await pawl.request({ ...spec, tenant: { company: 5, plugin: "pbx-1" } }),
+        await pawl.request({ ...spec, tenant: { company: "5", plugin: "chat" } }),
+        await pawl.request({ ...spec, tenant: { company: 6 } }),
+        await pawl.request(spec),
       ].map((one) => one.id);
       const ids = async (...args: string[]) =>
         (await cli<{ requests: { id: string }[] }>("requests", "list", ...args)).requests.map((r) =>
@@ -191,7 +192,13 @@ describe("looking", () => {
         { status: 200, body: "third" },
       ]);
       const body = "aaaa.bbbb.SIGNATURE";
-      const { id } = await pawl.send({ method: "PUT", url, body, attempts: 9, interval: "100ms" });
+      const { id } = await pawl.request({
+        method: "PUT",
+        url,
+        body,
+        attempts: 9,
+        interval: "100ms",
+      });
       const worker = await pawl.work();
       await ended(pawl, id);
       const { request, tries } = await cli<{ request: object; tries: object[] }>(
@@ -213,7 +220,7 @@ describe("looking", () => {
           body: "first",
           durationMs: expect.any(Number),
         },
-        { attempt: 2, outcome: "retry", status: 503, worker: expect.any(Number) },
+        { attempt: 2, outcome: "retry", status: 503, workerId: expect.any(String) },
         { attempt: 3, outcome: "sent", status: 200, body: "third", at: expect.any(String) },
       ]);
       expect(tries[0]).toMatchObject({ headers: { "x-trace": "t1", "set-cookie": "***" } });
@@ -237,13 +244,13 @@ describe("acting", () => {
     project(async ({ pawl, cli }) => {
       const { url, received } = await receiver([{ status: 500 }, { status: 200 }]);
       const spec = { method: "POST", url, body: "x", attempts: 1 } as const;
-      const stopped = await pawl.send(spec);
+      const stopped = await pawl.request(spec);
       expect(await cli("requests", "stop", stopped.id, "--why", "ordered twice")).toMatchObject({
         stopped: [stopped.id],
       });
       const audit = await cli<{ audit: object[] }>("audit");
       expect(JSON.stringify(audit)).toContain("ordered twice");
-      const { id } = await pawl.send({ ...spec, expiresIn: "1m", interval: "10s" });
+      const { id } = await pawl.request({ ...spec, expiresIn: "1h", interval: "10s" });
       await pawl.work();
       expect((await ended(pawl, id)).state).toBe("dead");
       expect(await refused(cli("requests", "retry", stopped.id))).toMatchObject({ exitCode: 3 });
@@ -257,11 +264,11 @@ describe("acting", () => {
     project(async ({ url: databaseUrl, pawl, cli }) => {
       const { url } = await receiver([{ status: 500 }]);
       const spec = { method: "POST", url, body: "x", attempts: 1 } as const;
-      const dead = await pawl.send(spec);
+      const dead = await pawl.request(spec);
       expect(await refused(cli("requests", "run", dead.id))).toMatchObject({ exitCode: 1 });
       const [now, later] = await Promise.all([
-        pawl.send(spec),
-        pawl.send({ ...spec, runAt: new Date(Date.now() + 3_600_000) }),
+        pawl.request(spec),
+        pawl.request({ ...spec, runAt: new Date(Date.now() + 3_600_000) }),
       ]);
       const ids = [now.id, later.id];
       const stop = { action: "stop", stopped: ids, requested: [] };
@@ -277,7 +284,7 @@ describe("acting", () => {
         ["retry", dead.id, now.id],
       ])
         expect(await refused(cli("requests", ...args, "--dry-run"))).toMatchObject({ exitCode: 3 });
-      expect(await cli("audit")).toEqual({ audit: [] });
+      expect(await cli("audit")).toMatchObject({ audit: [{ action: "requests.run" }] });
       expect(await cli("requests", "stop", ...ids)).toEqual({ ...stop, dryRun: false });
       expect(await cli("requests", "retry", dead.id)).toEqual({ ...retry, dryRun: false });
     }));
@@ -291,9 +298,9 @@ describe("pawl keys", () => {
       const { url, received } = await receiver([{ status: 200 }]);
       const jwt = { claims: { cid: 7 }, key: "partner" };
       const spec = { method: "POST", url, jwt } as const;
-      expect(await refused(pawl.send(spec))).toMatchObject({ code: "invalid_option" });
+      expect(await refused(pawl.request(spec))).toMatchObject({ code: "invalid_option" });
       await cli("keys", "add", "partner", "--secret", "env:PAWL_TEST_OPERATOR", "--kid", "k1");
-      await until("the key is known", () => pawl.send(spec).then(Boolean, () => false));
+      await until("the key is known", () => pawl.request(spec).then(Boolean, () => false));
       await pawl.work();
       await until("sent", () => received.length === 1);
       const verify = (index: number, secret: string) =>
@@ -305,7 +312,7 @@ describe("pawl keys", () => {
       expect([payload.cid, protectedHeader.kid]).toEqual([7, "k1"]);
       await cli("keys", "rotate", "partner", "--secret", "env:PAWL_TEST_OPERATOR_2", "--kid", "k2");
       await until("the new secret signs", async () => {
-        await ended(pawl, (await pawl.send(spec)).id);
+        await ended(pawl, (await pawl.request(spec)).id);
         return verify(received.length - 1, "p".repeat(64)).then(Boolean, () => false);
       });
       const { keys } = await cli<{ keys: { name: string; secrets: string[]; by: string }[] }>(
@@ -331,6 +338,9 @@ describe("pawl keys", () => {
       expect(
         await refused(cli("keys", "add", "crm", "--secret", "env:PAWL_TEST_OTHER")),
       ).toMatchObject({ code: "owned_by_code" });
+      // both before anybody types a secret
+      expect(await refused(cli("keys", "add", "crm"))).toMatchObject({ code: "owned_by_code" });
+      expect(await refused(cli("keys", "rotate", "none"))).toMatchObject({ code: "key_not_found" });
       await cli("keys", "add", "p3", "--secret", "file:/run/secrets/p3");
       expect(
         await refused(cli("keys", "add", "p3", "--secret", "env:PAWL_TEST_OTHER")),

@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
-import type { RouteInfo } from "../../src/outbox/operators/routes.ts";
+import type { RouteInfo } from "../../src/outbox/operator/routes/act.ts";
 import { freshDatabase } from "../support/database.ts";
 import { pawl } from "./cli.ts";
 import { here, hereJson } from "./here.ts";

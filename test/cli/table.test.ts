@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fields, sections, table } from "../../src/cli/table.ts";
+import { fields, sections, table } from "../../src/operate/table.ts";
 
 const columns = [
   { head: "NAME", value: (row: { name: string; count: number | null }) => row.name },
@@ -21,10 +21,26 @@ test("columns are as wide as their widest cell, and what is missing is a dash", 
   expect(table([], columns)).toBe("none");
 });
 
-test("a line is cut to the width of a terminal, by characters and not by half of them", () => {
-  const text = table([{ name: "🦀".repeat(9), count: 1 }], columns, 5);
-  expect(text.split("\n")[1]).toBe("🦀🦀🦀🦀…");
-  expect(fields({ name: "x".repeat(100) }, 10)).toBe("name  xxx…");
+test("what is wider than the terminal goes on below in its column, and nothing of it is cut", () => {
+  const rows = [{ id: 7, error: `connect ECONNREFUSED ${"🦀".repeat(25)} and the end` }];
+  const text = table(
+    rows,
+    [
+      { head: "ID", value: (row) => row.id, align: "right" },
+      { head: "ERROR", value: (row) => row.error },
+    ],
+    24,
+  );
+  expect(text.split("\n")).toEqual([
+    "ID  ERROR",
+    " 7  connect ECONNREFUSED",
+    `    ${"🦀".repeat(20)}`,
+    `    ${"🦀".repeat(5)} and the end`,
+  ]);
+  expect(fields({ name: `${"x".repeat(30)} y`, id: 1 }, 26)).toBe(
+    [`name  ${"x".repeat(20)}`, `      ${"x".repeat(10)} y`, "id    1"].join("\n"),
+  );
+  expect(fields({ name: "x".repeat(100) }, 10)).toBe(`name  ${"x".repeat(100)}`);
 });
 
 test("text from elsewhere cannot break the table or steer the terminal", () => {

@@ -1,9 +1,9 @@
 import { beforeAll, expect, test } from "vitest";
-import type { AuditRow } from "../../src/kernel/people/audit/sql.ts";
-import { findTask, type TaskDetail } from "../../src/kernel/people/sql.ts";
+import { findTask, type TaskDetail } from "../../src/kernel/operator/sql.ts";
 import { sortLanes } from "../../src/kernel/sql.ts";
 import { Unrecoverable } from "../../src/kernel/thrown.ts";
-import { type Bench, bench } from "../kernel/people/fixture.ts";
+import type { AuditRow } from "../../src/operate/sql.ts";
+import { type Bench, bench } from "../kernel/operator/fixture.ts";
 import { done, failed, sendTurn } from "../support/kernel.ts";
 import { here, hereJson } from "./here.ts";
 
@@ -63,9 +63,9 @@ test("tasks cancel ends what waits, asks what runs, and says which; a dry run sa
   const act = ["--by", "ada", "--why", "ordered twice"];
   expect(await json("tasks", "cancel", ...ids, ...act)).toEqual({ ...answer, dryRun: false });
   expect(await Promise.all(ids.map(stateOf))).toEqual(["cancelled", "cancelled", "running"]);
-  expect((await findTask(at.store, running))?.cancel_requested_at).toBeInstanceOf(Date);
+  expect((await findTask(at.store, running))?.cancelRequestedAt).toBeInstanceOf(Date);
   const { audit } = await json<{ audit: AuditRow[] }>("audit", "--target", `task:${running}`);
-  expect(audit).toMatchObject([{ by: "ada", action: "cancel", why: "ordered twice" }]);
+  expect(audit).toMatchObject([{ by: "ada", action: "tasks.cancel", why: "ordered twice" }]);
 });
 
 test("one task that has ended, or is not there, and none is cancelled", async () => {
@@ -74,7 +74,7 @@ test("one task that has ended, or is not there, and none is cancelled", async ()
   await expect(cli("tasks", "cancel", id, gone)).rejects.toMatchObject({
     code: "task_not_found",
     exitCode: 3,
-    message: `task ${gone}: is no live task, it is cancelled; see \`pawl tasks show ${gone}\``,
+    message: `task ${gone}: is not a live task, it is cancelled; see \`pawl tasks show ${gone}\``,
   });
   await expect(cli("tasks", "cancel", id, "999999")).rejects.toMatchObject({ exitCode: 3 });
   expect(await stateOf(id)).toBe("ready");
@@ -87,7 +87,7 @@ test("tasks retry sends the dead back to their queue and starts the scheduled no
   const later = await at.enqueue({ delay_ms: 60_000 });
   const ready = await at.enqueue();
   await expect(cli("tasks", "retry", later, ready)).rejects.toMatchObject({
-    message: expect.stringContaining("is no dead letter or scheduled task, it is ready"),
+    message: expect.stringContaining("is not a dead letter or scheduled task, it is ready"),
   });
   const ids = [dead, taken, later];
   expect(await cli("tasks", "retry", ...ids, "--dry-run")).toBe("would retry 3 tasks");
@@ -119,7 +119,7 @@ test("tasks reschedule moves what waits in time and priority, and is too late fo
     (await json<{ task: TaskDetail }>("tasks", "reschedule", id, ...args)).task;
   expect(await moved("--at", "2100-01-31T12:00:00Z")).toMatchObject({
     state: "scheduled",
-    run_at: "2100-01-31T12:00:00.000Z",
+    runAt: "2100-01-31T12:00:00.000Z",
     priority: 1,
   });
   expect(await moved("--priority", "0")).toMatchObject({ state: "scheduled", priority: 0 });
@@ -130,15 +130,15 @@ test("tasks reschedule moves what waits in time and priority, and is too late fo
   expect(await cli("audit", "--target", `task:${id}`)).toContain('"priority":3');
 
   const running = await runningTask({ queue: "limited" });
-  await expect(cli("tasks", "reschedule", running, "--in", "5")).rejects.toMatchObject({
+  await expect(cli("tasks", "reschedule", running, "--in", "5s")).rejects.toMatchObject({
     exitCode: 3,
-    message: expect.stringContaining("is no task that waits, it is running"),
+    message: expect.stringContaining("is not a task that waits, it is running"),
   });
   const refused = (...args: string[]) => expect(cli("tasks", "reschedule", id, ...args)).rejects;
   await refused().toThrow(
     "expected --at or --in, or --priority, or one of the two with it; got none",
   );
-  await refused("--in", "1", "--at", "2100-01-31T12:00:00Z").toThrow("got both --at and --in");
+  await refused("--in", "1s", "--at", "2100-01-31T12:00:00Z").toThrow("got both --at and --in");
   await refused("--at", "tomorrow").toThrow(
     '--at to be a time with its zone, such as 2030-01-31T12:00:00Z, got "tomorrow"',
   );

@@ -3,7 +3,7 @@ import path from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
-import { connect, defineApp, defineJob } from "../../src/index.ts";
+import { connect, defineApp, defineJob, defineProcess } from "../../src/index.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { ROOT } from "../support/project-files.ts";
 import { compile, samplesOf } from "./samples.ts";
@@ -18,6 +18,7 @@ const ASSUMED = {
   checkOrder: jobOf("{ id: string }"),
   reorder: jobOf("{ sku: string }"),
   sendInvoice: jobOf("{ orderId: string }"),
+  orders: 'import("pawl").Process<import("zod").ZodType<{ order: number }, { order: number }>>',
   reserveStock: 'import("pawl").FlowHandler',
   pool: 'import("pg").Pool',
   readFileSync: 'typeof import("node:fs").readFileSync',
@@ -97,10 +98,16 @@ describe("samples in TypeScript", () => {
 
 describe("samples in SQL", () => {
   const sendEmail = defineJob({ name: "send-email", input: z.unknown(), run: () => undefined });
+  const order = defineProcess({
+    name: "order",
+    version: 1,
+    input: z.unknown(),
+    steps: (s) => s.wait("approved"),
+  });
 
   test("run on a migrated database, as often as somebody runs them", async () => {
     const { url } = await freshDatabase();
-    const app = defineApp({ jobs: [sendEmail] });
+    const app = defineApp({ jobs: [sendEmail], processes: [order] });
     await (await connect(app, { databaseUrl: url, log: silentLogger })).close();
     const client = await rawClient(url);
     const samples = inGuides("sql");
@@ -108,6 +115,11 @@ describe("samples in SQL", () => {
       await client.query(code).catch((cause: Error) => {
         throw new Error(`${file}:${line}: ${cause.message}`, { cause });
       });
-    expect(samples.map(({ file }) => file)).toEqual(["docs/sql.md", "docs/webhooks.md"]);
+    expect(samples.map(({ file }) => file)).toEqual([
+      "docs/processes.md",
+      "docs/sql.md",
+      "docs/sql.md",
+      "docs/webhooks.md",
+    ]);
   });
 });

@@ -18,7 +18,7 @@ test("R78: the first example enqueues with a business row and runs the task", as
   const { url } = await freshDatabase();
   const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", FILE], {
     env: { ...process.env, DATABASE_URL: url, PAWL_LOG_LEVEL: "warn" },
-    timeout: 150_000,
+    timeout: 300_000,
   });
   expect(stdout).toMatch(/^to ada@example.com, attempt 1, key task-\d+\n$/);
 });

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { startFeed } from "../../examples/relay/feed.ts";
 import { startReceiver } from "../../examples/relay/receiver.ts";
 import { webhook } from "../../src/outbox/destinations/index.ts";
-import { type HttpAnswer, openSender } from "../../src/requests/sender.ts";
+import { type HttpAnswer, openSender } from "../../src/sender/sender.ts";
 import { signWebhook } from "../../src/webhooks/sign.ts";
 import { deliveryContext } from "../support/delivery.ts";
 
@@ -41,7 +41,7 @@ async function page(url: string, query: string): Promise<Array<Record<string, un
 }
 
 function get(url: string): Promise<HttpAnswer> {
-  const limits = { timeoutMs: 10_000, responseBytesMax: 100_000_000 };
+  const limits = { timeoutMs: 60_000, responseBytesMax: 100_000_000 };
   return http.send({ url, method: "GET", headers: {}, body: "", ...limits });
 }
 
@@ -57,7 +57,7 @@ function post(url: string, id: string, more: Record<string, string> = {}): Promi
     "x-outbox-delivery-id": "7",
     ...more,
   };
-  return http.send({ url, method: "POST", headers, body, timeoutMs: 10_000 });
+  return http.send({ url, method: "POST", headers, body, timeoutMs: 60_000 });
 }
 
 function logged(): Array<Record<string, unknown>> {

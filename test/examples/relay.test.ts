@@ -12,7 +12,7 @@ import { stopEmbedded } from "../../src/store/embedded/index.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { test } from "../support/embedded-only.ts";
 import { ROOT } from "../support/project-files.ts";
-import { until } from "../support/until.ts";
+import { until as untilWithin } from "../support/until.ts";
 
 const EVENTS = 329;
 /** Of these, those that also go to the destination that never accepts. */
@@ -20,6 +20,7 @@ const PINGS = 4;
 const COPIES = 3;
 /** Several processes, and a lease that has to run out, on a busy machine. */
 const TIMEOUT_MS = 600_000;
+const PATIENCE_MS = 300_000;
 
 interface Run {
   process: ChildProcess;
@@ -28,6 +29,8 @@ interface Run {
   /** The exit code, or the signal. */
   ended: Promise<number | string | null>;
 }
+
+const until: typeof untilWithin = (what, look) => untilWithin(what, look, PATIENCE_MS);
 
 vi.setConfig({ testTimeout: TIMEOUT_MS, hookTimeout: TIMEOUT_MS });
 

@@ -10,7 +10,7 @@ import {
   type Pawl,
   webhook,
 } from "../../src/index.ts";
-import { bodyOf, httpServer } from "../requests/local-servers.ts";
+import { bodyOf, httpServer } from "../sender/local-servers.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { routeOnce, targetsOf } from "../support/delivery-catalogue.ts";
 import { count } from "../support/kernel.ts";
@@ -40,16 +40,14 @@ describe("sending to one destination", () => {
   });
 
   test.each([
-    ["null", "nowhere"],
-    ["webhook", "a"],
-    ["", ""],
+    ["null", "nowhere", "unknown_destination"],
+    ["webhook", "a", "unknown_destination"],
+    ["", "", "invalid_option"],
   ])(
     "R84: to type %j and name %j, which are not there: refused, and nothing is recorded",
-    async (type, name) => {
+    async (type, name, code) => {
       const pawl = await connected(["a", "b"], ["a"]);
-      await expect(pawl.sendTo(type, name, "order.placed", PLACED)).rejects.toMatchObject({
-        code: "unknown_destination",
-      });
+      await expect(pawl.sendTo(type, name, "order.placed", PLACED)).rejects.toMatchObject({ code });
       expect(await count(pawl.store, "event")).toBe(0);
     },
   );

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Pawl } from "../../src/index.ts";
 import { SOURCES, WINDOW_LIMIT } from "../support/inbox-child.ts";
-import { type Loaders, withLoaders } from "../support/inbox-loaders.ts";
+import { endLeasesOf, type Loaders, withLoaders } from "../support/inbox-loaders.ts";
+import { present } from "../support/present.ts";
 import { until } from "../support/until.ts";
 
 const EVENTS = 100;
@@ -25,8 +26,9 @@ function withLoaderKilledAt(
     const { pawl, server, loaders, start } = scene;
     const victim = await start(`${point}:2:${source}`);
     await loaders.ended(victim);
+    await endLeasesOf(pawl, [victim]);
     expect(loaders.killed).toEqual([victim]);
-    const { requested: after } = await pawl.sources.get(source);
+    const { requested: after } = await present(pawl.sources.get(source));
     expect(Number(after)).toBeGreaterThan(0);
     const before = server.asked(source, after);
     expect(before).toBe(point === "sent" ? 0 : 1);
@@ -36,14 +38,14 @@ function withLoaderKilledAt(
 }
 
 async function isLoaded(pawl: Pawl, name: string): Promise<boolean> {
-  const { stored_count, stored } = await pawl.sources.get(name);
-  return stored_count === EVENTS && stored === String(EVENTS);
+  const { storedCount, stored } = await present(pawl.sources.get(name));
+  return storedCount === EVENTS && stored === String(EVENTS);
 }
 
 /** The loader may have died in a window of this one too. */
 async function goesOn(pawl: Pawl, name: string): Promise<void> {
   await until(`${name} goes on`, async () => {
-    const { status } = await pawl.sources.get(name);
+    const { status } = await present(pawl.sources.get(name));
     if (status === "held") await pawl.sources.retry(name, { why: "the feed only reads" });
     return isLoaded(pawl, name);
   });
@@ -72,7 +74,10 @@ describe("a loader that is killed", () => {
     "R43: %s: by the server's count there is no other request before the operator decides",
     (_, point, name) =>
       withLoaderKilledAt(point, name, async ({ pawl, server, after, before }) => {
-        await until("it is held", async () => (await pawl.sources.get(name)).status === "held");
+        await until(
+          "it is held",
+          async () => (await present(pawl.sources.get(name))).status === "held",
+        );
         for (const { name: other } of SOURCES) if (other !== name) await goesOn(pawl, other);
         const seen = server.requests.length;
         await until("the others were asked again and again", () => {
@@ -80,8 +85,8 @@ describe("a loader that is killed", () => {
         });
         expect(server.asked(name, after)).toBe(before);
         expect(server.requests.slice(seen).some((one) => one.source === name)).toBe(false);
-        const held = await pawl.sources.get(name);
-        expect(held).toMatchObject({ status: "held", held_fault: "unknown", requested: after });
+        const held = await present(pawl.sources.get(name));
+        expect(held).toMatchObject({ status: "held", heldFault: "unknown", requested: after });
         expect(held.error).toContain("it may have been executed");
 
         await pawl.sources.retry(name, { why: "the feed only reads" });
@@ -103,7 +108,7 @@ describe("a loader that is killed", () => {
         expect(server.asked(name, after)).toBe(before + 1);
         expect(await storedIds(pawl, name)).toEqual(allIds);
         const windows = await pawl.sources.windows({ source: name, state: "done" });
-        const window = windows.find((one) => one.after_cursor === after);
+        const window = windows.find((one) => one.afterCursor === after);
         expect(window).toMatchObject({ attempt: 2, events: WINDOW_LIMIT, duplicates: 0 });
       }),
   );

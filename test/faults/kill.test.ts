@@ -4,21 +4,36 @@ import { rawClient } from "../support/database.ts";
 import { type Fleet, fleet } from "../support/fleet.ts";
 import { count, enqueueSql, executorOn } from "../support/kernel.ts";
 import { type Random, random } from "../support/random.ts";
+import { size } from "../support/size.ts";
 import { until } from "../support/until.ts";
 
-const TASKS = 10_000;
-const KILLS = 30;
+const TASKS = size(3_000, 10_000);
+const KILLS = size(10, 30);
 const WORKERS = 3;
 const PRODUCERS = 4;
+/** The workers do so many in a moment. */
+const SHORT = 200;
+/** Starting processes and waiting for leases that run out, on a busy machine. */
+const PATIENCE_MS = 400_000;
+
+interface Run {
+  readonly pawl: Pawl;
+  /** The next number of a task. */
+  next: number;
+  /** All kills are done: until then there has to be something to do. */
+  isKilled: boolean;
+}
 
 /** Writes tasks and their intents in one transaction each; one in ten rolls back. Returns what was committed. */
-async function produce(pawl: Pawl, from: number, to: number, { next, whole }: Random) {
+async function produce(run: Run, { next, whole }: Random) {
+  const { pawl } = run;
   const client = await rawClient(pawl.store.url);
   const executor = executorOn(client);
   const committed: number[] = [];
-  for (let start = from; start < to; ) {
-    const end = Math.min(start + whole(1, 60), to);
-    const numbers = Array.from({ length: end - start }, (_, i) => start + i);
+  while (run.next < TASKS || !run.isKilled) {
+    if (run.next >= TASKS) await until("little is left to do", () => isShort(run), PATIENCE_MS);
+    const numbers = Array.from({ length: whole(1, 60) }, (_, i) => run.next + i);
+    run.next += numbers.length;
     await client.query("begin");
     await client.query("insert into intent select unnest($1::int[])", [numbers]);
     await enqueueSql(
@@ -28,40 +43,56 @@ async function produce(pawl: Pawl, from: number, to: number, { next, whole }: Ra
     const isCommitted = next() >= 0.1;
     await client.query(isCommitted ? "commit" : "rollback");
     if (isCommitted) committed.push(...numbers);
-    start = end;
   }
   return committed;
 }
 
-/** Kills a process that is in the middle of tasks, and starts another in its place. */
-async function killOne(workers: Fleet, { whole }: Random): Promise<number> {
-  const victim = await until("a worker runs tasks", async () => {
+async function isShort(run: Run): Promise<boolean> {
+  return run.isKilled || (await count(run.pawl.store, "task")) < SHORT;
+}
+
+/** Kills a process that is in the middle of tasks: it is stopped first, as they may end before the kill. */
+async function killOne(workers: Fleet, { whole }: Random): Promise<void> {
+  await until("a worker is stopped in the middle of tasks", async () => {
     const rows = await workers.pawl.store.rows<{ pid: number }>(
       `select distinct w.pid from pawl.worker w join pawl.claim c on c.worker_id = w.id
         where w.ended_at is null order by w.pid`,
     );
     const busy = rows.map((row) => row.pid).filter((pid) => workers.live.includes(pid));
-    return busy[whole(0, Math.max(busy.length - 1, 0))];
+    const victim = busy[whole(0, Math.max(busy.length - 1, 0))];
+    if (victim === undefined) return false;
+    process.kill(victim, "SIGSTOP");
+    const claims = await workers.pawl.store.rows("select from pawl.claim where worker_id = $1", [
+      await workers.workerOf(victim),
+    ]);
+    if (claims.length === 0) process.kill(victim, "SIGCONT");
+    else await workers.kill(victim);
+    return claims.length > 0;
   });
-  await workers.kill(victim);
-  return victim;
 }
 
-/** Spread over the run, with enough left that every kill meets running tasks. */
-async function killAll(workers: Fleet, starting: Promise<unknown>, chance: Random): Promise<void> {
+/** Spread over the run. */
+async function killAll(
+  run: Run,
+  workers: Fleet,
+  starting: Promise<unknown>,
+  chance: Random,
+): Promise<void> {
   await starting;
   const { store } = workers.pawl;
   const respawned: Promise<number>[] = [];
   for (let kill = 1; kill <= KILLS; kill += 1) {
-    const due = (TASKS * 0.75 * kill) / KILLS; // one in ten is rolled back, by chance some more
-    await until("some more are finished", async () => (await count(store, "finished")) >= due);
+    const due = (TASKS * 0.75 * kill) / KILLS;
+    const isDue = async () => (await count(store, "finished")) >= due;
+    await until("some more are finished", isDue, PATIENCE_MS);
     await killOne(workers, chance);
     respawned.push(workers.start());
   }
+  run.isKilled = true;
   await Promise.all(respawned);
 }
 
-test("R98 R64: 30 workers killed in the middle of 10,000 tasks: every committed one ends once, rolled-back ones never were", async () => {
+test(`R98 R64: ${KILLS} workers killed in the middle of ${TASKS} tasks: every committed one ends once, rolled-back ones never were`, async () => {
   const chance = random();
   const workers = await fleet();
   const { pawl } = workers;
@@ -69,22 +100,24 @@ test("R98 R64: 30 workers killed in the middle of 10,000 tasks: every committed 
   try {
     await store.rows("create table intent (n int primary key)");
     const starting = Promise.all(Array.from({ length: WORKERS }, () => workers.start()));
-    const share = TASKS / PRODUCERS;
+    const run: Run = { pawl, next: 0, isKilled: false };
     const producing = Promise.all(
-      Array.from({ length: PRODUCERS }, (_, i) =>
-        produce(pawl, i * share, (i + 1) * share, random(chance.seed + i)),
-      ),
+      Array.from({ length: PRODUCERS }, (_, i) => produce(run, random(chance.seed + i))),
     );
     // beside the producers, which workers on a busy machine may keep up with
-    const killing = killAll(workers, starting, chance);
+    const killing = killAll(run, workers, starting, chance);
     const [committed] = await Promise.all([producing.then((parts) => parts.flat()), killing]);
-    await until("nothing is left to do", async () => (await count(store, "task")) === 0, 120_000);
+    await until(
+      "nothing is left to do",
+      async () => (await count(store, "task")) === 0,
+      PATIENCE_MS,
+    );
 
     const lost = await store.rows<{ n: number }>(
       "select count(*)::int as n from pawl.attempt where outcome = 'lost'",
     );
     console.log(
-      `seed ${chance.seed}: ${committed.length} committed, ${TASKS - committed.length} rolled back, ${KILLS} kills, ${lost[0]?.n} attempts lost with them`,
+      `seed ${chance.seed}: ${committed.length} committed, ${run.next - committed.length} rolled back, ${KILLS} kills, ${lost[0]?.n} attempts lost with them`,
     );
     expect(lost[0]?.n).toBeGreaterThan(0);
     const ends = await store.rows<{ ref: string }>("select ref from pawl.finished");
@@ -103,4 +136,4 @@ test("R98 R64: 30 workers killed in the middle of 10,000 tasks: every committed 
   } finally {
     await workers.stop();
   }
-}, 600_000);
+}, 900_000);

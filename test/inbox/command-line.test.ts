@@ -1,6 +1,6 @@
 import path from "node:path";
 import { expect, test } from "vitest";
-import { type ErrorDocument, pawlJson } from "../cli/cli.ts";
+import { type ErrorDocument, pawlJson, pawlProcess } from "../cli/cli.ts";
 import { here, hereJson } from "../cli/here.ts";
 import { freshDatabase } from "../support/database.ts";
 import { ORDERS } from "./fixture/pawl.config.ts";
@@ -8,15 +8,15 @@ import { ORDERS } from "./fixture/pawl.config.ts";
 const CONFIG = path.join(import.meta.dirname, "fixture/pawl.config.ts");
 
 interface Listed {
-  sources: { name: string; status: string; stored_count: number; why: string }[];
+  sources: { name: string; status: string; storedCount: number; why: string }[];
 }
 
 /** Everything that there is has been loaded and stored, by a process that then ended. */
 async function loaded() {
   const { url } = await freshDatabase();
-  const args = ["work", "--roles", "loader,mover", "--once", "--config", CONFIG];
-  const { code, json } = await pawlJson<{ endedBy: string }>(args, { url });
-  expect({ code, endedBy: json.endedBy }).toEqual({ code: 0, endedBy: "idle" });
+  const args = ["work", "--roles", "loader,mover", "--once", "--config", CONFIG, "--json"];
+  const { code, stdout } = await pawlProcess(args, { url });
+  expect({ code, endedBy: JSON.parse(stdout).endedBy }).toEqual({ code: 0, endedBy: "idle" });
   const cli = (...words: string[]) => here(url, ...words, "--config", CONFIG);
   const cliJson = <T = Record<string, unknown>>(...words: string[]) =>
     hereJson<T>(url, ...words, "--config", CONFIG);
@@ -27,8 +27,8 @@ test("R38 R46 R51: `work --roles loader,mover --once` loads and stores what ther
   const { cli, cliJson } = await loaded();
   const { sources } = await cliJson<Listed>("sources");
   expect(sources).toMatchObject([
-    { name: "broken", status: "held", stored_count: 0 },
-    { name: "orders", status: "waiting", stored_count: ORDERS - 1, set_aside: 1 },
+    { name: "broken", status: "held", storedCount: 0 },
+    { name: "orders", status: "waiting", storedCount: ORDERS - 1, setAside: 1 },
   ]);
   expect(sources[0]?.why).toMatch(/it answered with an error: 500 Internal Server Error; decide/);
   const shown = await cli("sources", "show", "orders");
@@ -46,7 +46,7 @@ test("R44 R46: operators decide on the command line, with reasons where somethin
     /confirm it by typing its name/,
   );
   expect(await cli("sources", "skip", "broken", "--to", "9", "--why", "they sent nonsense")).toBe(
-    "source broken: it goes on behind the window, from 0 to 9",
+    "source broken: it goes on after the window, from 0 to 9",
   );
   expect(
     await cliJson(
@@ -61,14 +61,14 @@ test("R44 R46: operators decide on the command line, with reasons where somethin
       "test",
     ),
   ).toMatchObject({ action: "rewind", from: "100", to: "10" });
-  expect(await cli("sources", "pause", "orders", "--why", "test")).toContain("no request begins");
-  expect(await cli("sources", "resume", "orders")).toContain("it goes on");
+  expect(await cli("sources", "pause", "orders", "--why", "test")).toContain("source:orders: off");
+  expect(await cli("sources", "resume", "orders")).toContain("source:orders: on");
   const { audit } = await cliJson<{ audit: { action: string }[] }>("audit");
   expect(audit.map((row) => row.action)).toEqual([
-    "source resume",
-    "source pause",
-    "source rewind",
-    "source skip",
+    "sources.resume",
+    "sources.pause",
+    "sources.rewind",
+    "sources.skip",
   ]);
   const { code, json } = await pawlJson<ErrorDocument>(
     ["sources", "retry", "ordes", "--config", CONFIG],

@@ -1,7 +1,8 @@
 import { expect, onTestFinished, test } from "vitest";
 import { defineSource, httpSource, SourceAnswered, SourceUnavailable } from "../../src/index.ts";
-import { httpServer } from "../requests/local-servers.ts";
+import { httpServer } from "../sender/local-servers.ts";
 import { events, inboxApp, storedIds, upTo } from "../support/inbox-app.ts";
+import { present } from "../support/present.ts";
 import { until } from "../support/until.ts";
 
 const QUICK = { gap: 0, limit: 10, idle: "20ms" } as const;
@@ -17,7 +18,7 @@ test("R42 R45 R46: what a source gives out is stored once, and both cursors foll
     },
   });
   const { pawl, becomes } = await inboxApp([numbers]);
-  const source = await becomes("numbers", { stored_count: 25, stored: "25" });
+  const source = await becomes("numbers", { storedCount: 25, stored: "25" });
   expect(asked.slice(0, 3)).toEqual(["0", "10", "20"]);
   expect(source).toMatchObject({ requested: "25", backlog: 0, received: 25, duplicates: 0 });
   expect(await storedIds(pawl, "numbers")).toEqual(events(1, 25).map((event) => event.id));
@@ -51,7 +52,6 @@ test("R36: an answer that breaks the contract is refused whole, its window is he
     });
   const sources = [
     bad("descending", [3, 2]),
-    bad("repeated", [1, 1]),
     bad("behind", [0]),
     bad(
       "too-many",
@@ -62,17 +62,16 @@ test("R36: an answer that breaks the contract is refused whole, its window is he
   ];
   const { pawl, becomes } = await inboxApp(sources);
   const errors: Record<string, string | null> = {};
-  for (const { name } of sources.slice(0, 5)) {
-    const source = await becomes(name, { status: "held", held_fault: "answered" });
-    expect(source).toMatchObject({ received: 0, window_state: "held" });
+  for (const { name } of sources.slice(0, 4)) {
+    const source = await becomes(name, { status: "held", heldFault: "answered" });
+    expect(source).toMatchObject({ received: 0, windowState: "held" });
     errors[name] = source.error;
   }
   expect(errors.descending).toContain("the id 2, after 3: ids must ascend");
-  expect(errors.repeated).toContain("the id 1, as has the one before it");
-  expect(errors.behind).toContain("the id 0, which is not beyond the cursor 0");
-  expect(errors["too-many"]).toContain("11 events, asked were at most 10");
+  expect(errors.behind).toContain("the id 0, which is not after the cursor 0");
+  expect(errors["too-many"]).toContain("11 events, but at most 10");
   expect(errors.nonsense).toContain("expected an array of events");
-  await becomes("good", { stored_count: 30 });
+  await becomes("good", { storedCount: 30 });
   expect(await pawl.inbox.list()).toEqual([]);
 });
 
@@ -108,10 +107,10 @@ test("R43: unsent is retried, what was answered or is unknown is held, each with
     }),
   ];
   const { becomes, pawl } = await inboxApp(sources);
-  await becomes("unsent", { stored_count: 5 });
-  const answered = await becomes("answered", { status: "held", held_fault: "answered" });
+  await becomes("unsent", { storedCount: 5 });
+  const answered = await becomes("answered", { status: "held", heldFault: "answered" });
   expect(answered.error).toBe("503 Service Unavailable");
-  await becomes("unknown", { status: "held", held_fault: "unknown" });
+  await becomes("unknown", { status: "held", heldFault: "unknown" });
   const { line } = await pawl.sources.why("unknown");
   expect(line).toMatch(/held since .*: its outcome is unknown: connection reset; decide with/);
   // by default nobody asks again before a person decides
@@ -133,8 +132,8 @@ test("R43: with `retry` for unknown outcomes it is asked again by itself, and is
       },
     });
   const { becomes } = await inboxApp([source("again", 2), source("spent", 100)]);
-  await becomes("again", { stored_count: 5 });
-  await becomes("spent", { status: "held", held_fault: "unknown" });
+  await becomes("again", { storedCount: 5 });
+  await becomes("spent", { status: "held", heldFault: "unknown" });
   expect(asked.spent).toBe(3);
 });
 
@@ -155,9 +154,9 @@ test("R43: a request that does not heed its deadline is given up, unknown", asyn
       }),
   });
   const { becomes } = await inboxApp([deaf, heeding]);
-  const source = await becomes("heeding", { status: "held", held_fault: "unknown" });
+  const source = await becomes("heeding", { status: "held", heldFault: "unknown" });
   expect(source.error).toContain("no answer within 50 ms");
-  await becomes("deaf", { status: "held", held_fault: "unknown" });
+  await becomes("deaf", { status: "held", heldFault: "unknown" });
 });
 
 test("R43: a feed over HTTP that is silent until the deadline is held as unknown, and says after how long", async () => {
@@ -165,7 +164,7 @@ test("R43: a feed over HTTP that is silent until the deadline is held as unknown
   onTestFinished(() => server.close());
   const silent = httpSource({ name: "silent", url: server.url, page: "id", timeout: "100ms" });
   const { becomes } = await inboxApp([silent], { http: { allow: ["127.0.0.1"] } });
-  const source = await becomes("silent", { status: "held", held_fault: "unknown" });
+  const source = await becomes("silent", { status: "held", heldFault: "unknown" });
   expect(source.error).toMatch(/^source "silent": no answer within 100 ms: GET .*: stopped by us/);
 });
 
@@ -186,14 +185,14 @@ test("R42 R43: a page that cannot be parsed is kept, and parsed again after the 
     },
   });
   const { pawl, becomes } = await inboxApp([source]);
-  const held = await becomes("pages", { status: "held", has_page: true });
+  const held = await becomes("pages", { status: "held", hasPage: true });
   expect(held.error).toContain("what is a semicolon?");
   expect(asked).toBe(1);
   isFixed = true;
   await pawl.sources.retry("pages", { why: "the parser was fixed" });
-  await becomes("pages", { stored_count: 3 });
+  await becomes("pages", { storedCount: 3 });
   const [window] = (await pawl.sources.windows({ state: "done" })).slice(-1);
-  expect(window).toMatchObject({ attempt: 1, events: 3, after_cursor: "0" });
+  expect(window).toMatchObject({ attempt: 1, events: 3, afterCursor: "0" });
 });
 
 test("R45: opaque cursors go on where the last page said, and an id that comes again is dropped", async () => {
@@ -212,9 +211,9 @@ test("R45: opaque cursors go on where the last page said, and an id that comes a
     },
   });
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("opaque", { requested: "page 3", stored: "page 3", stored_count: 3 });
+  await becomes("opaque", { requested: "page 3", stored: "page 3", storedCount: 3 });
   expect(await storedIds(pawl, "opaque")).toEqual(["b", "a", "c"]);
-  expect((await pawl.sources.get("opaque")).duplicates).toBe(1);
+  expect((await present(pawl.sources.get("opaque"))).duplicates).toBe(1);
 });
 
 test("R45: a source that starts at -1 does not leave out id 0; a start is settable", async () => {
@@ -245,7 +244,7 @@ test("R46: an event that cannot be stored is set aside with its bytes, and its n
           ],
   });
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("mixed", { stored_count: 2, set_aside: 3, backlog: 0, stored: "5" });
+  await becomes("mixed", { storedCount: 2, setAside: 3, backlog: 0, stored: "5" });
   const aside = await pawl.inbox.list({ source: "mixed" });
   expect(aside.map((one) => one.id)).toEqual(["2", "3", "4"]);
   expect(Buffer.from(aside[0]?.raw ?? [])).toEqual(Buffer.from([0x7b, 0xff]));

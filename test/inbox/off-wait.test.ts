@@ -14,6 +14,9 @@ test("R103a: `off all --wait` waits for the request and for the batch under way,
     limit: 2,
     order: "source",
     storeBatch: 1,
+    // both are held while a process starts
+    timeout: "10m",
+    storeTimeout: "10m",
     fetch: async (after) => {
       if (after !== "0") await held(answers);
       return events(Number(after) + 1, Number(after) + 2);
@@ -29,14 +32,14 @@ test("R103a: `off all --wait` waits for the request and for the batch under way,
     "pawl: all is off, still running: source:orders, 1 batch being stored\n",
   );
   answers[0]?.();
-  await until("nobody loads it", async () => (await source("orders")).loading_since === null);
+  await until("nobody loads it", async () => (await source("orders")).loadingSince === null);
   expect(off.process.exitCode).toBeNull();
   batches[0]?.();
   const { code, stdout } = await off.finished;
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({ scope: "all", running: 0, leases: [], batches: 0 });
   // what was under way is kept, and nothing else has begun
-  expect(await source("orders")).toMatchObject({ requested: "4", stored_count: 1, backlog: 3 });
+  expect(await source("orders")).toMatchObject({ requested: "4", storedCount: 1, backlog: 3 });
   expect([answers.length, batches.length]).toEqual([1, 1]);
 
   await pawl.on("all");
@@ -47,15 +50,15 @@ test("R103a: `off all --wait` waits for the request and for the batch under way,
 test("R103a: `off all --wait` does not wait for the next request of a source with a long gap, nor does a stop", async () => {
   const rare = defineSource({
     name: "rare",
-    gap: "10m",
+    gap: "10h",
     limit: 2,
     fetch: async (after) => events(Number(after) + 1, Number(after) + 2),
   });
   const { url, becomes, pawl } = await inboxApp([rare], { work: false });
   const worker = await pawl.work();
-  await becomes("rare", { stored_count: 2, status: "waiting" });
+  await becomes("rare", { storedCount: 2, status: "waiting" });
   const { line } = await pawl.sources.why("rare");
-  expect(line).toMatch(/^asked last at .*, next in 9m \d+s behind "2"$/);
+  expect(line).toMatch(/^asked last at .*, next in 9h \d+m after cursor "2"$/);
   const { code, json } = await pawlJson(["off", "all", "--wait"], { url });
   expect([code, json]).toEqual([0, expect.objectContaining({ leases: [], batches: 0 })]);
   expect(await worker.stop(0)).toEqual({ givenBack: 0 });
@@ -82,14 +85,14 @@ test("R103a: after `off all` no bytes that a person retries are decoded, though 
   });
   const { becomes, pawl } = await inboxApp([long, torn], { work: { roles: ["loader"] } });
   await becomes("long", { backlog: 1 });
-  await becomes("torn", { set_aside: 1 });
+  await becomes("torn", { setAside: 1 });
   const [aside] = await pawl.inbox.list();
   await pawl.inbox.retry([aside?.number ?? ""]);
   const mover = await pawl.work({ roles: ["mover"] });
   const end = await until("a batch is being stored", () => letGo);
   await pawl.off("all");
   end();
-  await becomes("long", { stored_count: 1 });
+  await becomes("long", { storedCount: 1 });
   await mover.stop();
   expect(decoded).toBe(0);
 });

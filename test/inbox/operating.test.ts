@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import { defineSource, type Pawl, SourceAnswered, type SourceEvent } from "../../src/index.ts";
-import { auditRows } from "../../src/kernel/people/audit/sql.ts";
+import { auditRows } from "../../src/operate/sql.ts";
+import { rawClient } from "../support/database.ts";
 import { events, inboxApp, storedIds, upTo } from "../support/inbox-app.ts";
+import { present } from "../support/present.ts";
 import { until } from "../support/until.ts";
 
 const QUICK = { gap: 0, limit: 10, idle: "20ms" } as const;
@@ -34,14 +36,18 @@ function failing(name: string, at: string, count: number) {
 test("R44: retry asks for the held window once more, and the audit tells who and why", async () => {
   const { source, state } = failing("orders", "10", 30);
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("orders", { status: "held", stored_count: 10 });
+  await becomes("orders", { status: "held", storedCount: 10 });
   state.isHealed = true;
   const acted = await pawl.sources.retry("orders", { by: "ada", why: "their server is up again" });
-  expect(acted).toMatchObject({ outcome: "done", from_cursor: "10", to_cursor: "10" });
-  await becomes("orders", { stored_count: 30, failures: 0, error: null });
+  expect(acted).toMatchObject({ outcome: "done", fromCursor: "10", toCursor: "10" });
+  await becomes("orders", { storedCount: 30, failures: 0, error: null });
   const [row] = await auditRows(pawl.store, { target: "source:orders", limit: 1 });
-  expect(row).toMatchObject({ by: "ada", action: "source retry", why: "their server is up again" });
-  const retried = (await pawl.sources.windows()).find((one) => one.after_cursor === "10");
+  expect(row).toMatchObject({
+    by: "ada",
+    action: "sources.retry",
+    why: "their server is up again",
+  });
+  const retried = (await pawl.sources.windows()).find((one) => one.afterCursor === "10");
   expect(retried).toMatchObject({ state: "done", attempt: 2 });
 });
 
@@ -51,8 +57,8 @@ test("R44: release gives the window up and asks for the same cursor in a new one
   await becomes("orders", { status: "held" });
   state.isHealed = true;
   await pawl.sources.release("orders");
-  await becomes("orders", { stored_count: 10 });
-  const states = (await pawl.sources.windows()).map((one) => [one.after_cursor, one.state]);
+  await becomes("orders", { storedCount: 10 });
+  const states = (await pawl.sources.windows()).map((one) => [one.afterCursor, one.state]);
   expect(states).toContainEqual(["0", "released"]);
   expect(states).toContainEqual(["0", "done"]);
 });
@@ -70,7 +76,7 @@ test("R44: skip goes on behind the window; it wants a reason, and a cursor that 
     /whole number/,
   );
   await pawl.sources.skip("orders", { why: "their data is gone", to: "20" });
-  await becomes("orders", { stored: "40", stored_count: 30 });
+  await becomes("orders", { stored: "40", storedCount: 30 });
   expect(await storedIds(pawl, "orders")).not.toContain("15");
 });
 
@@ -85,12 +91,12 @@ test("R44: skip of a window that had been empty before it was held wants a curso
     },
   });
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("orders", { stored_count: 3, window_state: "empty" });
+  await becomes("orders", { storedCount: 3, windowState: "empty" });
   isBroken = true;
   await becomes("orders", { status: "held" });
   expect((await pawl.sources.why("orders")).line).toContain("skip orders --to <cursor> --why");
   await expect(pawl.sources.skip("orders", { why: "gone" })).rejects.toThrow(
-    'source "orders": the page of its window named no cursor behind it; say behind which cursor it goes on (`--to`)',
+    'source "orders": the page of its window named no cursor after it; say after which cursor it goes on (`--to`)',
   );
 });
 
@@ -99,7 +105,9 @@ test("R44: skip without a cursor takes the one that the bad page named", async (
     ...QUICK,
     name: "orders",
     fetch: async (after, limit): Promise<SourceEvent[]> =>
-      after === "0" ? [...events(1, 3), ...events(2, 5)] : upTo(8)(after, limit),
+      after === "0"
+        ? [...events(1, 2), ...events(4, 4), ...events(3, 3), ...events(5, 5)]
+        : upTo(8)(after, limit),
   });
   const { pawl, becomes } = await inboxApp([source]);
   await becomes("orders", { status: "held" });
@@ -116,7 +124,7 @@ test("R44: the cursor that a bad page named is forgotten once the window is aske
     fetch: async (): Promise<SourceEvent[]> => {
       asked += 1;
       if (asked > 1) throw new SourceAnswered("500 Internal Server Error");
-      return [...events(1, 3), ...events(2, 5)];
+      return [...events(1, 2), ...events(4, 4), ...events(3, 3), ...events(5, 5)];
     },
   });
   const { pawl, becomes } = await inboxApp([source]);
@@ -136,7 +144,7 @@ test("R44 R46: rewind wants the name typed; then events are asked for again, and
       (await upTo(20)(after, limit)).filter((event) => !missing.has(event.id)),
   });
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("orders", { stored: "20", stored_count: 18 });
+  await becomes("orders", { stored: "20", storedCount: 18 });
   missing.clear();
   const rewind = { to: "3", why: "5 and 6 came late" };
   await expect(pawl.sources.rewind("orders", { ...rewind, confirm: "order" })).rejects.toThrow(
@@ -146,7 +154,7 @@ test("R44 R46: rewind wants the name typed; then events are asked for again, and
     pawl.sources.rewind("orders", { ...rewind, to: "99", confirm: "orders" }),
   ).rejects.toThrow(/not before/);
   await pawl.sources.rewind("orders", { ...rewind, confirm: "orders" });
-  const source20 = await becomes("orders", { stored_count: 20, requested: "20", stored: "20" });
+  const source20 = await becomes("orders", { storedCount: 20, requested: "20", stored: "20" });
   expect(source20.duplicates).toBe(15);
   const ids = (await storedIds(pawl, "orders")).map(Number).sort((a, b) => a - b);
   expect(ids).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
@@ -156,8 +164,8 @@ test("R44: verbs are refused where there is nothing to decide, and name the near
   const { pawl, becomes } = await inboxApp([
     defineSource({ ...QUICK, name: "orders", fetch: upTo(3) }),
   ]);
-  await becomes("orders", { stored_count: 3 });
-  await expect(pawl.sources.retry("orders")).rejects.toThrow(/nothing to retry|under way/);
+  await becomes("orders", { storedCount: 3 });
+  await expect(pawl.sources.retry("orders")).rejects.toThrow(/nothing to retry|in progress/);
   await expect(pawl.sources.retry("order")).rejects.toMatchObject({
     code: "source_not_found",
     message: 'no source "order"; did you mean "orders"?',
@@ -187,7 +195,7 @@ test("R38: a paused source is asked for nothing more once pause has resolved, an
   expect((await pawl.sources.why("one")).line).toContain("by ada (their maintenance)");
   await pawl.sources.resume("one");
   await until("it is asked again", () => asked.one > before);
-  await becomes("one", { paused_at: null });
+  await becomes("one", { pausedAt: null });
 });
 
 test("R38: while everything is off no source is asked and nothing is stored", async () => {
@@ -211,7 +219,7 @@ test("R38: while everything is off no source is asked and nothing is stored", as
   await pawl.on("all");
   await until("it goes on", () => asked > before);
   await until("more is received", async () => {
-    return (await pawl.sources.get("orders")).received > off.received;
+    return (await present(pawl.sources.get("orders"))).received > off.received;
   });
 });
 
@@ -231,8 +239,43 @@ test("R51: lag, rate, duplicates, what was set aside and the last fetch are visi
     }),
   });
   const { becomes } = await inboxApp([source]);
-  const shown = await becomes("orders", { stored_count: 1, set_aside: 1, lag: 41 });
-  expect(shown.per_minute).toBe(1);
-  expect(shown.last_fetch_at).toBeInstanceOf(Date);
-  expect(shown.last_event_at?.toISOString()).toBe("2030-01-31T00:00:00.000Z");
+  const shown = await becomes("orders", { storedCount: 1, setAside: 1, lag: 41 });
+  expect(shown.perMinute).toBe(1);
+  expect(shown.lastFetchAt).toBeInstanceOf(Date);
+  expect(shown.lastEventAt?.toISOString()).toBe("2030-01-31T00:00:00.000Z");
+});
+
+test("R46: a page of nothing but duplicates, received while a batch is being stored, still moves the cursor behind which all is stored", async () => {
+  let isHeld = false;
+  let isAsked = false;
+  const source = defineSource({
+    ...QUICK,
+    name: "orders",
+    fetch: async (after, limit) => {
+      if (after === "0" && isHeld) {
+        isAsked = true;
+        await until("the feed answers", () => !isHeld);
+      }
+      return upTo(5)(after, limit);
+    },
+  });
+  const { pawl, url, becomes } = await inboxApp([source]);
+  await becomes("orders", { stored: "5", storedCount: 5 });
+  isHeld = true;
+  await pawl.sources.rewind("orders", { to: "0", why: "a drill", confirm: "orders" });
+  await until("it is asked from the start", () => isAsked);
+  // a batch has taken the last event, and has not been committed yet
+  const mover = await rawClient(url);
+  await mover.query("update pawl.source_storage set taken = taken - 1");
+  await mover.query("begin");
+  await mover.query("update pawl.source_storage set taken = taken + 1");
+  isHeld = false;
+  await until("the page waits for the batch, or has been received", async () => {
+    const waits = await pawl.store.rows(
+      "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%receive_v1%'",
+    );
+    return waits.length > 0 || (await present(pawl.sources.get("orders"))).requested === "5";
+  });
+  await mover.query("commit");
+  await becomes("orders", { stored: "5", requested: "5" });
 });

@@ -13,6 +13,7 @@ import {
 import { freshDatabase } from "../support/database.ts";
 import { type DatabaseProxy, databaseProxy } from "../support/database-proxy.ts";
 import { events, storedIds } from "../support/inbox-app.ts";
+import { present } from "../support/present.ts";
 import { until } from "../support/until.ts";
 
 const QUICK = {
@@ -73,19 +74,19 @@ const fetching = (answer: (after: string) => SourceEvent[]): Promise<Scene> =>
 async function awayForAMoment({ pawl, proxy }: Scene): Promise<void> {
   await until("keeping it was tried several times", () => proxy.turnedAway >= 6);
   const [window] = await pawl.sources.windows({ source: "orders", state: "sent" });
-  expect(window).toMatchObject({ after_cursor: AFTER, answered_at: null });
+  expect(window).toMatchObject({ afterCursor: AFTER, answeredAt: null });
   proxy.comeBack();
 }
 
 async function expectLoaded({ pawl, asked }: Scene): Promise<void> {
   await until("all is stored", async () => {
-    return (await pawl.sources.get("orders")).stored_count === COUNT;
+    return (await present(pawl.sources.get("orders"))).storedCount === COUNT;
   });
   expect(asked.filter((after) => after === AFTER)).toHaveLength(1);
   expect((await storedIds(pawl, "orders")).map(Number).toSorted((a, b) => a - b)).toEqual(
     Array.from({ length: COUNT }, (_, i) => i + 1),
   );
-  const { duplicates, status, failures } = await pawl.sources.get("orders");
+  const { duplicates, status, failures } = await present(pawl.sources.get("orders"));
   expect({ duplicates, failures }).toEqual({ duplicates: 0, failures: 0 });
   expect(status).not.toBe("held");
 }
@@ -120,10 +121,10 @@ test("R43: an answer that is an error is still known to be one when the database
   await awayForAMoment(there);
   const { pawl, asked } = there;
   const held = await until("it is held", async () => {
-    const source = await pawl.sources.get("orders");
+    const source = await present(pawl.sources.get("orders"));
     return source.status === "held" && source;
   });
-  expect(held).toMatchObject({ held_fault: "answered", error: "500 Internal Server Error" });
+  expect(held).toMatchObject({ heldFault: "answered", error: "500 Internal Server Error" });
   expect(asked.filter((after) => after === AFTER)).toHaveLength(1);
 });
 
@@ -137,7 +138,7 @@ test("R43: a network that takes the source and the database away together needs 
   await awayForAMoment(there);
   const { pawl, asked } = there;
   await until("all is stored", async () => {
-    return (await pawl.sources.get("orders")).stored_count === COUNT;
+    return (await present(pawl.sources.get("orders"))).storedCount === COUNT;
   });
   expect(asked.filter((after) => after === AFTER)).toHaveLength(2);
 });

@@ -3,9 +3,10 @@ import { silentLogger } from "../../src/base/log.ts";
 import { runPush } from "../../src/inbox/push.ts";
 import { defineSource, type Page, type PushContext } from "../../src/index.ts";
 import { NamedLease } from "../../src/kernel/named-lease/named-lease.ts";
-import { openSender } from "../../src/requests/sender.ts";
+import { openSender } from "../../src/sender/sender.ts";
 import type { Store } from "../../src/store/store.ts";
 import { events, inboxApp, storedIds } from "../support/inbox-app.ts";
+import { present } from "../support/present.ts";
 import { until } from "../support/until.ts";
 
 const QUICK = { limit: 10, retry: { delay: 10, factor: 1 } } as const;
@@ -39,7 +40,7 @@ function stream(count: number, more: { fail?: (context: PushContext) => void } =
 test("R36 R45: a source that delivers by itself starts behind -1, so offset 0 is stored, and is opened once", async () => {
   const { source, opened } = stream(35);
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("stream", { stored_count: 35, requested: "34", stored: "34" });
+  await becomes("stream", { storedCount: 35, requested: "34", stored: "34" });
   expect((await storedIds(pawl, "stream"))[0]).toBe("0");
   expect(opened).toEqual(["-1"]);
   expect((await pawl.sources.windows({ state: "done" })).map((one) => one.events)).toEqual([
@@ -56,7 +57,7 @@ test("R43: what a stream had delivered before it broke is not asked for again; i
     },
   });
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("stream", { stored_count: 35 });
+  await becomes("stream", { storedCount: 35 });
   expect(opened).toEqual(["-1", "9", "29"]);
   expect(await storedIds(pawl, "stream")).toHaveLength(35);
 });
@@ -74,7 +75,7 @@ test("R36 R43: a delivered page that breaks the contract is not taken, and the s
       }),
   });
   const { becomes } = await inboxApp([source]);
-  const held = await becomes("stream", { status: "held", held_fault: "answered" });
+  const held = await becomes("stream", { status: "held", heldFault: "answered" });
   expect(held.error).toContain("the id 1, after 6: ids must ascend");
   expect(held.received).toBe(0);
   expect(refused).toBeInstanceOf(Error);
@@ -83,9 +84,9 @@ test("R36 R43: a delivered page that breaks the contract is not taken, and the s
 test("R44: a stream that is rewound is opened anew at that cursor, and what was stored is dropped", async () => {
   const { source, opened } = stream(30);
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("stream", { stored_count: 30 });
+  await becomes("stream", { storedCount: 30 });
   await pawl.sources.rewind("stream", { to: "4", confirm: "stream", why: "a test" });
-  await becomes("stream", { requested: "29", duplicates: 25, stored_count: 30 });
+  await becomes("stream", { requested: "29", duplicates: 25, storedCount: 30 });
   expect(opened).toEqual(["-1", "4"]);
 });
 
@@ -98,7 +99,7 @@ test("R50: a stream is not taken from while the inbox is full, and while it is p
   await pawl.work({ roles: ["mover"] });
   await becomes("stream", { backlog: 0, status: "paused", received: 30 });
   await pawl.sources.resume("stream");
-  await becomes("stream", { stored_count: 100 });
+  await becomes("stream", { storedCount: 100 });
 });
 
 test("R39: one process at a time has a stream open; when it stops another goes on", async () => {
@@ -128,7 +129,7 @@ test("a source that does not heed its signal does not hold up a stop, and delive
   const context = await until("it is open", () => late);
   await worker.stop();
   await expect(context.deliver({ events: events(0, 3) })).rejects.toThrow();
-  expect((await pawl.sources.get("deaf")).received).toBe(0);
+  expect((await present(pawl.sources.get("deaf"))).received).toBe(0);
 });
 
 /** A stream under its lease, without a loader: what it asks the database goes through `seen`. */
@@ -161,6 +162,7 @@ async function pushed(
     holder: "it",
     abort: new AbortController().signal,
     isStopping: () => isStopping,
+    starting: () => () => true,
     received: () => undefined,
   });
   /** Does not wait for what is asked of the database. */
@@ -227,7 +229,7 @@ test("a look that sees a page before its own process knows that it is stored doe
   expect(signal.aborted).toBe(false);
   letGo?.();
   await delivered;
-  expect((await pawl.sources.get("stream")).received).toBe(4);
+  expect((await present(pawl.sources.get("stream"))).received).toBe(4);
   await pawl.sources.rewind("stream", { to: "1", confirm: "stream", why: "a test" });
   vi.advanceTimersByTime(1_000);
   await until("a move by a person ends it", () => signal.aborted);

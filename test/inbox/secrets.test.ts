@@ -47,13 +47,13 @@ test("R43: a variable that goes missing while a source is loaded is unsent, and 
     headers: { authorization: env(KEY) },
   });
   const app = await inboxApp([orders], { http: { allow: ["127.0.0.1"] } });
-  await app.becomes("orders", { stored_count: 3 });
+  await app.becomes("orders", { storedCount: 3 });
   delete process.env[KEY];
   const failing = await app.becomes("orders", { status: "retrying" });
   expect(failing.error).toContain(KEY);
   served.release(5);
   setKey("k");
-  await app.becomes("orders", { status: "waiting", stored_count: 5 });
+  await app.becomes("orders", { status: "waiting", storedCount: 5 });
 });
 
 test("R43: so is that of another database", async () => {

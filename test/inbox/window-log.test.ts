@@ -1,13 +1,14 @@
 import { expect, test } from "vitest";
 import { defineSource } from "../../src/index.ts";
 import { inboxApp, upTo } from "../support/inbox-app.ts";
+import { waitForLocks } from "../support/kernel.ts";
 
 const DAYS_40 = "interval '40 days'";
 
 test("R49: old windows are removed, the current one never; with archive each row is copied first", async () => {
   const source = defineSource({ name: "orders", gap: 0, limit: 10, idle: "1h", fetch: upTo(50) });
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("orders", { stored_count: 50, window_state: "empty" });
+  await becomes("orders", { storedCount: 50, windowState: "empty" });
   await pawl.sources.pause("orders");
   await pawl.store.rows(
     `update pawl.source_window set ended_at = ended_at - ${DAYS_40}, reserved_at = reserved_at - ${DAYS_40}`,
@@ -31,7 +32,7 @@ test("R49: old windows are removed, the current one never; with archive each row
 test("R49: archiving that cannot copy a row deletes none", async () => {
   const source = defineSource({ name: "orders", gap: 0, limit: 10, idle: "20ms", fetch: upTo(20) });
   const { pawl, becomes } = await inboxApp([source]);
-  await becomes("orders", { stored_count: 20, window_state: "empty" });
+  await becomes("orders", { storedCount: 20, windowState: "empty" });
   await pawl.sources.pause("orders");
   await pawl.store.rows(`update pawl.source_window set ended_at = ended_at - ${DAYS_40}`);
   await pawl.store.rows(
@@ -44,8 +45,9 @@ test("R49: archiving that cannot copy a row deletes none", async () => {
 test("R49: the months of the log are made by themselves and ahead, and an empty past month is dropped", async () => {
   const source = defineSource({ name: "orders", gap: 0, limit: 10, idle: "1h", fetch: upTo(5) });
   const { pawl, becomes } = await inboxApp([source]);
-  // nobody writes into the log any more, which a drop would wait for, and give up after a while
-  await becomes("orders", { stored_count: 5, status: "waiting" });
+  // a drop would wait for whoever reads or writes the log, and give up after a while
+  await waitForLocks(pawl.store, "drop_empty_windows_v1", "make_missing_partitions_v1");
+  await becomes("orders", { storedCount: 5, status: "waiting" });
   const made = await pawl.sources.makePartitions(4);
   // this month and two ahead have been made, of the log and of its archive
   expect(made).toHaveLength(4);

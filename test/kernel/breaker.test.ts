@@ -16,6 +16,7 @@ import {
   newWorker,
   QUICK_RETRY,
   sendTurn,
+  waitForLocks,
   wantedShards,
 } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
@@ -31,6 +32,7 @@ const POLICY = {
 /** One stream with a breaker, a worker, and a clock that can be moved. */
 async function guarded(tasks = 200) {
   const store = await freshStore();
+  await waitForLocks(store, "turn_v1", "report_v1");
   await register(store, {
     application: "test",
     revision: 0,
@@ -215,6 +217,8 @@ describe("a breaker", () => {
   });
 });
 
+const SLOTS = 5;
+
 async function opened(pawl: Pawl): Promise<Pawl> {
   onTestFinished(() => pawl.close());
   return pawl;
@@ -253,7 +257,7 @@ test("R96: with a worker: the failing kind is paused and says so, the others go 
   const pawl = await opened(await connect(app, { databaseUrl: url, log: silentLogger }));
   const { id } = await pawl.enqueue(call, {});
   await pawl.enqueueMany(call, Array(40).fill({}));
-  await pawl.work({ concurrency: 5 });
+  await pawl.work({ concurrency: SLOTS });
   const why = await until("it is held", async () => {
     const found = await pawl.why(id);
     return found?.line.includes("breaker") === true && found;
@@ -262,7 +266,9 @@ test("R96: with a worker: the failing kind is paused and says so, the others go 
   const before = bad;
   await pawl.enqueueMany(other, Array(20).fill({}));
   await until("the other kind went on", () => good === 20);
-  expect(bad - before).toBeLessThan(10); // probes at most
+  const [open] = await pawl.store.rows<{ trips: number }>("select trips from pawl.breaker");
+  // what was claimed when it opened, and probes: each is followed by a trip, the last one's may be yet to come
+  expect(bad - before).toBeLessThanOrEqual(SLOTS + (open?.trips ?? 0));
   isDown = false;
   await until("all are done", async () => (await count(pawl.store, "task")) === 0);
   // what a breaker is told is behind the tasks: they may all have run as probes by now

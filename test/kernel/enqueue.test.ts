@@ -154,7 +154,7 @@ describe("an app's definitions", () => {
       log: silentLogger,
     });
     await pawl.enqueue(job, 1);
-    const ready = (await pawl.stats()).map((row) => [row.queue, row.ready]);
+    const ready = (await pawl.stats()).queues.map((row) => [row.queue, row.ready]);
     expect(Object.fromEntries(ready)).toEqual({ high: 0, low: 0, mail: 1, normal: 0 });
     await pawl.close();
   });

@@ -13,6 +13,7 @@ import {
   newWorker,
   QUICK_RETRY,
   sendTurn,
+  waitForLocks,
 } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
@@ -28,6 +29,7 @@ interface Race {
 
 async function race(limits: { concurrency?: number } = {}): Promise<Race> {
   const store = await freshStore();
+  await waitForLocks(store, "turn_v1");
   if (limits.concurrency === undefined) await defineKinds(store);
   else {
     await register(store, {

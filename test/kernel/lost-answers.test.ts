@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { TaskHandler } from "../../src/kernel/task.ts";
 import { freshStore } from "../support/database.ts";
-import { count, defineKinds, enqueueCount } from "../support/kernel.ts";
+import { count, defineKinds, enqueueCount, LONG_LEASE } from "../support/kernel.ts";
 import { lossy, workerOn } from "../support/lossy.ts";
 import { random } from "../support/random.ts";
 import { until } from "../support/until.ts";
@@ -10,6 +10,7 @@ test("R98: answers of the database that are lost make no task run twice, end twi
   const chance = random();
   const store = await freshStore();
   await defineKinds(store);
+  await store.rows(LONG_LEASE); // a lease that a busy machine lost would run tasks again
   const all = await enqueueCount(store, 2_000);
   const cut = lossy(store, chance);
   const runs = new Map<string, number>();
@@ -19,7 +20,7 @@ test("R98: answers of the database that are lost make no task run twice, end twi
   const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run };
   const worker = workerOn(cut.store, handler, 20);
   await worker.start();
-  await until("all are done", async () => (await count(store, "task")) === 0, 150_000);
+  await until("all are done", async () => (await count(store, "task")) === 0);
   await worker.stop(10_000);
   console.log(`seed ${chance.seed}: ${cut.lost()} answers lost`);
   expect(cut.lost()).toBeGreaterThan(5);

@@ -4,6 +4,7 @@ import { NamedLease, type NamedLeaseOptions } from "../../src/kernel/named-lease
 import type { Store } from "../../src/store/store.ts";
 import { movableClock } from "../support/clock.ts";
 import { freshStore } from "../support/database.ts";
+import { waitForLocks } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 let store: Store;
@@ -12,6 +13,7 @@ const taken: NamedLease[] = [];
 
 beforeAll(async () => {
   store = await freshStore();
+  await waitForLocks(store, "take_lease_v1");
   clock = await movableClock(store, { isSlow: true });
 });
 

@@ -3,7 +3,14 @@ import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, defineJob } from "../../src/index.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
-import { count, endLease, enqueueSql, newWorker, sendTurn } from "../support/kernel.ts";
+import {
+  count,
+  endLease,
+  enqueueSql,
+  newWorker,
+  sendTurn,
+  waitForLocks,
+} from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 test("R100: a lease that a turn and a heartbeat find lost at once is one loss: one new registration, the outcome counted as refused", async () => {
@@ -19,6 +26,7 @@ test("R100: a lease that a turn and a heartbeat find lost at once is one loss: o
       }),
   });
   const pawl = await connect(defineApp({ jobs: [job] }), { databaseUrl: url, log: silentLogger });
+  await waitForLocks(pawl.store, "turn_v1", "heartbeat_v1");
   await pawl.enqueue(job, {});
   await pawl.work({ concurrency: 3 });
   await until("the handler runs", () => end !== undefined);
@@ -30,7 +38,7 @@ test("R100: a lease that a turn and a heartbeat find lost at once is one loss: o
     const rows = await pawl.store.rows(
       "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'advisory'",
     );
-    return rows.length === 2;
+    return rows.length >= 2; // one that was cut off after its deadline still waits at the server
   });
   await endLease(pawl.store, worker?.id ?? 0);
   await holder.query("select pg_advisory_unlock(pawl.worker_locks(), $1)", [worker?.id]);
@@ -46,7 +54,7 @@ test("R100: a lease that a turn and a heartbeat find lost at once is one loss: o
   await pawl.close();
 });
 
-test("R64: a worker runs one rescued task at a time, also with several turns under way", async () => {
+test("R64: of what was lost twice a worker runs one task at a time, also with several turns under way", async () => {
   const { url } = await freshDatabase();
   let running = 0;
   let most = 0;
@@ -69,10 +77,14 @@ test("R64: a worker runs one rescued task at a time, also with several turns und
       job,
       Array.from({ length: 10 }, () => ({})),
     );
-  const dead = await newWorker(pawl.store);
-  for (const claim of [1, 2, 3, 4]) await sendTurn(pawl.store, { worker: dead, claim, limit: 100 });
-  await endLease(pawl.store, dead);
-  await pawl.store.rows("select pawl.rescue_v1()");
+  for (let loss = 0; loss < 2; loss += 1) {
+    const dead = await newWorker(pawl.store);
+    for (const claim of [1, 2, 3, 4])
+      await sendTurn(pawl.store, { worker: dead, claim, limit: 100 });
+    await endLease(pawl.store, dead);
+    await pawl.store.rows("select pawl.rescue_v1()");
+    await pawl.store.rows("select pawl.promote_v1(100)");
+  }
   expect(await count(pawl.store, "claim")).toBe(0);
   await pawl.work({ concurrency: 300, turns: 3 });
   await until("all done", async () => (await count(pawl.store, "finished")) === 40);

@@ -108,12 +108,12 @@ describe("R101: one policy for all", () => {
 
   test("R112: a policy that cannot be is refused by name", () => {
     const bad = [
-      [{ attempts: 0 }, "`retry.attempts`"],
-      [{ attempts: 1.5 }, "`retry.attempts`"],
-      [{ factor: 0.5 }, "`retry.factor`"],
-      [{ factor: Number.NaN }, "`retry.factor`"],
-      [{ jitter: 1.1 }, "`retry.jitter`"],
-      [{ delays: [] }, "`retry.delays`"],
+      [{ attempts: 0 }, "retry: expected `attempts`"],
+      [{ attempts: 1.5 }, "retry: expected `attempts`"],
+      [{ factor: 0.5 }, "retry: expected `factor`"],
+      [{ factor: Number.NaN }, "retry: expected `factor`"],
+      [{ jitter: 1.1 }, "retry: expected `jitter`"],
+      [{ delays: [] }, "retry: expected `delays`"],
     ] as const;
     for (const [options, name] of bad) {
       expect(() => retrySeries(options as Parameters<typeof retrySeries>[0], "retry")).toThrow(

@@ -28,7 +28,6 @@ async function busyTask() {
         return store.prepared(text, values);
       },
     },
-    queue: "q",
     handler: { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run: () => undefined },
     application: "test",
     revision: 0,

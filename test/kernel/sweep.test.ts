@@ -22,7 +22,7 @@ beforeEach(async () => {
 });
 
 /** Transactions of other tests on the server may follow each other. */
-const PATIENCE_MS = 100_000;
+const PATIENCE_MS = 300_000;
 vi.setConfig({ testTimeout: 400_000 });
 
 /** A write transaction anywhere on the server holds a sweep back, so a test may wait longer than a lease. */

@@ -1,6 +1,10 @@
 import { expect, test, vi } from "vitest";
 import type { ClaimedTask } from "../../src/kernel/task.ts";
-import { TaskTransaction, type TaskTransactions } from "../../src/kernel/task-transaction.ts";
+import { settling } from "../../src/kernel/task-transaction/sql.ts";
+import {
+  TaskTransaction,
+  type TaskTransactions,
+} from "../../src/kernel/task-transaction/task-transaction.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { atEnd } from "../support/at-end.ts";
 import { commitProxy } from "../support/commit-proxy.ts";
@@ -70,13 +74,13 @@ test("a COMMIT without an answer is not looked up for ever when the worker has g
   await transaction.tx.query("select 1");
   proxy.arm("answer lost");
   let ended: unknown;
-  transaction.commit(null).catch((error: unknown) => {
+  transaction.commit(settling(workerId, task, null)).catch((error: unknown) => {
     ended = error;
   });
   await until("it has committed", async () => {
     return (await store.rows("select 1 from pawl.finished")).length === 1;
   });
   transaction.abandon();
-  await until("it is over", () => ended !== undefined, 10_000);
+  await until("it is over", () => ended !== undefined);
   expect(ended).toMatchObject({ code: "worker_stopping" });
 });

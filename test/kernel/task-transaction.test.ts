@@ -9,10 +9,10 @@ import {
   type TaskContext,
   type WorkOptions,
 } from "../../src/index.ts";
-import { attemptsOf } from "../../src/kernel/people/sql.ts";
+import { attemptsOf } from "../../src/kernel/operator/sql.ts";
 import { type CommitProxy, commitProxy, type Fate } from "../support/commit-proxy.ts";
 import { freshDatabase } from "../support/database.ts";
-import { endLease } from "../support/kernel.ts";
+import { endLease, LONG_LEASE } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 type Run = (context: TaskContext, pawl: Pawl) => unknown;
@@ -28,7 +28,7 @@ interface Bench {
 }
 
 /** A worker whose one job is `run`, behind a proxy. */
-async function bench(run: Run, timeout = "20s", work: WorkOptions = {}): Promise<Bench> {
+async function bench(run: Run, timeout = "5m", work: WorkOptions = {}): Promise<Bench> {
   const proxy = await commitProxy((await freshDatabase()).url);
   const job = defineJob({
     name: "job",
@@ -41,6 +41,7 @@ async function bench(run: Run, timeout = "20s", work: WorkOptions = {}): Promise
   const pawl: Pawl = await connect(app, { databaseUrl: proxy.url, log: silentLogger });
   onTestFinished(() => pawl.close()); // not at the end of the file: each has a pool of connections
   await pawl.store.rows("create table effect (attempt int not null check (attempt > 0))");
+  await pawl.store.rows(LONG_LEASE); // a lease that a busy machine lost would be one more try
   await pawl.work({ queues: ["normal"], concurrency: 2, ...work });
   return {
     pawl,
@@ -245,7 +246,7 @@ describe("handlers with a transaction open at once", () => {
         await context.tx.query("select pg_sleep(0.02)");
         open -= 1;
       },
-      "20s",
+      "5m",
       { concurrency: 8, transactions: 2 },
     );
     const ids = await Promise.all(Array.from({ length: 16 }, () => enqueue()));

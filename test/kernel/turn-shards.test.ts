@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
-import { rescue } from "../../src/kernel/sql.ts";
+import { register, rescue } from "../../src/kernel/sql.ts";
 import type { Store } from "../../src/store/store.ts";
-import { freshStore } from "../support/database.ts";
+import { freshStore, openTransaction } from "../support/database.ts";
 import {
   count,
   defineKinds,
@@ -47,14 +47,16 @@ test("a turn claims from one shard after the other until it has enough, the bett
   expect(await count(store, "finished")).toBe(4);
 });
 
-test("of what was lost with workers a turn takes one, however many shards hold some", async () => {
+test("of what was lost twice with workers a turn takes one, however many shards hold some", async () => {
   await defineKinds(store, { kinds: ["k", "l"] });
-  const lost = await newWorker(store);
   await enqueueSql(store, [{ kind: "k" }, { kind: "l" }]);
-  await sendTurn(store, { worker: lost, claim: 1, limit: 10 });
-  await endLease(store, lost);
-  await rescue(store);
-  await store.rows("update pawl.task set state = 'ready', seq = nextval('pawl.seq')");
+  for (let loss = 0; loss < 2; loss += 1) {
+    const lost = await newWorker(store);
+    expect(await sendTurn(store, { worker: lost, claim: 1, limit: 10 })).toHaveLength(2);
+    await endLease(store, lost);
+    await rescue(store);
+    await store.rows("update pawl.task set state = 'ready', seq = nextval('pawl.seq')");
+  }
   const worker = await newWorker(store);
   expect(await sendTurn(store, { worker, claim: 1, limit: 10 })).toHaveLength(1);
 });
@@ -79,4 +81,22 @@ test("a priority that was never used is not looked at, and found as soon as it i
   expect(await wantedShards(store)).toEqual([]);
   await store.rows("select pawl.use_shards_v1()");
   expect(await wantedShards(store)).toHaveLength(1);
+});
+
+test("R113: who holds the row of a queue holds up no turn that claims from many of its shards, whatever its limits", async () => {
+  const rate = { limit: 100_000, per_ms: 1_000, burst: 1_000 };
+  await register(store, {
+    application: "test",
+    revision: 0,
+    payload_bytes_max: 1_048_576,
+    queues: [{ name: "q", retry: null, timeout_ms: null, shards: 4, concurrency: 100, rate }],
+    streams: [{ queue: "q", kind: "k", version: 1, retry: null, timeout_ms: null }],
+  });
+  await enqueueCount(store, 40);
+  const worker = await newWorker(store);
+  const holder = await openTransaction(store.url);
+  await holder.query("select from pawl.queue for update");
+  await holder.query("select from pawl.stream for update");
+  expect(await sendTurn(store, { worker, claim: 1, limit: 40 })).toHaveLength(40);
+  expect(await count(store, "claim")).toBe(4);
 });

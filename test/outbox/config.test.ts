@@ -1,7 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { beforeEach, expect, test, vi } from "vitest";
-import { keepMasked } from "../../src/base/keep-masked.ts";
-import { env, readSecret, type SecretRef } from "../../src/base/secret.ts";
 import {
   type Config,
   maskConfig,
@@ -12,6 +10,8 @@ import {
 import type { ConfigFields } from "../../src/outbox/destinations/fields.ts";
 import { BUILT_IN_TYPES } from "../../src/outbox/destinations/registry.ts";
 import { webhookType } from "../../src/outbox/destinations/webhook-type.ts";
+import { keepMasked } from "../../src/secrets/keep-masked.ts";
+import { env, readSecret, type SecretRef } from "../../src/secrets/secret.ts";
 
 const WHERE = 'destination "erp"';
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -42,14 +42,14 @@ test("R82: what a person types means the same as what code writes", () => {
   expect(one("rate", "10/30s burst 5")).toEqual({ limit: 10, per: "30s", burst: 5 });
   const retry = { attempts: 10, delay: "60s", factor: 2, max: "12h" };
   expect(one("retry", "10x 60s ×2 max 12h")).toEqual(retry);
-  expect(one("retry", "10x 60 x2 max 12h")).toEqual(retry);
-  expect(one("retry", { attempts: "10", delay: "60", factor: "2", max: "12h" })).toEqual(retry);
+  expect(one("retry", "10x 60s x2 max 12h")).toEqual(retry);
+  expect(one("retry", { attempts: "10", delay: "60s", factor: "2", max: "12h" })).toEqual(retry);
   expect(one("retry", "1s,10s,1m")).toEqual({ delays: ["1s", "10s", "1m"] });
   expect(one("retry", "5x 10s +30s until 1d")).toMatchObject({ step: "30s", until: "1d" });
   expect(one("breaker", "off")).toBe(false);
   expect(one("breaker", "on")).toEqual({});
-  expect(one("breaker", { failures: "5", window: "30" })).toEqual({ failures: 5, window: "30s" });
-  expect(one("timeout", "10")).toBe("10s");
+  expect(one("breaker", { failures: "5", window: "30s" })).toEqual({ failures: 5, window: "30s" });
+  expect(one("timeout", "10s")).toBe("10s");
   expect(one("timeout", 10)).toBe(10);
   expect(one("count", "3")).toBe(3);
   expect(one("flag", "yes")).toBe(true);
@@ -64,6 +64,10 @@ test("R82: what a person types means the same as what code writes", () => {
 
 test.each([
   ["count", "10", "from 1 to 9"],
+  ["timeout", "10", "10s for seconds or 10ms for milliseconds"],
+  ["retry", "10x 60 x2", "60s for seconds or 60ms for milliseconds"],
+  ["retry", { attempts: 3, delays: "1,10" }, "1s for seconds"],
+  ["breaker", { window: "30" }, "30s for seconds"],
   ["count", "three", "from 1 to 9"],
   ["count", Number.NaN, "from 1 to 9"],
   ["flag", "maybe", "true or false"],
@@ -71,6 +75,8 @@ test.each([
   ["timeout", "soon", "timeout"],
   ["rate", "many", "50/s"],
   ["rate", "0/s", "rate.limit"],
+  ["retry", { constructor: "1" }, "no option `constructor`"],
+  ["names", { a: "b" }, "a list of texts"],
   ["rate", { limitt: 5 }, "limitt"],
   ["retry", "often", "10x 60s x2 max 12h"],
   ["retry", "0x 60s", "retry.attempts"],
@@ -128,7 +134,7 @@ test("R94: secrets that are typed in are stored encrypted, and no message or rea
   const stored = sealConfig(fields, readConfig(fields, given, WHERE), "destination:erp");
   expect(JSON.stringify(stored)).not.toMatch(/whsec_|Bearer/);
   expect(maskConfig(fields, stored)).toEqual({
-    url: "https://a.example/hooks?token=***",
+    url: "https://a.example/hooks?…",
     secret: ["stored", "env:OLD"],
     headers: { authorization: "stored", "x-tenant": "a", "x-ref": "env:REF" },
   });

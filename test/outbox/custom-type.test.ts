@@ -32,7 +32,7 @@ const fileType = defineDestinationType({
       type: "file",
       config: { path, format },
       retry: { attempts: 3, delays: ["20ms"] },
-      timeoutMs: 5_000,
+      timeoutMs: 60_000,
       deliver: async ({ event, deliveryId, destinationId, destinationKey }) => {
         const line = format === "payload" ? event.payload : event;
         const ids = { deliveryId, destinationId, destinationKey };
@@ -59,14 +59,14 @@ function linesOf(path: string): { line: unknown; ids: Record<string, string> }[]
 }
 
 async function connected(app: Parameters<typeof defineApp>[0], url?: string): Promise<Pawl> {
-  const databaseUrl = url ?? (await freshDatabase()).url;
+  const databaseUrl = url ?? (await freshDatabase({ longLeases: true })).url;
   const pawl = await connect(defineApp(app), { databaseUrl, log: silentLogger });
   onTestFinished(() => pawl.close());
   return pawl;
 }
 
 async function put(pawl: Pawl, destination: Record<string, unknown>, isNew = true): Promise<void> {
-  const queue = { retry: { attempts: 1, delays_ms: [1], jitter: 0 }, timeout_ms: 5_000 };
+  const queue = { retry: { attempts: 1, delays_ms: [1], jitter: 0 }, timeout_ms: 60_000 };
   await pawl.store.rows("select pawl.put_destination_v1($1, $2, '{}', 'ada', null)", [
     { queue, ...destination },
     isNew,
@@ -152,7 +152,7 @@ describe("a type of the app's own", () => {
   });
 
   test("R83: a worker without the type leaves its deliveries waiting, says so, and one with it takes them", async () => {
-    const { url } = await freshDatabase();
+    const { url } = await freshDatabase({ longLeases: true });
     const without = await connected({ name: "without" }, url);
     const path = join(folder, "waiting.ndjson");
     await put(without, { name: "archive", type: "file", config: { path } });

@@ -28,7 +28,9 @@ async function pawlWith(
   routes: readonly Route[],
   schema = "pawl",
 ): Promise<Pawl> {
-  const { url } = await freshDatabase({ migrated: schema === "pawl" });
+  const { url } = await freshDatabase(
+    schema === "pawl" ? { longLeases: true } : { migrated: false },
+  );
   const pawl = await connect(defineApp({ schema, destinations, routes }), {
     databaseUrl: url,
     migrate: true,

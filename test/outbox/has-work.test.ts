@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { sortLanes } from "../../src/kernel/sql.ts";
 import { hasWork } from "../../src/outbox/sql.ts";
-import { bench } from "../kernel/people/fixture.ts";
+import { bench } from "../kernel/operator/fixture.ts";
 import { allStreams } from "../support/kernel.ts";
 
 test("--until-idle: a task that has just arrived in a lane is work, one that waits behind a dead letter is none", async () => {

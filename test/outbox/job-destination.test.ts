@@ -48,7 +48,9 @@ async function pawlWith(
     destinations: { mailer: destination },
     routes: [on("order.*").to("mailer")],
   });
-  const { url } = await freshDatabase({ migrated: schema === "pawl" });
+  const { url } = await freshDatabase(
+    schema === "pawl" ? { longLeases: true } : { migrated: false },
+  );
   const pawl = await connect(app, { databaseUrl: url, migrate: true, log: silentLogger });
   onTestFinished(() => pawl.close());
   return pawl;
@@ -92,7 +94,7 @@ describe("an event becomes a job", () => {
           eventId: id,
           eventName: "order.placed",
           aggregate: { type: "order", id: "7" },
-          occurredAt: event?.occurred_at.toISOString(),
+          occurredAt: event?.occurredAt.toISOString(),
           payload: { total: 9 },
           meta: { trace: "t-1" },
         },

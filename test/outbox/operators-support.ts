@@ -11,7 +11,7 @@ import {
   on,
   type Pawl,
 } from "../../src/index.ts";
-import { bodyOf, httpServer } from "../requests/local-servers.ts";
+import { bodyOf, httpServer } from "../sender/local-servers.ts";
 import { freshDatabase } from "../support/database.ts";
 
 export const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -28,7 +28,7 @@ export function withMasterKey(): void {
 export async function shop(
   options: Partial<AppOptions> = {},
 ): Promise<{ pawl: Pawl; url: string }> {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const app = defineApp({
     name: "shop",
     http: { allow: ["127.0.0.1"] },

@@ -25,7 +25,7 @@ async function record(pawl: Pawl, count: number): Promise<void> {
   }
 }
 
-const waiting = async (pawl: Pawl) => (await pawl.destinations.get("erp"))?.waiting;
+const waiting = async (pawl: Pawl) => (await pawl.destinations.show("erp"))?.waiting;
 
 test("R95: deliveries that wait and fail go to the new URL once it is changed, without a restart", async () => {
   const broken = await receiver(500);
@@ -35,7 +35,8 @@ test("R95: deliveries that wait and fail go to the new URL once it is changed, w
   const worker = await pawl.work();
   await until("the old receiver has refused all", () => broken.received.length >= 5);
   expect(good.received).toEqual([]);
-  await pawl.destinations.edit("erp", { url: good.url });
+  // Another port is another place: its secret is asked for again.
+  await pawl.destinations.edit("erp", { url: good.url, secret: SECRET });
   await until("all have arrived at the new one", () => good.received.length === 5);
   await worker.stop();
   expect(await waiting(pawl)).toBe(0);
@@ -70,7 +71,7 @@ test("R95: a destination that is paused holds what comes, and sends it when it i
   await record(pawl, 3);
   await until("they wait", async () => (await waiting(pawl)) === 3);
   expect(at.received).toEqual([]);
-  expect(await pawl.destinations.get("erp")).toMatchObject({
+  expect(await pawl.destinations.show("erp")).toMatchObject({
     state: "off",
     reason: "off by ada: erp down",
     until: expect.any(Date),
@@ -88,7 +89,7 @@ test("R95: a destination that is paused with drop cancels what waits and keeps n
   await record(pawl, 3);
   await until("they wait", async () => (await waiting(pawl)) === 3);
   expect(await pawl.destinations.pause("erp", { drop: true })).toEqual({ cancelled: 3 });
-  expect((await pawl.destinations.get("erp"))?.state).toBe("dropping");
+  expect((await pawl.destinations.show("erp"))?.state).toBe("dropping");
   const { id } = await pawl.record("order.placed", { aggregate: ["order", 9], payload: {} });
   await until("it was routed", async () => (await pawl.event(id))?.status === "unrouted");
   await pawl.destinations.resume("erp");

@@ -13,7 +13,7 @@ import {
   Unrecoverable,
   webhook,
 } from "../../src/index.ts";
-import { retryDead } from "../../src/kernel/people/dead/sql.ts";
+import { retryDead } from "../../src/kernel/operator/dead/sql.ts";
 import { deliveries, deliveriesOf, events, outboxStats } from "../../src/outbox/sql.ts";
 import { atEnd } from "../support/at-end.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
@@ -40,7 +40,7 @@ async function pawlWith(
   routes = [on("order.*").to(...Object.keys(destinations))],
   url?: string,
 ): Promise<Pawl> {
-  const databaseUrl = url ?? (await freshDatabase()).url;
+  const databaseUrl = url ?? (await freshDatabase({ longLeases: true })).url;
   const pawl = await connect(defineApp({ destinations, routes, http: { allow: ["127.0.0.1"] } }), {
     databaseUrl,
     log: silentLogger,
@@ -81,7 +81,7 @@ describe("recording", () => {
   });
 
   test("R78: recording is one statement in a foreign transaction too", async () => {
-    const { url } = await freshDatabase();
+    const { url } = await freshDatabase({ longLeases: true });
     const pawl = await pawlWith({ audit: nullDestination() }, undefined, url);
     const client = await rawClient(url);
     await client.query("begin");
@@ -131,7 +131,7 @@ describe("routing", () => {
     const { id } = await pawl.record("invoice.sent", ORDER);
     await pawl.work();
     expect((await settled(pawl, id)).status).toBe("unrouted");
-    expect(await outboxStats(pawl.store)).toMatchObject({ to_route: 0, unrouted: 1 });
+    expect(await outboxStats(pawl.store)).toMatchObject({ toRoute: 0, unrouted: 1 });
   });
 
   test("a pattern's star stands for any run of characters, and nothing else in it is special", async () => {
@@ -163,7 +163,7 @@ describe("routing", () => {
   });
 
   test("two routers at once make each delivery once", async () => {
-    const { url } = await freshDatabase();
+    const { url } = await freshDatabase({ longLeases: true });
     const pawl = await pawlWith({ erp: nullDestination() }, undefined, url);
     for (let i = 0; i < 50; i++) await pawl.record("order.placed", ORDER);
     const client = await rawClient(url);
@@ -211,7 +211,7 @@ describe("delivering", () => {
   });
 
   test("R85: two workers never deliver the same delivery at the same time", async () => {
-    const { url } = await freshDatabase();
+    const { url } = await freshDatabase({ longLeases: true });
     const running = new Set<string>();
     const seen: string[] = [];
     let overlaps = 0;

@@ -6,7 +6,7 @@ import { connect, defineApp, on } from "../../src/index.ts";
 import { type RabbitmqOptions, rabbitmq } from "../../src/outbox/destinations/rabbitmq.ts";
 import type { Delivery, DestinationDefinition } from "../../src/outbox/destinations/types.ts";
 import { outboxStats } from "../../src/outbox/sql.ts";
-import { freePort } from "../requests/local-servers.ts";
+import { freePort } from "../sender/local-servers.ts";
 import { freshDatabase } from "../support/database.ts";
 import { deliveryContext } from "../support/delivery.ts";
 import { until } from "../support/until.ts";
@@ -312,6 +312,7 @@ describe.skipIf(url === "")("with a broker", () => {
       { noAck: true },
     );
     const app = defineApp({
+      http: { allow: ["127.0.0.1"] },
       destinations: {
         crm: rabbitmq({
           url: proxy.url,
@@ -347,7 +348,7 @@ describe.skipIf(url === "")("with a broker", () => {
     await until("all have come", () => ids.every((id) => received.has(id)));
     await until("all are recorded", async () => (await open(pawl.store)) === 0);
     expect(received.size).toBe(2_000);
-    expect(await outboxStats(pawl.store)).toMatchObject({ to_route: 0, unrouted: 0 });
+    expect(await outboxStats(pawl.store)).toMatchObject({ toRoute: 0, unrouted: 0 });
     expect(proxy.connections).toBeGreaterThan(5);
     await worker.stop();
     await until("the worker's end closes the connection", () => proxy.open === 0);

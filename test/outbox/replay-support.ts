@@ -50,7 +50,7 @@ export function pawlWith(
 
 /** On a fresh database unless told which; closed after the file's tests. */
 export async function pawlOf(app: AppOptions, options: ConnectOptions = {}): Promise<Pawl> {
-  const databaseUrl = options.databaseUrl ?? (await freshDatabase()).url;
+  const databaseUrl = options.databaseUrl ?? (await freshDatabase({ longLeases: true })).url;
   const pawl = await connect(defineApp(app), { ...options, databaseUrl, log: silentLogger });
   atEnd(() => pawl.close());
   return pawl;

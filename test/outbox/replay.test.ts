@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Delivery, on, Unrecoverable } from "../../src/index.ts";
-import { dead } from "../../src/kernel/people/dead/sql.ts";
+import { dead } from "../../src/kernel/operator/dead/sql.ts";
 import { deliveriesOf } from "../../src/outbox/sql.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";
@@ -24,7 +24,7 @@ describe("what a replay delivers", () => {
     await pawl.work();
     await settledAll(pawl, [first, second]);
     const replay = await ended(pawl, await pawl.replay({ event: first, ...FAST }));
-    expect(replay).toMatchObject({ state: "done", made: 2, left_alone: 0 });
+    expect(replay).toMatchObject({ state: "done", made: 2, leftAlone: 0 });
     await settledAll(pawl, [first]);
     for (const { seen } of [erp, audit]) {
       expect(seen.map((one) => one.event.id)).toEqual([first, second, first]);
@@ -63,7 +63,7 @@ describe("what a replay delivers", () => {
       ...FAST,
     };
     expect(await pawl.planReplay(selection)).toMatchObject([
-      { destination: "erp", made: 5, retried: 0, left_alone: 0, first_at: from },
+      { destination: "erp", made: 5, retried: 0, leftAlone: 0, firstAt: from },
     ]);
     await ended(pawl, await pawl.replay(selection));
     await settledAll(pawl, ids);
@@ -158,14 +158,14 @@ describe("what a replay delivers", () => {
       message: expect.stringContaining("has not ended yet"),
     });
     const replay = await ended(pawl, await pawl.replay({ name: "order.*", ...FAST }));
-    expect(replay).toMatchObject({ state: "done", made: 0, left_alone: 2 });
+    expect(replay).toMatchObject({ state: "done", made: 0, leftAlone: 2 });
     await pawl.on("queue:destination:erp");
     await settledAll(pawl, [id, other]);
     expect(erp.seen).toHaveLength(2);
   });
 
   test("R92: `routed` sends old events to a destination that is new, those without a route among them", async () => {
-    const { url } = await freshDatabase();
+    const { url } = await freshDatabase({ longLeases: true });
     const erp = collecting();
     const before = await pawlWith({ erp }, [on("order.*").to("erp")], url);
     const ids = await orders(before, 3);

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp } from "../../src/index.ts";
-import type { TaskContext } from "../../src/kernel/task.ts";
+import type { HandlerContext } from "../../src/kernel/task.ts";
 import { deliverer } from "../../src/outbox/deliver.ts";
 import type { DestinationType } from "../../src/outbox/destinations/types.ts";
 import { StoredDestinations } from "../../src/outbox/stored-destinations.ts";
-import { openSender } from "../../src/requests/sender.ts";
+import { openSender } from "../../src/sender/sender.ts";
 import type { Store } from "../../src/store/store.ts";
 import { atEnd } from "../support/at-end.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -21,7 +21,7 @@ function telling() {
     define: ({ word }) => ({
       type: "telling",
       config: { word },
-      timeoutMs: 1_000,
+      timeoutMs: 60_000,
       deliver: async () => {
         delivered.push(word);
         return { summary: "told" };
@@ -116,7 +116,7 @@ test("a delivery whose destination is changed while its event loads goes out by 
   expect(delivered).toEqual(["other", "new"]);
 });
 
-function contextOf(queue: string): TaskContext {
+function contextOf(queue: string): HandlerContext {
   const { signal } = new AbortController();
   return {
     queue,
@@ -124,5 +124,5 @@ function contextOf(queue: string): TaskContext {
     attempt: 1,
     signal,
     log: silentLogger,
-  } as Partial<TaskContext> as TaskContext;
+  } as Partial<HandlerContext> as HandlerContext;
 }

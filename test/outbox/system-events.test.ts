@@ -12,7 +12,7 @@ import {
   webhook,
 } from "../../src/index.ts";
 import { events } from "../../src/outbox/sql.ts";
-import { bodyOf, httpServer } from "../requests/local-servers.ts";
+import { bodyOf, httpServer } from "../sender/local-servers.ts";
 import { freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";
 import {
@@ -170,9 +170,10 @@ describe("pawl.event.unrouted", () => {
     const pawl = await pawlWith({ alarm }, [route]);
     await orders(pawl, 1);
     await pawl.store.rows("select pawl.route_v1(10)"); // records the alarm
-    await pawl.store.rows("update pawl.route set off_by = 'test'");
+    const [{ id } = { id: "" }] = await pawl.routes.list();
+    await pawl.routes.turnOff(id);
     await pawl.store.rows("select pawl.route_v1(10)");
-    await pawl.store.rows("update pawl.route set off_by = null");
+    await pawl.routes.turnOn(id);
     await pawl.store.rows("select pawl.route_v1(10)");
     expect(await events(pawl.store, { limit: 100 })).toMatchObject([
       { name: "pawl.event.unrouted", status: "unrouted" },

@@ -1,7 +1,6 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { PawlError } from "../../src/base/errors.ts";
-import { env } from "../../src/base/secret.ts";
 import { VERSION } from "../../src/base/version.ts";
 import { retryDelayMs, retrySeries } from "../../src/kernel/retry.ts";
 import {
@@ -10,7 +9,8 @@ import {
   type WebhookOptions,
   webhook,
 } from "../../src/outbox/destinations/index.ts";
-import { openSender } from "../../src/requests/sender.ts";
+import { env } from "../../src/secrets/secret.ts";
+import { openSender } from "../../src/sender/sender.ts";
 import {
   bodyOf,
   deadlineAfter,
@@ -18,7 +18,7 @@ import {
   freePort,
   httpServer,
   type LocalServer,
-} from "../requests/local-servers.ts";
+} from "../sender/local-servers.ts";
 import { deliveryContext } from "../support/delivery.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -227,7 +227,7 @@ test("the public config and the whole definition show no secret", () => {
   const headers = { authorization: "hidden-header", "x-key": env("ERP_KEY") };
   const plain = webhook({ url, secret: SECRET, headers });
   expect(plain.config).toEqual({
-    url: "https://erp.example/hooks?token=***",
+    url: "https://erp.example/hooks?…",
     secret: "***",
     headers: { authorization: "***", "x-key": "env:ERP_KEY" },
   });
@@ -249,7 +249,7 @@ test("R86: without a policy a webhook is tried 10 times, 60 s × 2^(n−1) apart
 
 test.each([
   ["ftp://erp.example/x", "protocol ftp:"],
-  ["erp.example/hooks", 'the URL "erp.example/hooks" is not a URL'],
+  ["erp.example/hooks", '`url` "erp.example/hooks" is not a URL'],
   ["", "not a URL"],
   ["https://user:hunter2@erp.example/", "holds credentials"],
   ["//user:hunter2@erp.example/", '"***@erp.example/"'],

@@ -9,7 +9,7 @@ import {
   Snooze,
   Unrecoverable,
 } from "../../src/index.ts";
-import { removeDead, retryDead } from "../../src/kernel/people/dead/sql.ts";
+import { removeDead, retryDead } from "../../src/kernel/operator/dead/sql.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
 import { until } from "../support/until.ts";
 
@@ -194,9 +194,9 @@ describe("R106: onDead is the queue's", () => {
     };
     const head = await pawl.enqueue(job, { order: "1", lane: "a" });
     const behind = await pawl.enqueue(job, { order: "2", lane: "a" });
-    const elsewhere = await pawl.enqueue(job, { order: "3", lane: "b" }, { delay: "200ms" });
     await pawl.work();
     await comes(pawl, head.id, "dead");
+    const elsewhere = await pawl.enqueue(job, { order: "3", lane: "b" });
     await comes(pawl, elsewhere.id, "done");
     await comes(pawl, behind.id, onDead === "block" ? "waiting" : "done");
     await removeDead(pawl.store, [head.id], OPERATOR);

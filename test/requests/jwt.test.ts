@@ -2,7 +2,6 @@ import { createHmac, generateKeyPairSync, randomBytes } from "node:crypto";
 import { decodeJwt, decodeProtectedHeader, importSPKI, jwtVerify } from "jose";
 import { afterEach, expect, test } from "vitest";
 import { PawlError } from "../../src/base/errors.ts";
-import { env } from "../../src/base/secret.ts";
 import {
   checkKey,
   defineKey,
@@ -15,6 +14,7 @@ import {
   receiverKeys,
   signJwt,
 } from "../../src/requests/keys/index.ts";
+import { env } from "../../src/secrets/secret.ts";
 import { requestVerifier } from "../../src/webhooks/index.ts";
 
 const NAME = "PAWL_TEST_JWT_KEY";

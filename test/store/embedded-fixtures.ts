@@ -7,34 +7,26 @@ import os from "node:os";
 import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Client } from "pg";
-import { afterAll, afterEach } from "vitest";
 import { stopEmbedded } from "../../src/store/embedded/index.ts";
+import { atEnd } from "../support/at-end.ts";
 import { bundle } from "../support/bundle.ts";
 
+/** One for all files that this process runs. */
 const program = bundle(path.join(import.meta.dirname, "embedded-child.ts"));
+process.once("exit", () => program.remove());
 
 export const isRoot: boolean = process.getuid?.() === 0;
 export const NOBODY = 65_534;
-
-afterAll(() => program.remove());
-
-const folders: string[] = [];
-const children: ChildProcess[] = [];
-
-afterEach(async () => {
-  for (const child of children.splice(0)) await end(child);
-  for (const folder of folders.splice(0)) {
-    const { dataDir } = await stopEmbedded({ dir: path.join(folder, ".pawl") });
-    await rm(path.dirname(dataDir), { recursive: true, force: true });
-    await rm(folder, { recursive: true, force: true });
-  }
-});
 
 /** A `.pawl` inside a new folder, which others may enter unless `mode` says otherwise. */
 export async function newDir(mode = 0o755): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), "pawl-embedded-"));
   await chmod(folder, mode);
-  folders.push(folder);
+  atEnd(async () => {
+    const { dataDir } = await stopEmbedded({ dir: path.join(folder, ".pawl") });
+    await rm(path.dirname(dataDir), { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
+  });
   return path.join(folder, ".pawl");
 }
 
@@ -50,7 +42,7 @@ export function childProcess(what: string, dir: string, options: SpawnOptions = 
     ...options,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  children.push(child);
+  atEnd(() => end(child));
   return { process: child, line: firstLine(child), kill: () => end(child) };
 }
 

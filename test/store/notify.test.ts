@@ -49,7 +49,7 @@ function listening(url: string): { stop: () => Promise<void>; heard: string[] } 
 test("stop ends a connection whose other side has fallen silent", async () => {
   const proxy = await databaseProxy((await freshDatabase()).url);
   const listener = listening(proxy.url);
-  await until("it listens", () => listener.heard.length === 1);
+  await until("it listens", () => listener.heard.length >= 1);
   proxy.freeze();
   await listener.stop();
 });
@@ -75,6 +75,20 @@ function startingUp(): Buffer {
   return Buffer.concat([head, fields]);
 }
 
+/** From where a file of ours sets a timer from now on; others of this process may set some too. */
+function timersOf(file: RegExp): string[] {
+  const set: string[] = [];
+  const { setTimeout } = globalThis;
+  vi.spyOn(globalThis, "setTimeout").mockImplementation(((
+    ...args: Parameters<typeof setTimeout>
+  ) => {
+    const { stack = "" } = new Error("a timer is set");
+    if (file.test(stack)) set.push(stack);
+    return setTimeout(...args);
+  }) as never);
+  return set;
+}
+
 test("a connection that closes late is not replaced twice", async () => {
   const sockets: net.Socket[] = [];
   const url = await server((socket, no) => {
@@ -88,11 +102,10 @@ test("a connection that closes late is not replaced twice", async () => {
   // from now on: after a second it closes the connection by itself
   const hasEnded = once(connects.mock.contexts[0] as pg.Client, "end");
   await until("it connects again", () => sockets.length === 2);
-  const timers = vi.spyOn(globalThis, "setTimeout");
+  const timers = timersOf(/(src|dist)\/store\/notify\.[jt]s/);
   sockets[0]?.end();
   await hasEnded;
-  expect(timers).not.toHaveBeenCalled();
-  timers.mockRestore();
+  expect(timers).toEqual([]);
   await listener.stop();
 });
 
@@ -117,7 +130,7 @@ test("a certificate that is not there for a moment is tried again, and does not 
     log: { ...silentLogger, warn: (data) => warned.push(data) },
     heard: () => undefined,
   });
-  await until("it was tried", () => asked === 1);
+  await until("it was tried", () => asked >= 1);
   await rm(file);
   await until(
     "the file is missed",

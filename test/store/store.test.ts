@@ -53,7 +53,8 @@ describe("the pool", () => {
   test("survives the end of all its connections, idle and busy ones", async () => {
     const { url } = await freshDatabase();
     const warned: string[] = [];
-    const log = { ...silentLogger, warn: (_: object, message: string) => warned.push(message) };
+    const heard = (_: object, message: string) => void warned.push(message);
+    const log = { ...silentLogger, warn: heard, debug: heard };
     const store = openStore({ url, max: 3, log });
     const killer = await rawClient(url);
     await Promise.all([1, 2, 3].map(() => store.rows("select 1")));

@@ -18,7 +18,7 @@ export async function asWorker(
   // before it is registered: whoever sees it there may tell it to stop
   const told = new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
   await pawl.work({ concurrency: Number(process.env.PAWL_TEST_CONCURRENCY ?? 8) });
-  void told.then(() => pawl.close());
+  told.then(() => pawl.close()).catch(() => process.exit(1));
 }
 
 /** A test run that was killed must not leave its workers behind: their standard input ends with it. */

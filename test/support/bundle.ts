@@ -3,7 +3,7 @@
  * a hundred of them spend theirs on what they test.
  */
 
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
 import { join } from "node:path";
@@ -29,6 +29,8 @@ export function bundle(program: string): Bundle {
   const folder = mkdtempSync(join(os.tmpdir(), "pawl-program-"));
   chmodSync(folder, 0o755); // a test may run it as somebody else
   const path = join(folder, "program.mjs");
+  // an app is named after its package: as in the tests that run beside it
+  copyFileSync(join(ROOT, "package.json"), join(folder, "package.json"));
   // what the sources read beside themselves lies where it lay
   const anyPart = pathToFileURL(join(ROOT, "src/store/migrate.ts")).href;
   bundler().buildSync({

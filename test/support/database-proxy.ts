@@ -13,6 +13,13 @@ export interface DatabaseProxy {
   comeBack(): void;
   /** From now on nothing passes on the connections that are open, and nobody learns that the other side has gone. */
   freeze(): void;
+  /** The answer to the next message with this text, and all after it on its connection, waits until it is released. */
+  holdAnswerTo(text: string): HeldAnswer;
+}
+
+export interface HeldAnswer {
+  readonly isHeld: boolean;
+  release(): void;
 }
 
 export async function databaseProxy(url: string): Promise<DatabaseProxy> {
@@ -20,6 +27,7 @@ export async function databaseProxy(url: string): Promise<DatabaseProxy> {
   const open = new Set<net.Socket>();
   let isAway = false;
   let turnedAway = 0;
+  let awaited: ((upstream: net.Socket, chunk: Buffer) => void) | undefined;
   const listener = net.createServer((client) => {
     client.on("error", () => undefined);
     if (isAway) {
@@ -34,7 +42,10 @@ export async function databaseProxy(url: string): Promise<DatabaseProxy> {
     ] as const) {
       open.add(one);
       one.on("error", () => undefined);
-      one.on("data", (chunk) => other.write(chunk));
+      one.on("data", (chunk) => {
+        if (one === client) awaited?.(upstream, chunk);
+        other.write(chunk);
+      });
       one.on("close", () => {
         open.delete(one);
         other.destroy();
@@ -63,6 +74,21 @@ export async function databaseProxy(url: string): Promise<DatabaseProxy> {
     },
     freeze: () => {
       for (const socket of open) socket.pause();
+    },
+    holdAnswerTo: (text) => {
+      let held: net.Socket | undefined;
+      awaited = (upstream, chunk) => {
+        if (!chunk.includes(text)) return;
+        awaited = undefined;
+        held = upstream;
+        upstream.pause();
+      };
+      return {
+        get isHeld() {
+          return held !== undefined;
+        },
+        release: () => held?.resume(),
+      };
     },
   };
 }

@@ -6,14 +6,21 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import pg from "pg";
-import { afterAll, inject } from "vitest";
+import { inject } from "vitest";
+import { ownFunctions } from "../../src/store/functions.ts";
 import { migrate, migrations } from "../../src/store/migrate.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { atEnd } from "./at-end.ts";
+import { LONG_LEASE } from "./kernel.ts";
 
 const TODAY = new Date().toISOString().slice(0, 10);
 const TEMPLATE = `pawl_template_${createHash("sha256")
-  .update(JSON.stringify([TODAY, ...migrations().map((one) => one.checksum)]))
+  .update(
+    JSON.stringify([
+      TODAY,
+      ...[...migrations(), ...ownFunctions().files].map((one) => one.checksum),
+    ]),
+  )
   .digest("hex")
   .slice(0, 12)}`;
 /** Any number that only this suite uses. */
@@ -21,17 +28,24 @@ const TEMPLATE_LOCK = 7_046_029_254;
 
 /** Under way while other tests run: on a server that syncs its files, dropping takes a while. */
 const dropping: Promise<void>[] = [];
-afterAll(async () => {
-  await Promise.allSettled(dropping);
-});
+
+export async function untilDropped(): Promise<void> {
+  await Promise.allSettled(dropping.splice(0));
+}
 
 export interface TestDatabase {
   url: string;
   drop(): Promise<void>;
 }
 
+export interface DatabaseOptions {
+  migrated?: boolean;
+  /** For exact counts of tries: a worker keeps what it runs, however long its process stands still. */
+  longLeases?: boolean;
+}
+
 /** A migrated database, dropped after the file's tests. */
-export async function freshDatabase(options: { migrated?: boolean } = {}): Promise<TestDatabase> {
+export async function freshDatabase(options: DatabaseOptions = {}): Promise<TestDatabase> {
   const server = inject("databaseUrl");
   const name = `pawl_test_${randomBytes(6).toString("hex")}`;
   const template = options.migrated === false ? "template1" : TEMPLATE;
@@ -46,11 +60,19 @@ export async function freshDatabase(options: { migrated?: boolean } = {}): Promi
   atEnd(() => {
     dropping.push(drop());
   });
-  return { url: urlOf(server, name), drop };
+  const url = urlOf(server, name);
+  if (options.longLeases === true) {
+    await withAdmin(url, async (owner) => {
+      await owner.query(LONG_LEASE);
+    });
+  }
+  return { url, drop };
 }
 
 /** A store on a fresh database, closed after the file's tests. */
-export async function freshStore(options: { max?: number } = {}): Promise<Store> {
+export async function freshStore(
+  options: { max?: number; connectTimeoutMs?: number } = {},
+): Promise<Store> {
   const { url } = await freshDatabase();
   const store = openStore({ url, ...options });
   atEnd(() => store.close());

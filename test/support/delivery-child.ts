@@ -16,7 +16,7 @@ export function deliveryApp(receiver: string): App {
         url: `${receiver}/hooks`,
         secret: SECRET,
         order: "aggregate",
-        timeout: "10s",
+        timeout: "1m", // the receiver may stand still, and accept late what was given up
         retry: { attempts: 1_000, delays: ["20ms"], jitter: 0 },
         breaker: { failures: 20, ratio: 0.9, open: "20ms", openMax: "50ms" },
       }),

@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { bodyOf, httpServer } from "../requests/local-servers.ts";
+import { bodyOf, httpServer } from "../sender/local-servers.ts";
 import type { Random } from "./random.ts";
 
 export interface Receipt {

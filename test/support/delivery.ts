@@ -2,7 +2,7 @@
 
 import { silentLogger } from "../../src/base/log.ts";
 import type { DeliveryContext } from "../../src/outbox/destinations/types.ts";
-import { openSender } from "../../src/requests/sender.ts";
+import { openSender } from "../../src/sender/sender.ts";
 import type { Transaction } from "../../src/store/transaction.ts";
 
 const unusable = new Proxy({} as Transaction, {

@@ -46,14 +46,18 @@ function effectMade(): void {
 function killAtCommit(): void {
   const query = Reflect.get(pg.Client.prototype, "query") as (...args: unknown[]) => unknown;
   const wrapped = function (this: pg.Client, ...args: unknown[]) {
-    if (args[0] !== "commit" || !hasRun) return Reflect.apply(query, this, args);
+    const [given] = args as [string | { text?: string }];
+    const text = typeof given === "string" ? given : given?.text;
+    if (text !== "commit" || !hasRun) return Reflect.apply(query, this, args);
     reached("before commit");
-    const answer = Reflect.apply(query, this, args) as Promise<unknown>;
+    const heard = args.at(-1) as (error: Error | null, result: unknown) => void;
+    const committed = (error: Error | null, result: unknown) => {
+      if (error === null || error === undefined) reached("after commit");
+      heard(error, result);
+    };
+    const answer: unknown = Reflect.apply(query, this, [...args.slice(0, -1), committed]);
     reached("commit sent");
-    return answer.then((result) => {
-      reached("after commit");
-      return result;
-    });
+    return answer;
   };
   Object.assign(pg.Client.prototype, { query: wrapped });
 }

@@ -52,11 +52,11 @@ export const gateApp: App = defineApp({
 export const GATE_LOG = [
   "create table claimed (no bigserial, queue text, worker_id int, seq bigint, at timestamptz, claimed_at timestamptz)",
   "create table ended (seq bigint, at timestamptz)",
-  `create function note_claim() returns trigger language plpgsql as $$ begin
+  `create function note_claim() returns trigger language plpgsql set search_path from current as $$ begin
      insert into claimed (queue, worker_id, seq, at, claimed_at) select q.name, new.worker_id, u.seq, clock_timestamp(), new.claimed_at
        from pawl.queue q cross join lateral unnest(new.seqs) u (seq) where q.id = new.queue_id;
      return null; end $$`,
-  `create function note_end() returns trigger language plpgsql as $$ begin
+  `create function note_end() returns trigger language plpgsql set search_path from current as $$ begin
      insert into ended values (new.seq, clock_timestamp()); return null; end $$`,
   "create trigger note_claim after insert on pawl.claim for each row execute function note_claim()",
   "create trigger note_end after insert on pawl.finished for each row execute function note_end()",

@@ -13,6 +13,7 @@ import {
   type WorkOptions,
 } from "../../src/index.ts";
 import { freshDatabase } from "./database.ts";
+import { present } from "./present.ts";
 import { until } from "./until.ts";
 
 export interface InboxApp {
@@ -23,22 +24,26 @@ export interface InboxApp {
   becomes: (name: string, what: Partial<SourceState>) => Promise<SourceState>;
 }
 
+/** The process of the test may stand still: what it asks for meanwhile is not given up. */
+const LEASE_MS = 600_000;
+
 export async function inboxApp(
   sources: readonly SourceDefinition[],
   { work = {}, ...more }: AppOptions & { work?: WorkOptions | false } = {},
 ): Promise<InboxApp> {
-  const { url } = await freshDatabase();
-  const app = defineApp({ sources, ...more });
+  const { url } = await freshDatabase({ longLeases: true });
+  const patient = sources.map((source) => ({ ...source, leaseMs: LEASE_MS }));
+  const app = defineApp({ sources: patient, ...more });
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger });
   onTestFinished(() => pawl.close());
   if (work !== false) await pawl.work(work);
   return {
     pawl,
     url,
-    source: (name) => pawl.sources.get(name),
+    source: (name) => present(pawl.sources.get(name)),
     becomes: (name, what) =>
       until(`source ${name} is ${JSON.stringify(what)}`, async () => {
-        const source = await pawl.sources.get(name);
+        const source = await present(pawl.sources.get(name));
         const isSo = Object.entries(what).every(
           ([key, value]) => source[key as keyof SourceState] === value,
         );

@@ -1,7 +1,7 @@
 /**
  * A process that loads five sources from the feed of its test and stores what they give. `PAWL_TEST_KILL`, such as
  * `sent:3` or `sent:3:pulled`, kills it at the third time that it comes to that point of a window, of any source or
- * of the one named. `PAWL_TEST_SIGNAL=SIGSTOP` freezes it there instead. `PAWL_TEST_LEASE_MS` of its sources: 1 s.
+ * of the one named. `PAWL_TEST_SIGNAL=SIGSTOP` freezes it there instead. `PAWL_TEST_LEASE_MS`: the lease of its sources.
  */
 
 import { hostname } from "node:os";
@@ -16,7 +16,7 @@ import {
   type SourceDefinition,
   type SourceEvent,
 } from "../../src/index.ts";
-import { openSender } from "../../src/requests/sender.ts";
+import { openSender } from "../../src/sender/sender.ts";
 
 export const POINTS: readonly Point[] = ["reserved", "sent", "answered", "kept", "stored"];
 export const WINDOW_LIMIT = 20;
@@ -74,6 +74,7 @@ export const SOURCES: readonly SourceDefinition[] = [
       await tx.query("insert into handled (id) select unnest($1::text[])", [
         events.map((event) => event.id),
       ]);
+      reached("store", "handled");
     },
   }),
 ];
@@ -84,7 +85,7 @@ export const inboxApp: App = defineApp({ sources: SOURCES, http: { allow: ["127.
 export const SET_UP: readonly string[] = [
   "create table handled (id text not null)",
   "create table kept (source text, after text, at timestamptz)",
-  `create function note_kept() returns trigger language plpgsql as $$ begin
+  `create function note_kept() returns trigger language plpgsql set search_path from current as $$ begin
      insert into kept select s.name, w.after_cursor, clock_timestamp()
        from pawl.source_window w join pawl.source s on s.id = w.source_id
       where w.id = new.window_id and new.bytes <> '[]';
@@ -96,7 +97,8 @@ export const SET_UP: readonly string[] = [
 const [killAt, killTimes, killSource] = (process.env.PAWL_TEST_KILL ?? "").split(":");
 let times = 0;
 
-function reached(point: Point, source: string): void {
+/** `store`: in the middle of a batch. */
+function reached(point: Point | "store", source: string): void {
   if (point !== killAt || (killSource !== undefined && source !== killSource)) return;
   times += 1;
   if (times === Number(killTimes))
@@ -123,10 +125,13 @@ async function asLoader(): Promise<void> {
   const told = new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
   await pawl.work({ roles: ["mover"] });
   loading.start();
-  void told
+  told
     .then(() => loading.stop())
     .then(() => pawl.close())
-    .then(() => process.exit(0)); // its standard input keeps it alive
+    .then(
+      () => process.exit(0), // its standard input keeps it alive
+      () => process.exit(1),
+    );
 }
 
 await asLoader();

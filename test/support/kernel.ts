@@ -59,10 +59,16 @@ export async function enqueueCount(
 
 export const idsOf = (rows: readonly TurnRow[]): string[] => rows.map((row) => row.id);
 
-/** Its lease ends only when a test ends it: nobody renews it, and a busy machine may be slower than a lease is long. */
+/**
+ * Its lease ends only when a test ends it: nobody renews it, and a busy machine may be slower than a lease is long.
+ * Nothing that it claims is ever on its way.
+ */
 export async function newWorker(executor: Executor): Promise<number> {
   const worker = await leasedWorker(executor);
-  await executor.rows("update pawl.worker set lease_until = 'infinity' where id = $1", [worker]);
+  await executor.rows(
+    "update pawl.worker set lease_until = 'infinity', off_seen = 9000000000000000000 where id = $1",
+    [worker],
+  );
   return worker;
 }
 
@@ -148,6 +154,12 @@ export function failed(row: TurnRow, claim: number, thrown: unknown = new Error(
 export const LONG_LEASE = `create or replace function pawl.lease_length() returns interval
   language sql immutable as $$ select interval '1 day' $$`;
 
+/** Lets functions of ours wait for a lock as long as somebody holds it: on a busy machine a test may let go of it late. */
+export async function waitForLocks(executor: Executor, ...functions: string[]): Promise<void> {
+  for (const name of functions)
+    await executor.rows(`alter function pawl.${name} set lock_timeout = 0`);
+}
+
 /** Ends a worker's lease as if its time had passed. */
 export async function endLease(executor: Executor, worker: number): Promise<void> {
   await executor.rows(
@@ -164,7 +176,7 @@ export async function count(executor: Executor, table: string): Promise<number> 
 /** Tasks of a scope that run now. */
 export async function runningOf(executor: Executor, scope: string): Promise<number | undefined> {
   const [row] = await executor.rows<{ running: number }>(
-    "select pawl.running_of_scope($1) as running",
+    "select pawl.running_of_switch(s.scope, s.name) as running from pawl.scope_of($1) s",
     [scope],
   );
   return row?.running;

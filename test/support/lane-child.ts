@@ -44,7 +44,7 @@ async function began(lane: string, { taskId, attempt }: TaskContext) {
        returning no, (select count(*)::int from step s where s.task = $2) as tries`,
       [lane, taskId, attempt, process.pid],
     )) ?? [];
-  if (row === undefined) throw new Error("the database answered no row");
+  if (row === undefined) throw new Error("the database returned no row");
   return row;
 }
 

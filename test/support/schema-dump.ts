@@ -3,7 +3,12 @@
 import type { Store } from "../../src/store/store.ts";
 
 export async function dumpSchema(store: Store): Promise<string> {
-  const sections = [await tables(store), await sequences(store), await functions(store)];
+  const sections = [
+    await tables(store),
+    await views(store),
+    await sequences(store),
+    await functions(store),
+  ];
   // a role named pawl has the schema in its search path, and its names unqualified
   return sections.join("\n").replaceAll("pawl.", "");
 }
@@ -44,6 +49,18 @@ async function tables(store: Store): Promise<string> {
       ].join("\n"),
     )
     .join("\n");
+}
+
+/** Their columns: the text of a query is not the same on every version. */
+async function views(store: Store): Promise<string> {
+  const rows = await store.rows<{ name: string; columns: string[] }>(
+    `select c.relname as name, array(
+              select format('  %s %s', a.attname, format_type(a.atttypid, a.atttypmod)) from pg_attribute a
+               where a.attrelid = c.oid and a.attnum > 0 order by a.attnum) as columns
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'pawl' and c.relkind = 'v' order by c.relname`,
+  );
+  return rows.map(({ name, columns }) => [`view ${name}`, ...columns, ""].join("\n")).join("\n");
 }
 
 async function sequences(store: Store): Promise<string> {

@@ -5,10 +5,10 @@
 
 import { hostname } from "node:os";
 import { silentLogger } from "../../src/base/log.ts";
-import { env } from "../../src/base/secret.ts";
 import { loader } from "../../src/inbox/loader.ts";
 import { type App, connect, defineApp, rabbitmqStreamSource } from "../../src/index.ts";
-import { openSender } from "../../src/requests/sender.ts";
+import { env } from "../../src/secrets/secret.ts";
+import { openSender } from "../../src/sender/sender.ts";
 
 const orders = rabbitmqStreamSource({
   name: "orders",
@@ -26,7 +26,9 @@ const orders = rabbitmqStreamSource({
   },
 });
 
-export const streamApp: App = defineApp({ sources: [orders] });
+const BROKER_HOSTS = { allow: ["127.0.0.1", "localhost"] };
+
+export const streamApp: App = defineApp({ sources: [orders], http: BROKER_HOSTS });
 
 /** Without a unique index: a second row of an id is what must not be. */
 export const STREAM_SET_UP: readonly string[] = [
@@ -43,7 +45,7 @@ async function asLoader(): Promise<void> {
   const loading = loader({
     executor: pawl.store,
     sources: [orders],
-    http: openSender(),
+    http: openSender(BROKER_HOSTS),
     log: silentLogger,
     payloadBytesMax: streamApp.maxPayloadBytes,
     holder: `${hostname()} ${process.pid}`,

@@ -14,9 +14,13 @@ export interface TextFile {
 /** Lowest first: a folder of src may import itself and the folders before it; files directly in src stand above all. */
 export const LAYERS = [
   "base",
+  "secrets",
+  "options",
   "webhooks",
   "store",
   "control",
+  "sender",
+  "operate",
   "kernel",
   "queue",
   "schedule",
@@ -24,6 +28,7 @@ export const LAYERS = [
   "outbox",
   "inbox",
   "process",
+  "registry",
   "app",
   "http",
   "cli",
@@ -38,6 +43,7 @@ const IMPORTS = [
   /\bimport\(\s*["'](\.[^"']+)["']/g,
   /\bnew URL\(\s*["'](\.[^"']+)["'],\s*import\.meta\.url/g,
 ];
+const EXPORTED = /^export (?:async )?(?:function\*?|const|(?:abstract )?class) (\w+)/gm;
 const COMMENT_LINE = /^\s*(?:\/\/|\/\*|\*).*$/gm;
 const UNFINISHED = /\b(?:TO[D]O|FIX[M]E)\b/;
 const ANY = /(?::\s*any\b(?=\s*(?:[;,)=\]}>|&[]|$))|\bas\s+any\b)/m;
@@ -98,6 +104,23 @@ export function unreachableFiles(files: readonly TextFile[], entries: readonly s
     queue.push(...(graph.get(path) ?? []));
   }
   return [...graph.keys()].filter((path) => !reached.has(path));
+}
+
+/** Functions, constants and classes that are exported although only their own file uses them. Types of what is exported may be. */
+export function lonelyExports(files: readonly TextFile[], users: readonly TextFile[]): string[] {
+  const importers = new Map<string, TextFile[]>();
+  for (const user of users) {
+    for (const path of importsOf(user)) importers.set(path, [...(importers.get(path) ?? []), user]);
+  }
+  return files.flatMap((file) =>
+    [...file.text.matchAll(EXPORTED)]
+      .map(([, name = ""]) => name)
+      .filter((name) => {
+        const word = new RegExp(`\\b${name}\\b`);
+        return !(importers.get(file.path) ?? []).some(({ text }) => word.test(text));
+      })
+      .map((name) => `${file.path}: ${name}`),
+  );
 }
 
 /** What package.json offers, as files of src: `bin`, `exports`, and the two that always are entries. */

@@ -9,7 +9,7 @@ const LOOK_MS = 10;
 export async function until<T>(
   what: string,
   look: () => Promise<T | false | undefined> | T | false | undefined,
-  timeoutMs = 120_000,
+  timeoutMs = 300_000,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   for (;;) {

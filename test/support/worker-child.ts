@@ -43,17 +43,32 @@ export const holdJob = defineJob({
   },
 });
 
+let neighbours = 0;
+
+/** Its first attempt waits for its worker's death. */
+export const neighbourJob = defineJob({
+  name: "neighbour",
+  input: z.object({}),
+  retry: RETRY,
+  run: async (_, { attempt, signal }) => {
+    neighbours += 1;
+    await pause(attempt === 1 ? 600_000 : 200, undefined, { signal });
+  },
+});
+
+/** Its first attempt kills the worker as soon as a neighbour runs there. */
 export const poisonJob = defineJob({
   name: "poison",
   input: z.object({}),
   retry: RETRY,
-  run: () => {
+  run: async (_, { attempt }) => {
+    while (attempt === 1 && neighbours === 0) await pause(20);
     process.kill(process.pid, "SIGKILL");
     return new Promise(() => undefined);
   },
 });
 
-export const faultApp: App = defineApp({ jobs: [shortJob, holdJob, poisonJob] });
+export const faultApp: App = defineApp({ jobs: [shortJob, holdJob, neighbourJob, poisonJob] });
 
 await asWorker(faultApp, (connected) => {
   pawl = connected;

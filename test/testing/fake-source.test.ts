@@ -42,7 +42,7 @@ describe("R37: the fake source", () => {
     await expect(asking).rejects.toMatchObject({ sent: "unknown" });
   });
 
-  test.each<FakeFault>(["unordered", "behind", "repeated", "too-many"])(
+  test.each<FakeFault>(["unordered", "behind", "too-many"])(
     "breaks the contract, which is noticed: %s",
     async (fault) => {
       const { source } = fakeSource(5, { limit: 3, faults: { 1: fault } });

@@ -3,6 +3,7 @@ import type { PullSource } from "../../src/inbox/source.ts";
 import { type Pawl, rabbitmqStreamSource } from "../../src/index.ts";
 import { type FakeStream, fakeSource, fakeStreamClient } from "../../src/testing/index.ts";
 import { inboxApp, storedIds } from "../support/inbox-app.ts";
+import { present } from "../support/present.ts";
 import { until } from "../support/until.ts";
 
 const numbers = (first: number, last: number) =>
@@ -50,8 +51,8 @@ test("R37: the loader runs some cycles over fake sources until `stop()`: every i
   await until("a few idle cycles have followed", () =>
     fakes.every(({ requests }) => requests.filter(({ ids }) => ids.length === 0).length >= 3),
   );
-  await becomes("first", { stored_count: 40 });
-  await becomes("second", { stored_count: 25 });
+  await becomes("first", { storedCount: 40 });
+  await becomes("second", { storedCount: 25 });
   await worker.stop();
   for (const [fake, count] of [
     [fakes[0], 40],
@@ -70,7 +71,7 @@ test("R37 R38: stopped in the middle, nothing is under way when `stop()` resolve
   const first = await pawl.work({ roles: ["loader", "mover"] });
   await until("some windows are loaded", () => fake.fetched.size >= 50);
   await first.stop();
-  const { requested, received } = await pawl.sources.get("fake");
+  const { requested, received } = await present(pawl.sources.get("fake"));
   const asked = fake.requests.length;
   expect(watched.underWay).toBe(0);
   expect(await openWindows(pawl)).toEqual([]);
@@ -80,14 +81,14 @@ test("R37 R38: stopped in the middle, nothing is under way when `stop()` resolve
   expect(received).toBe(Number(requested));
 
   const second = await pawl.work({ roles: ["loader", "mover"] });
-  await becomes("fake", { stored_count: 300 });
+  await becomes("fake", { storedCount: 300 });
   await second.stop();
   expect(fake.requests[asked]?.after).toBe(requested);
   expect(fake.fetched).toEqual(onceEach(numbers(1, 300)));
   expect((await storedIds(pawl, "fake")).toSorted((a, b) => Number(a) - Number(b))).toEqual(
     numbers(1, 300),
   );
-  expect((await pawl.sources.get("fake")).duplicates).toBe(0);
+  expect((await present(pawl.sources.get("fake"))).duplicates).toBe(0);
 });
 
 function streamOf(fake: FakeStream) {
@@ -109,22 +110,22 @@ test("R37 R45 R47: the same with a fake stream client: from offset 0, over a los
   const { pawl, becomes } = await inboxApp([streamOf(stream)], { work: false });
   publish(50);
   const first = await pawl.work({ roles: ["loader", "mover"] });
-  await becomes("orders", { stored_count: 50, stored: "49" });
+  await becomes("orders", { storedCount: 50, stored: "49" });
   stream.cut();
   publish(30);
-  await becomes("orders", { stored_count: 80, stored: "79" });
+  await becomes("orders", { storedCount: 80, stored: "79" });
   await until("all are acknowledged", () => stream.acked === 79);
   await first.stop();
   expect(stream.unacked).toBe(0);
   publish(20);
   expect(stream.unacked).toBe(0); // nobody listens any more
-  expect((await pawl.sources.get("orders")).received).toBe(80);
+  expect((await present(pawl.sources.get("orders"))).received).toBe(80);
 
   const second = await pawl.work({ roles: ["loader", "mover"] });
-  await becomes("orders", { stored_count: 100, stored: "99" });
+  await becomes("orders", { storedCount: 100, stored: "99" });
   await second.stop();
   expect(stream.subscribedFrom).toEqual([0, 50, 80]);
   expect(await storedIds(pawl, "orders")).toEqual(numbers(0, 99));
-  expect((await pawl.sources.get("orders")).duplicates).toBe(0);
+  expect((await present(pawl.sources.get("orders"))).duplicates).toBe(0);
   expect(await openWindows(pawl)).toEqual([]);
 });

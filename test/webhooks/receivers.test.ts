@@ -218,13 +218,15 @@ test("R87b: a call that ends in the middle of its body is refused and does not h
         resolve();
       });
     });
-    void urlOf(server.listen(0, "127.0.0.1")).then((url) => {
-      const socket = connect(Number(new URL(url).port), "127.0.0.1");
-      socket.on("error", () => undefined);
-      socket.write("POST /hooks HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf", () =>
-        socket.destroy(),
-      );
-    });
+    urlOf(server.listen(0, "127.0.0.1"))
+      .then((url) => {
+        const socket = connect(Number(new URL(url).port), "127.0.0.1");
+        socket.on("error", () => undefined);
+        socket.write("POST /hooks HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf", () =>
+          socket.destroy(),
+        );
+      })
+      .catch(resolve);
   });
   await done;
   expect(seen).toMatchObject({ code: "webhook_rejected", reason: "malformed" });
@@ -315,5 +317,31 @@ test.each(["PATCH", "PUT", "DELETE", "POST"])(
     const good = await send("me");
     expect(await good.json()).toEqual({ body: { a: 1 }, task });
     expect((await send("you")).status).toBe(401);
+  },
+);
+
+test.each(RECEIVERS)(
+  "R87b: behind %s the largest event of a sender with Pawl's defaults is taken as it is, and bytes are read as their content type says",
+  async (_name, serve) => {
+    const url = await serve({});
+    const largest = { fill: "x".repeat(1_048_576 - 11) };
+    const body = JSON.stringify({ ...EVENT, payload: largest, meta: largest });
+    expect((await post(url, body, signedHeaders(body))).status).toBe(200);
+    const latin = Buffer.from(JSON.stringify({ ...EVENT, payload: "é" }), "latin1");
+    const as = (contentType: string) =>
+      fetch(url, {
+        method: "POST",
+        body: latin,
+        headers: { ...signedHeaders(latin as unknown as string), "content-type": contentType },
+      });
+    const answer = await as("application/json; charset=iso-8859-1");
+    expect([answer.status, await answer.json()]).toMatchObject([200, { payload: "é" }]);
+    for (const wrong of ["application/json", "application/json; charset=x-klingon"]) {
+      const refused = await as(wrong);
+      expect([refused.status, await refused.json()]).toMatchObject([
+        400,
+        { error: { reason: "malformed" } },
+      ]);
+    }
   },
 );

@@ -1,12 +1,13 @@
 /**
- * A stream of RabbitMQ read over AMQP 0-9-1: one connection and one channel a subscription. It does not reconnect: who
- * subscribes anew takes the offset from the database. What is acknowledged is only credit; the broker forgets nothing.
+ * A stream of RabbitMQ read over AMQP 0-9-1: one connection and one channel per subscription. It does not reconnect: the
+ * next subscription takes its offset from the database. An acknowledgement is only credit; the broker forgets nothing.
  */
 
 import type { Channel, ChannelModel, ConsumeMessage } from "amqplib";
 import { toError } from "../../base/errors.ts";
 import { destroy, openConnection } from "../../outbox/destinations/rabbitmq-connect.ts";
 import { atMost } from "../../outbox/destinations/rabbitmq-session.ts";
+import type { Guard } from "../../sender/guard/guard.ts";
 import type {
   StreamClient,
   StreamMessage,
@@ -16,20 +17,22 @@ import type {
 
 const CONNECT_MS = 10_000;
 const CLOSE_MS = 2_000;
-/** An empty stream has no last message: its absence is only known by waiting. */
+/** An empty stream has no last message, and only waiting shows that. */
 const LAST_OFFSET_MS = 1_000;
 const OFFSET_HEADER = "x-stream-offset";
 
 export interface AmqpStreamOptions {
-  /** Read at each subscribing; with user and password. */
+  /** Read at each subscription; with user and password. */
   url: () => string;
   stream: string;
+  /** Decides which brokers may be connected to; without it, all may. */
+  guard?: Guard | undefined;
 }
 
-export function amqpStreamClient({ url, stream }: AmqpStreamOptions): StreamClient {
+export function amqpStreamClient({ url, stream, guard }: AmqpStreamOptions): StreamClient {
   return {
     async subscribe(subscribing) {
-      const { model } = await openConnection(url(), CONNECT_MS);
+      const { model } = await openConnection(url(), CONNECT_MS, guard);
       try {
         return await subscribed(model, stream, subscribing);
       } catch (error) {
@@ -48,7 +51,7 @@ async function subscribed(
   const end = endOf(model);
   const channel = await model.createChannel();
   end.follow(channel);
-  /** Delivery tags by offset, oldest first, of what is not acknowledged. */
+  /** Delivery tags of messages that are not acknowledged, by offset, oldest first. */
   const unacked = new Map<number, ConsumeMessage>();
   const consuming = (async () => {
     await channel.prefetch(prefetch);
@@ -144,15 +147,14 @@ function messageOf({ content, properties }: ConsumeMessage): StreamMessage | und
     unknown
   >;
   if (typeof offset !== "number") return undefined;
-  const { contentType, messageId, type, timestamp } = properties as unknown as Record<
-    string,
-    unknown
-  >;
+  const { contentType, contentEncoding, messageId, type, timestamp } =
+    properties as unknown as Record<string, unknown>;
   return {
     offset,
     body: content,
     headers,
     ...(typeof contentType === "string" && { contentType }),
+    ...(typeof contentEncoding === "string" && { contentEncoding }),
     ...(typeof messageId === "string" && { messageId }),
     ...(typeof type === "string" && { type }),
     ...timestampOf(timestamp),
@@ -165,7 +167,7 @@ function timestampOf(seconds: unknown): { timestamp?: string } {
   return Number.isFinite(time.getTime()) ? { timestamp: time.toISOString() } : {};
 }
 
-/** A second consumer at the last chunk, which may hold several messages: those that come in one go are looked at. */
+/** Opens a second consumer at the last chunk, which may hold several messages, and looks at those that come together. */
 async function lastOffset(model: ChannelModel, stream: string): Promise<number | undefined> {
   const channel = await model.createChannel();
   let last: number | undefined;

@@ -1,4 +1,4 @@
-/** What a source reads before its request goes out, such as a secret: what fails there has sent nothing. */
+/** Reads what a request needs, such as a secret, before it is sent: if that fails, nothing was sent. */
 
 import { toError } from "../../base/errors.ts";
 import { SourceUnavailable } from "../source.ts";

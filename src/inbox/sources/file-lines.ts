@@ -6,22 +6,22 @@ const CHUNK_BYTES = 64 * 1024;
 const LINE_END = 10;
 
 export interface LinesLimit {
-  /** Lines at most. */
+  /** Maximum number of lines. */
   lines: number;
-  /** No further chunk is read when so many bytes of whole lines are there. */
+  /** No further chunk is read once this many bytes of whole lines were read. */
   pageBytes: number;
   /** A longer line is not kept. */
   lineBytes: number;
 }
 
 export interface Lines {
-  /** Whole lines with their ends; of a line that is too long, its beginning alone. */
+  /** Whole lines with their ends; only the beginning of a line that is too long. */
   readonly bytes: Buffer;
   /** The offset after them. */
   readonly to: number;
-  /** Set when the one line of this page is too long: how long it is. */
+  /** The length of the page's only line, if that line is too long. */
   readonly tooLong?: number;
-  /** What follows the last line end of the file: a line that is still being written, or the last one. */
+  /** What follows the last line end of the file: the last line, or one that is still being written. */
   readonly tail?: Buffer;
 }
 
@@ -41,14 +41,14 @@ export async function readLines(file: FileHandle, from: number, limit: LinesLimi
   }
 }
 
-/** What is read, and how much of it are whole lines. */
+/** The bytes read so far, and how many of them are whole lines. */
 interface Found {
   read: Buffer;
   end: number;
   count: number;
 }
 
-/** Counts the whole lines; answers the page when it is full, or when a line that is too long follows. */
+/** Counts the whole lines; returns the page when it is full, or when a line follows that is too long. */
 function scan(
   found: Found,
   searchedTo: number,

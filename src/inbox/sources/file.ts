@@ -1,13 +1,15 @@
 /**
- * A file of JSON, one value a line (NDJSON): for backfills, and for files that are still being written. The cursor is the
- * byte offset of the next line, so that loading goes on where it stopped; a line without its end is left for later.
+ * A file of JSON, one value per line (NDJSON): for backfills, and for files that are still being written. The cursor is the
+ * byte offset of the next line, so that loading continues where it stopped. A line without a line end is left for later.
  */
 
 import { createHash } from "node:crypto";
 import { constants, type FileHandle, open } from "node:fs/promises";
-import { toError } from "../../base/errors.ts";
-import { badOption, refuseUnknownOptions } from "../../base/options.ts";
-import { SOURCE_OPTIONS, type SourceOptions, sourceBase } from "../define-source.ts";
+import { badOption } from "../../base/options.ts";
+import { messageOf } from "../../base/thrown.ts";
+import { type FieldsOf, required, withDefault } from "../../options/field.ts";
+import { integer, matching } from "../../options/kinds.ts";
+import { readSource, type SourceOptions } from "../define-source.ts";
 import {
   type BadEvent,
   type Json,
@@ -19,28 +21,39 @@ import {
   SourceUnavailable,
   type Window,
 } from "../source.ts";
-import { checkFields, describeField } from "./field.ts";
+import { describeField } from "./field.ts";
 import { readLines } from "./file-lines.ts";
 import { eventOf, ITEM_FIELDS, type ItemFields, requireGood } from "./item.ts";
 
 const PAGE_BYTES = 4 * 1024 * 1024;
-const LINE_BYTES_DEFAULT = 1024 * 1024;
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
-/** By so much of its beginning a file is known again. */
+/** The file is recognized by this many bytes at its beginning. */
 const HEAD_BYTES = 4_096;
 const LINE_END = 10;
-/** A pipe would open only with its writer, and hold one of the few threads of the process until then. */
+/** Opening a pipe would wait for its writer, and block one of the few threads of the process. */
 const READ_AT_ONCE = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 export interface FileSourceOptions extends SourceOptions, ItemFields {
-  /** Of the file, absolute or from the working directory of the worker; every worker that loads it must see the same file. */
+  /**
+   * The file's path, absolute or relative to the worker's working directory. Every worker that loads it must see the same
+   * file.
+   */
   path: string;
-  /** The longest line; what is longer is set aside, with its beginning. Default 1 MiB. */
+  /** Maximum length of a line in bytes; a longer line is set aside with its beginning. Default 1 MiB. */
   maxLineBytes?: number;
 }
 
-/** Of the beginning of the file, so that another file under the same name is not taken for it. */
+const OWN = {
+  ...ITEM_FIELDS,
+  path: required(matching("the path of a file", (text) => text !== "" && !text.includes("\0"))),
+  maxLineBytes: withDefault(
+    1024 * 1024,
+    integer({ help: "maximum length of a line", max: LINE_BYTES_MAX }),
+  ),
+} satisfies FieldsOf<Omit<FileSourceOptions, keyof SourceOptions>>;
+
+/** Describes the beginning of the file, so that another file under the same name is noticed. */
 interface Head {
   readonly bytes: number;
   readonly hash: string;
@@ -50,35 +63,29 @@ interface Info {
   readonly from: number;
   readonly to: number;
   readonly tooLong?: number;
-  /** A line without its end follows. */
+  /** A line without a line end follows. */
   readonly isTorn: boolean;
   readonly isEnd: boolean;
   readonly head: Head;
 }
 
 /**
- * A source that loads a file line by line. Without `id`, an event's id is the offset of its line. Lines that are no JSON
- * are set aside; empty lines are passed over.
+ * Returns a source that loads a file line by line. Without `id`, an event's id is the offset of its line. Lines that are not
+ * JSON are set aside; empty lines are skipped.
  *
  * @throws PawlError `invalid_option`
  */
 export function fileSource(options: FileSourceOptions): PullSource {
-  const where = `source "${options.name}"`;
-  const own = ["path", "maxLineBytes"];
-  refuseUnknownOptions(where, options, [...SOURCE_OPTIONS, ...ITEM_FIELDS, ...own]);
-  const { path, maxLineBytes = LINE_BYTES_DEFAULT, id, eventName, occurredAt } = options;
-  checkFields(where, { id, eventName, occurredAt, payload: options.payload, meta: options.meta });
-  checkOwn(where, path, maxLineBytes);
-  const base = sourceBase(
-    // Reading a file executes nothing: an answer that was lost may be asked for again.
-    { ...options, onFault: { unknown: "retry", ...options.onFault } },
-    {
-      type: "file",
-      config: { path, ...(id !== undefined && { id: describeField(id) }) },
-      cursor: "opaque",
-      start: "0",
-    },
-  );
+  const { own, at: where, base: baseOf } = readSource("fileSource", OWN, options);
+  const { path, maxLineBytes, id } = own;
+  const base = baseOf({
+    type: "file",
+    config: { path, ...(id !== undefined && { id: describeField(id) }) },
+    cursor: "opaque",
+    start: "0",
+    // Reading a file executes nothing: a lost answer may be requested again.
+    onFault: { unknown: "retry" },
+  });
   if (!/^\d{1,15}$/.test(base.start)) throw badOption(where, "start", "a byte offset", base.start);
   return Object.freeze({
     ...base,
@@ -89,26 +96,10 @@ export function fileSource(options: FileSourceOptions): PullSource {
   });
 }
 
-function checkOwn(where: string, path: unknown, maxLineBytes: number): void {
-  if (typeof path !== "string" || path === "" || path.includes("\0")) {
-    throw badOption(where, "path", "the path of a file", path);
-  }
-  const isSize =
-    Number.isInteger(maxLineBytes) && maxLineBytes >= 1 && maxLineBytes <= LINE_BYTES_MAX;
-  if (!isSize) {
-    throw badOption(
-      where,
-      "maxLineBytes",
-      `a whole number from 1 to ${LINE_BYTES_MAX}`,
-      maxLineBytes,
-    );
-  }
-}
-
 function offsetOf(cursor: string): number {
   const offset = cursor === "" ? 0 : Number(cursor);
   if (/^\d*$/.test(cursor) && Number.isSafeInteger(offset)) return offset;
-  throw new SourceAnswered(`the cursor "${cursor}" is no byte offset; rewind the source to one`);
+  throw new SourceAnswered(`the cursor "${cursor}" is not a byte offset; rewind the source to one`);
 }
 
 async function readPage(path: string, window: Window, lineBytes: number): Promise<RawPage> {
@@ -152,14 +143,14 @@ async function opened(path: string): Promise<FileHandle> {
   } catch (cause) {
     await file?.close().catch(() => undefined);
     const { code } = cause as { code?: string };
-    const message = `${path} cannot be read: ${toError(cause).message}`;
+    const message = `${path} cannot be read: ${messageOf(cause)}`;
     if (code === "EACCES" || code === "EPERM") throw new SourceAnswered(message, { cause });
     throw new SourceUnavailable(message, { sent: "no", cause });
   }
-  throw new SourceAnswered(`${path} is no file`);
+  throw new SourceAnswered(`${path} is not a file`);
 }
 
-/** @throws SourceAnswered when the file does not begin as the one that was read before */
+/** @throws SourceAnswered if the file does not begin like the one read before */
 async function headOf(file: FileHandle, path: string, { after, state }: Window): Promise<Head> {
   const known = offsetOf(after) === 0 ? undefined : headIn(state);
   const buffer = Buffer.alloc(HEAD_BYTES);
@@ -168,7 +159,7 @@ async function headOf(file: FileHandle, path: string, { after, state }: Window):
     createHash("sha256").update(buffer.subarray(0, bytes)).digest("hex").slice(0, 32);
   if (known !== undefined && hash(known.bytes) !== known.hash) {
     throw new SourceAnswered(
-      `${path} begins otherwise than the file of which ${after} bytes were read: it was replaced; rewind the source to 0 to read it from its beginning`,
+      `${path} does not begin like the file of which ${after} bytes were read: it was replaced; rewind the source to 0 to read it from its beginning`,
     );
   }
   return { bytes: bytesRead, hash: hash(bytesRead) };
@@ -180,8 +171,8 @@ function headIn(state: Json | null): Head | undefined {
 }
 
 /**
- * The last line of a file often has no end. What is a whole object or array is no part of a longer one, so it is whole;
- * of anything else the rest may still come.
+ * The last line of a file often has no line end. A whole object or array cannot be part of a longer one, so it is complete;
+ * any other value may still be continued.
  */
 function completeTail(tail: Buffer): Buffer | undefined {
   try {
@@ -220,10 +211,14 @@ function* eventsIn(
 /** A line whose id cannot be read is named by its offset. */
 function eventIn(line: Buffer, offset: string, fields: ItemFields): SourceEvent | BadEvent {
   try {
-    const value: unknown = JSON.parse(UTF8.decode(line)); // a mark of byte order is left out by the decoder
-    return eventOf({ value, raw: () => line }, { ...fields, id: fields.id ?? (() => offset) });
+    const text = UTF8.decode(line); // a mark of byte order is left out by the decoder
+    const value: unknown = JSON.parse(text);
+    return eventOf(
+      { value, text, raw: () => line },
+      { ...fields, id: fields.id ?? (() => offset) },
+    );
   } catch (error) {
     const id = fields.id === undefined ? offset : `@${offset}`; // never the id of another event
-    return { id, raw: line, error: toError(error).message };
+    return { id, raw: line, error: messageOf(error) };
   }
 }

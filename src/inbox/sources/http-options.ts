@@ -1,225 +1,149 @@
 /**
- * Checks what is said about an HTTP source, when it is said. No message shows a secret, credentials of a URL, or the
- * value of a header.
+ * Checks the options of an HTTP source when it is defined. No message shows a secret, credentials of a URL, or the value of
+ * a header.
  */
 
-import type { Duration } from "../../base/duration.ts";
+import { DURATION_MS_MAX, type Duration } from "../../base/duration.ts";
 import { PawlError, shown } from "../../base/errors.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
-import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
-import { didYouMean } from "../../base/suggest.ts";
-import { maskUrl } from "../../requests/mask-url.ts";
-import { SOURCE_OPTIONS, type SourceOptions } from "../define-source.ts";
-import { checkFields, describeField, type Field } from "./field.ts";
+import { badOption } from "../../base/options.ts";
+import { type FieldsOf, required, type ValueOf, withDefault } from "../../options/field.ts";
+import { choice, duration, integer, matching } from "../../options/kinds.ts";
+import { anything, object, orOff } from "../../options/parts.ts";
+import { describeSecret, isSecretRef, type SecretRef } from "../../secrets/secret.ts";
+import type { HeaderValues } from "../../sender/http-headers.ts";
+import { readSource, type SourceKind, type SourceOptions } from "../define-source.ts";
+import type { SourceBase } from "../source.ts";
+import { describeField, FIELD, type Field } from "./field.ts";
 import { ITEM_FIELDS, type ItemFields } from "./item.ts";
 
-export const PAGE_STYLES = ["id", "cursor", "offset", "timestamp"] as const;
+const PAGE_STYLES = ["id", "cursor", "offset", "timestamp"] as const;
 export type PageStyle = (typeof PAGE_STYLES)[number];
 export type TimestampUnit = "iso" | "seconds" | "milliseconds";
 
 const BYTES_MAX = 256 * 1024 * 1024;
-const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** What RFC 9110 section 5.5 allows in a value; CR and LF would begin a new header. */
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-const RESERVED = [
-  "accept-encoding",
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "if-none-match",
-  "keep-alive",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-];
+const OVERLAP_MS_DEFAULT = 60_000;
 const UNITS: readonly TimestampUnit[] = ["iso", "seconds", "milliseconds"];
 
 export interface HttpSourceOptions extends SourceOptions, ItemFields {
-  /** Of the feed, without credentials; what stands in its query is sent each time. */
+  /** The feed's URL, without credentials. Its query is sent with each request. */
   url: string;
-  /** By what the feed is paged: the last id, a cursor that each page names, a number of items, or a time. */
+  /** How the feed is paged: by the last id, by a cursor that each page names, by a number of items, or by a time. */
   page: PageStyle;
-  /** Where the array of items stands in the body; default `""`, the body itself. */
+  /** Path of the array of items in the body; default `""`, the body itself. */
   items?: Field;
-  /** Where the body names the next cursor; `cursor` needs it. */
+  /** Path of the next cursor in the body; required for `cursor`. */
   next?: Field;
-  /** Where the body says whether more is there now. Default: a full page, or a new cursor. */
+  /** Path of the value that says whether there is more now. Default: true for a full page, or a new cursor. */
   hasMore?: Field;
-  /** Where the body says how many events we have not seen yet. */
+  /** Path of the number of events that are not loaded yet. */
   remaining?: Field;
-  /** The parameter that carries the cursor; default `after`, `cursor`, `offset` or `since`. */
+  /** Name of the cursor parameter; default `after`, `cursor`, `offset` or `since`, as `page` says. */
   afterParam?: string;
-  /** The parameter that carries the limit; default `limit`; `false`: none is sent. */
+  /** Name of the limit parameter; default `limit`; `false`: none is sent. */
   limitParam?: string | false;
-  /** `timestamp`: so far back each page looks again for events that were committed late; default 1 min. */
+  /** For `timestamp`: how far back each page starts again, for events that were committed late; default 1 min. */
   overlap?: Duration;
-  /** `timestamp`: how the feed wants the time; default ISO 8601. */
+  /** For `timestamp`: the format of the time; default ISO 8601. */
   timestampUnit?: TimestampUnit;
-  /** Further parameters of the query, secret ones included. */
+  /** More query parameters; they may be secrets. */
   query?: Record<string, string | SecretRef>;
-  /** Sent each time, as `{ authorization: env("FEED_AUTHORIZATION") }`. */
+  /** Headers of each request, such as `{ authorization: env("FEED_AUTHORIZATION") }`. */
   headers?: Record<string, string | SecretRef>;
-  /** The largest answer; default 16 MiB. */
+  /** Maximum size of an answer in bytes; default 16 MiB. */
   maxResponseBytes?: number;
 }
 
-const OPTIONS: readonly (keyof HttpSourceOptions)[] = [
-  ...SOURCE_OPTIONS,
+const PARAMETER = matching("the name of a parameter of the query", (text) => text !== "");
+const OWN = {
   ...ITEM_FIELDS,
-  "url",
-  "page",
-  "items",
-  "next",
-  "hasMore",
-  "remaining",
-  "afterParam",
-  "limitParam",
-  "overlap",
-  "timestampUnit",
-  "query",
-  "headers",
-  "maxResponseBytes",
-];
+  url: anything<string>("read by `feedUrl`"),
+  page: required(choice(PAGE_STYLES)),
+  items: FIELD,
+  next: FIELD,
+  hasMore: FIELD,
+  remaining: FIELD,
+  afterParam: PARAMETER,
+  limitParam: withDefault("limit", orOff(PARAMETER)),
+  overlap: duration({ help: "how far back each page starts again", maxMs: DURATION_MS_MAX }),
+  timestampUnit: choice(UNITS),
+  query: withDefault({}, object<HeaderValues>("further parameters of the query")),
+  headers: withDefault({}, object<HeaderValues>("sent each time")),
+  maxResponseBytes: withDefault(
+    16 * 1024 * 1024,
+    integer({ help: "maximum size of an answer", max: BYTES_MAX }),
+  ),
+} satisfies FieldsOf<Omit<HttpSourceOptions, keyof SourceOptions>>;
 
-/** @throws PawlError `invalid_option`, `invalid_url` */
-export function checkHttpOptions(where: string, options: HttpSourceOptions): void {
-  refuseUnknownOptions(where, options, OPTIONS);
-  const { page, items, next, hasMore, remaining, afterParam, limitParam } = options;
-  if (!PAGE_STYLES.includes(page)) {
-    const near = didYouMean(String(page), PAGE_STYLES);
-    throw refused(where, "page", `"id", "cursor", "offset" or "timestamp" (${near})`, page);
-  }
-  const { id, eventName, occurredAt, payload, meta } = options;
-  const ofItem = { id, eventName, occurredAt, payload, meta };
-  checkFields(where, { items, next, hasMore, remaining, ...ofItem });
-  checkStyle(where, options);
-  if (!UNITS.includes(options.timestampUnit ?? "iso")) {
-    throw refused(where, "timestampUnit", UNITS.join(", "), options.timestampUnit);
-  }
-  checkParams(where, { afterParam, ...(limitParam !== false && { limitParam }) });
+/** @throws PawlError `invalid_option` */
+export function readHttp(options: HttpSourceOptions): HttpRead {
+  const { own, at, base } = readSource("httpSource", OWN, options);
+  checkStyle(at, own);
+  const { overlap: overlapMs = OVERLAP_MS_DEFAULT, ...rest } = own;
+  return { ...rest, overlapMs, at, base };
 }
 
-/** What one way of paging needs, and another has no use for. */
-function checkStyle(where: string, options: HttpSourceOptions): void {
+/** The options of an HTTP source, with their defaults. */
+export interface HttpRead extends Pick<HttpSourceOptions, "page" | "afterParam" | "timestampUnit"> {
+  readonly at: string;
+  readonly base: (kind: SourceKind) => SourceBase;
+  readonly limitParam: string | false;
+  readonly overlapMs: number;
+  readonly query: HeaderValues;
+  readonly headers: HeaderValues;
+  readonly maxResponseBytes: number;
+}
+
+/** Checks options that one way of paging needs and another does not use. */
+function checkStyle(where: string, options: ValueOf<typeof OWN>): void {
   const { page, next, occurredAt, limitParam } = options;
   if (page === "cursor" && next === undefined) {
-    throw refused(where, "next", "where the body names the next cursor", next);
+    throw badOption(where, "next", "where the body names the next cursor", next);
   }
   if (page !== "cursor" && next !== undefined) {
-    throw refused(where, "next", `left out: pages by ${page} name no cursor`, describeField(next));
+    throw badOption(
+      where,
+      "next",
+      `left out: pages by ${page} name no cursor`,
+      describeField(next),
+    );
   }
   if (page === "timestamp" && occurredAt === undefined) {
-    throw refused(where, "occurredAt", "where an item has its time, by which it is paged", next);
+    throw badOption(where, "occurredAt", "where an item has its time, by which it is paged", next);
   }
   if (page === "offset" && limitParam === false) {
-    throw refused(where, "limitParam", "a name: an offset means nothing without a limit", false);
+    throw badOption(where, "limitParam", "a name: an offset means nothing without a limit", false);
   }
   for (const option of ["overlap", "timestampUnit"] as const) {
     if (page !== "timestamp" && options[option] !== undefined) {
-      throw refused(where, option, 'left out, unless `page` is "timestamp"', options[option]);
+      throw badOption(where, option, 'left out, unless `page` is "timestamp"', options[option]);
     }
   }
 }
 
-function checkParams(where: string, params: Record<string, unknown>): void {
-  for (const [option, name] of Object.entries(params)) {
-    if (name === undefined || (typeof name === "string" && name !== "")) continue;
-    throw refused(where, option, "the name of a parameter of the query", name);
-  }
-}
-
-/** @throws PawlError `invalid_url`; the value is shown without credentials and query */
-export function feedUrl(where: string, text: unknown): URL {
-  const bad = (problem: string, remedy: string) =>
-    new PawlError("invalid_url", `${where}: the URL ${problem}; ${remedy}`, {
-      data: { option: "url", ...(typeof text === "string" && { url: maskUrl(text) }) },
-    });
-  const url = typeof text === "string" && URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined) {
-    throw bad("is none", 'write it whole, such as "https://erp.example/orders"');
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw bad(`${maskUrl(url)} has the protocol ${url.protocol}`, "use https: or http:");
-  }
-  if (url.username !== "" || url.password !== "") {
-    throw bad(
-      `${maskUrl(url)} holds credentials`,
-      'move them into `headers`, such as { authorization: env("FEED_AUTHORIZATION") }',
-    );
-  }
-  url.hash = "";
-  return url;
-}
-
-type Values = Record<string, string | SecretRef>;
-
-/** Names in lower case. @throws PawlError `invalid_option` naming the header, never its value */
-export function feedHeaders(where: string, headers: Values = {}): Values {
-  const checked = new Map<string, string | SecretRef>();
-  for (const [given, value] of Object.entries(headers)) {
-    const name = given.toLowerCase();
-    const bad = (problem: string) => badValue(where, `header ${shown(given)} ${problem}`);
-    if (!HEADER_NAME.test(name)) throw bad("is not the name of a header");
-    if (RESERVED.includes(name)) throw bad("is set by Pawl; remove it");
-    if (checked.has(name)) throw bad("is given twice; keep one");
-    if (!isSecretRef(value)) refuseHeaderValue(where, given, value);
-    checked.set(name, value);
-  }
-  return Object.fromEntries(checked);
-}
-
-/** @throws PawlError `invalid_option`, `invalid_environment` */
-export function readFeedHeaders(where: string, headers: Values): Record<string, string> {
-  const entries = Object.entries(headers).map(([name, ref]) => {
-    const value = readSecret(ref, `${where}, header "${name}"`);
-    refuseHeaderValue(where, name, value);
-    return [name, value] as const;
-  });
-  return Object.fromEntries(entries);
-}
-
-function refuseHeaderValue(where: string, name: string, value: unknown): void {
-  if (typeof value === "string" && HEADER_VALUE.test(value)) return;
-  const problem =
-    typeof value === "string"
-      ? "has a line break or a character that headers cannot carry"
-      : 'has no text as value; use text or env("NAME")';
-  throw badValue(where, `header ${shown(name)} ${problem}`);
+/** Headers that may not be set, beside those of the connection. */
+export function isOurs(name: string): boolean {
+  return name === "accept-encoding" || name === "if-none-match";
 }
 
 /** @throws PawlError `invalid_option` */
-export function checkQuery(where: string, query: Values = {}, reserved: readonly string[]): Values {
+export function checkQuery(
+  where: string,
+  query: HeaderValues,
+  reserved: readonly string[],
+): HeaderValues {
   for (const [name, value] of Object.entries(query)) {
-    const bad = (problem: string) => badValue(where, `parameter ${shown(name)} ${problem}`);
+    const bad = (problem: string) =>
+      new PawlError("invalid_option", `${where}: the parameter ${shown(name)} ${problem}`, {
+        data: { option: "query" },
+      });
     if (reserved.includes(name)) throw bad("carries the cursor or the limit; remove it");
     if (typeof value !== "string" && !isSecretRef(value)) throw bad("has no text as value");
   }
   return query;
 }
 
-export function describeValues(values: Values): Record<string, string> {
+export function describeValues(values: HeaderValues): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [name, describeSecret(value)]),
-  );
-}
-
-export function responseBytesMax(where: string, bytes: number): number {
-  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= BYTES_MAX) return bytes;
-  throw refused(where, "maxResponseBytes", `a whole number from 1 to ${BYTES_MAX}`, bytes);
-}
-
-function badValue(where: string, problem: string): PawlError {
-  return new PawlError("invalid_option", `${where}: the ${problem}`, {
-    data: { option: problem.startsWith("header") ? "headers" : "query" },
-  });
-}
-
-function refused(where: string, option: string, expected: string, value: unknown): PawlError {
-  return new PawlError(
-    "invalid_option",
-    `${where}: expected \`${option}\` to be ${expected}, got ${shown(value)}`,
-    { data: { option } },
   );
 }

@@ -1,18 +1,19 @@
 /**
- * A feed of JSON over HTTP. One request asks for one window; its answer is kept as it came, and read without the network.
- * A server that says "not now" has executed nothing; any other answer that is no page is an error of the source.
+ * A JSON feed over HTTP. One request fetches one window; its answer is stored as received and parsed without the network. A
+ * server that says "not now" has executed nothing; any other answer that is not a page is an error of the source.
  */
 
-import { durationMs } from "../../base/duration.ts";
 import { PawlError } from "../../base/errors.ts";
-import { readSecret } from "../../base/secret.ts";
-import { excerpt } from "../../requests/excerpt.ts";
-import { maskHeaders } from "../../requests/mask-headers.ts";
-import { maskUrl } from "../../requests/mask-url.ts";
-import { parseRetryAfter } from "../../requests/retry-after.ts";
-import type { HttpAnswer } from "../../requests/sender.ts";
-import { refuseForbiddenUrl } from "../../requests/sender.ts";
-import { sourceBase } from "../define-source.ts";
+import { maskUrl } from "../../base/mask.ts";
+import { readSecret } from "../../secrets/secret.ts";
+import { excerpt } from "../../sender/excerpt.ts";
+import { BrokenAnswer } from "../../sender/http-fault.ts";
+import { checkedHeaders, readHeaders } from "../../sender/http-headers.ts";
+import { httpUrl } from "../../sender/http-url.ts";
+import { maskHeaders } from "../../sender/mask-headers.ts";
+import { parseRetryAfter } from "../../sender/retry-after.ts";
+import type { HttpAnswer } from "../../sender/sender.ts";
+import { refuseForbiddenUrl } from "../../sender/sender.ts";
 import {
   type FetchContext,
   type PullSource,
@@ -25,52 +26,53 @@ import { beforeSending } from "./before-sending.ts";
 import { describeField } from "./field.ts";
 import { etagFor, itemAgain, parseFeed } from "./http-body.ts";
 import {
-  checkHttpOptions,
   checkQuery,
   describeValues,
-  feedHeaders,
-  feedUrl,
+  type HttpRead,
   type HttpSourceOptions,
-  readFeedHeaders,
-  responseBytesMax,
+  isOurs,
+  type PageStyle,
+  readHttp,
+  type TimestampUnit,
 } from "./http-options.ts";
 import { momentMs, type Pager, pagerOf } from "./http-pages.ts";
 
 export type { HttpSourceOptions, PageStyle, TimestampUnit } from "./http-options.ts";
 
-const RESPONSE_BYTES_DEFAULT = 16 * 1024 * 1024;
-const OVERLAP_DEFAULT = "1m";
 const BODY_CHARS_SHOWN = 200;
 const AFTER_PARAMS = { id: "after", cursor: "cursor", offset: "offset", timestamp: "since" };
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json$/i;
+/** Statuses that are temporary for a request that only reads, as every 5xx is. */
+const BUSY = [408, 425];
 const TOO_MANY_REQUESTS = 429;
 const UNAVAILABLE = 503;
 const NO_CONTENT = 204;
 const NOT_MODIFIED = 304;
 
 /**
- * A source that loads a JSON feed: GET, page by page. Headers and parameters may be secrets (`env("NAME")`). An `etag`
- * of the last answer is sent along while the same page is asked for again.
+ * Returns a source that loads a JSON feed with GET, page by page. Headers and parameters may be secrets (`env("NAME")`). The
+ * `etag` of the last answer is sent while the same page is requested again.
  *
  * @throws PawlError `invalid_option`, `invalid_url`
  */
 export function httpSource(options: HttpSourceOptions): PullSource {
-  const where = `source "${options.name}"`;
-  checkHttpOptions(where, options);
-  const feed = feedOf(where, options);
-  const base = sourceBase(options, {
+  const read = readHttp(options);
+  const { page, timestampUnit: unit = "iso", overlapMs, at: where } = read;
+  const feed = feedOf(read, options);
+  const base = read.base({
     type: "http",
     config: feed.config,
-    cursor: options.page === "id" ? "number" : "opaque",
-    ...(options.page === "offset" && { start: "0" }),
+    cursor: page === "id" ? "number" : "opaque",
+    ...(page === "offset" && { start: "0" }),
+    onFault: { busy: "retry" },
   });
-  const unit = options.timestampUnit ?? "iso";
-  refuseBadStart(where, options, base.start);
-  const overlapMs = durationMs(options.overlap ?? OVERLAP_DEFAULT, `${where}.overlap`);
-  const pager = pagerOf(options.page, { overlapMs, unit, start: base.start });
+  refuseBadStart(where, { page, unit }, base.start);
+  const pager = pagerOf(page, { overlapMs, unit, start: base.start });
   return Object.freeze({
     ...base,
-    check: () => void feed.secrets(),
+    check: () => {
+      feed.secrets();
+    },
     checkHost: (allow: readonly string[]) => refuseForbiddenUrl(feed.url, allow),
     request: (window: Window, context: FetchContext) =>
       ask({ feed, pager, timeoutMs: base.timeoutMs }, window, context),
@@ -90,19 +92,22 @@ interface Feed {
   secrets(): { headers: Record<string, string>; query: Record<string, string> };
 }
 
-function feedOf(where: string, options: HttpSourceOptions): Feed {
-  const { page, limitParam = "limit", afterParam = AFTER_PARAMS[page] } = options;
-  const url = feedUrl(where, options.url);
+function feedOf(read: HttpRead, options: HttpSourceOptions): Feed {
+  const { at: where, page, limitParam, afterParam = AFTER_PARAMS[page] } = read;
+  const credentials =
+    'move them into `headers`, such as { authorization: env("FEED_AUTHORIZATION") }';
+  const url = httpUrl(options.url, { where, credentials });
+  url.hash = "";
   const own = limitParam === false ? [afterParam] : [afterParam, limitParam];
   for (const name of own) url.searchParams.delete(name);
-  const headers = feedHeaders(where, options.headers);
-  const query = checkQuery(where, options.query, own);
+  const headers = checkedHeaders(where, read.headers, isOurs);
+  const query = checkQuery(where, read.query, own);
   return {
     where,
     url,
     afterParam,
     limitParam,
-    bytesMax: responseBytesMax(where, options.maxResponseBytes ?? RESPONSE_BYTES_DEFAULT),
+    bytesMax: read.maxResponseBytes,
     config: {
       url: maskUrl(url),
       page,
@@ -112,7 +117,7 @@ function feedOf(where: string, options: HttpSourceOptions): Feed {
       ...(options.headers !== undefined && { headers: describeValues(headers) }),
     },
     secrets: () => ({
-      headers: readFeedHeaders(where, headers),
+      headers: readHeaders(where, headers, `${where},`),
       query: Object.fromEntries(
         Object.entries(query).map(([name, value]) => [
           name,
@@ -123,12 +128,16 @@ function feedOf(where: string, options: HttpSourceOptions): Feed {
   };
 }
 
-function refuseBadStart(where: string, { page, timestampUnit }: HttpSourceOptions, start: string) {
+function refuseBadStart(
+  where: string,
+  { page, unit }: { page: PageStyle; unit: TimestampUnit },
+  start: string,
+) {
   const isBad = {
     id: () => false,
     cursor: () => false,
     offset: () => !/^\d{1,15}$/.test(start),
-    timestamp: () => start !== "" && momentMs(start, timestampUnit ?? "iso") === undefined,
+    timestamp: () => start !== "" && momentMs(start, unit) === undefined,
   }[page];
   try {
     if (!isBad()) return;
@@ -137,7 +146,7 @@ function refuseBadStart(where: string, { page, timestampUnit }: HttpSourceOption
   }
   throw new PawlError(
     "invalid_option",
-    `${where}: expected \`start\` to be ${page === "offset" ? "a number of items" : `a time in the unit "${timestampUnit ?? "iso"}"`}, got ${start}`,
+    `${where}: expected \`start\` to be ${page === "offset" ? "a number of items" : `a time in the unit "${unit}"`}, got ${start}`,
     { data: { option: "start" } },
   );
 }
@@ -175,6 +184,8 @@ async function ask(
     signal,
   };
   const answer = await http.send(request).catch((error: unknown) => {
+    // A page must be whole; an answer that is not a page is judged by its status.
+    if (error instanceof BrokenAnswer && !isPage(error.answer.status)) return error.answer;
     throw unavailable(error);
   });
   return pageOf(`GET ${maskUrl(url)}`, answer, feed.bytesMax);
@@ -190,7 +201,7 @@ function unavailable(error: unknown): unknown {
 }
 
 function pageOf(what: string, answer: HttpAnswer, bytesMax: number): RawPage {
-  const { status, headers, body, truncated } = answer;
+  const { status, headers, body, bytes = Buffer.from(body), truncated } = answer;
   const retryAfterMs = parseRetryAfter(headers["retry-after"]);
   refuseStatus(what, answer, retryAfterMs);
   if (truncated) {
@@ -203,7 +214,7 @@ function pageOf(what: string, answer: HttpAnswer, bytesMax: number): RawPage {
   const isEmpty = status === NOT_MODIFIED || status === NO_CONTENT;
   if (!isEmpty) refuseType(what, contentType, answer);
   return {
-    bytes: isEmpty ? Buffer.alloc(0) : Buffer.from(body),
+    bytes: isEmpty ? Buffer.alloc(0) : bytes,
     ...(contentType !== undefined && { contentType }),
     info: { status, headers: withoutCookies(headers) },
     ...(retryAfterMs !== undefined && { retryAfterMs }),
@@ -214,13 +225,17 @@ function withoutCookies(headers: Record<string, string>): Record<string, string>
   return Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "set-cookie"));
 }
 
-/** A server that asks to come back later has executed nothing: RFC 6585 section 4, RFC 9110 section 15.6.4. */
+function isPage(status: number): boolean {
+  return (status >= 200 && status < 300) || status === NOT_MODIFIED;
+}
+
+/** A server that asks us to come back later has executed nothing: RFC 6585 section 4, RFC 9110 section 15.6.4. */
 function refuseStatus(
   what: string,
   { status, headers, body }: HttpAnswer,
   retryAfterMs: number | undefined,
 ): void {
-  if ((status >= 200 && status < 300) || status === NOT_MODIFIED) return;
+  if (isPage(status)) return;
   const later = retryAfterMs === undefined ? "" : `, not before ${retryAfterMs} ms from now`;
   if (status === TOO_MANY_REQUESTS || (status === UNAVAILABLE && retryAfterMs !== undefined)) {
     throw new SourceUnavailable(`${what}: status ${status}, it asks to come back later${later}`, {
@@ -232,7 +247,12 @@ function refuseStatus(
   const to =
     location === undefined ? "" : ` to ${maskHeaders({ location }).location} (not followed)`;
   const text = body === "" ? "" : `; it says: ${excerpt(body, BODY_CHARS_SHOWN)}`;
-  throw new SourceAnswered(`${what}: status ${status}${to}${text}`, { status, retryAfterMs });
+  const isBusy = BUSY.includes(status) || status >= 500;
+  throw new SourceAnswered(`${what}: status ${status}${to}${text}`, {
+    status,
+    isBusy,
+    retryAfterMs,
+  });
 }
 
 function refuseType(what: string, contentType: string | undefined, answer: HttpAnswer): void {

@@ -1,64 +1,72 @@
 /**
- * Makes one decoded item of a source into an event. What is wrong with it is said, and it is set aside alone with its
- * bytes; only where its id cannot be read is the whole page bad, since nobody could name what was set aside.
+ * Makes one decoded item of a source into an event. A bad item is set aside alone, with its error and its bytes. Only if its id
+ * cannot be read, the whole page is bad, since nobody could name what was set aside.
  */
 
-import { shown, toError } from "../../base/errors.ts";
+import { shown } from "../../base/errors.ts";
 import { toJson } from "../../base/json.ts";
-import { isStorableTime } from "../contract.ts";
-import { type BadEvent, isBad, type SourceEvent } from "../source.ts";
-import { type Field, type FieldInfo, NO_INFO, readField } from "./field.ts";
+import { isStorable } from "../../base/text.ts";
+import { messageOf } from "../../base/thrown.ts";
+import { isStorableTime } from "../../base/time.ts";
 
-export const ID_CHARS_MAX = 500;
+import { exactEvent } from "../exact.ts";
+import { type BadEvent, isBad, type SourceEvent } from "../source.ts";
+import { FIELD, type Field, type FieldInfo, NO_INFO, readField } from "./field.ts";
+import { exactIn } from "./page-text.ts";
+
+const ID_CHARS_MAX = 500;
 const NAME_CHARS_MAX = 255;
 const PAYLOAD_BYTES_MAX = 64 * 1024 * 1024;
 /** Seconds stay below it until the year 5138, milliseconds are above it since 1973. */
 const SECONDS_MAX = 100_000_000_000;
 
 export interface ItemFields {
-  /** Default `id`. Text, or a whole number that JavaScript can hold (to 2^53). */
+  /** The event's id: text, or a whole number up to 2^53; default `id`. */
   id?: Field;
-  /** The name of the event; left out: it has none. */
+  /** The event's name. Left out: it has none. */
   eventName?: Field;
-  /** When it happened: ISO 8601, or seconds or milliseconds since 1970. */
+  /** When the event occurred: ISO 8601, or seconds or milliseconds since 1970. */
   occurredAt?: Field;
-  /** Default: the item itself. */
+  /** The payload. Default: the whole item. */
   payload?: Field;
   meta?: Field;
 }
 
-export const ITEM_FIELDS: readonly (keyof ItemFields)[] = [
-  "id",
-  "eventName",
-  "occurredAt",
-  "payload",
-  "meta",
-];
+export const ITEM_FIELDS: Readonly<Record<keyof ItemFields, typeof FIELD>> = {
+  id: FIELD,
+  eventName: FIELD,
+  occurredAt: FIELD,
+  payload: FIELD,
+  meta: FIELD,
+};
 
 interface Item {
   value: unknown;
-  /** As received, for what has to be set aside. */
+  /** Its JSON text, which is stored exactly as it is. */
+  text: string;
+  /** As received, in case the item has to be set aside. */
   raw: () => Uint8Array;
   info?: FieldInfo;
 }
 
 /** @throws Error when the id cannot be read */
-export function eventOf({ value, raw, info }: Item, fields: ItemFields): SourceEvent | BadEvent {
+export function eventOf(item: Item, fields: ItemFields): SourceEvent | BadEvent {
+  const { value, text, raw, info } = item;
   const id = idOf(readField(fields.id ?? "id", value, info ?? NO_INFO), fields.id ?? "id");
   try {
-    return eventWith(id, value, { fields, info: info ?? NO_INFO });
+    return eventWith(id, { value, text }, { fields, info: info ?? NO_INFO });
   } catch (error) {
-    return { id, raw: raw(), error: toError(error).message };
+    return { id, raw: raw(), error: messageOf(error) };
   }
 }
 
-/** Of what is read once more. @throws Error with what is still wrong with it */
+/** For an item that is read again. @throws Error with what is still wrong with it */
 export function requireGood(event: SourceEvent | BadEvent): SourceEvent {
   if (isBad(event)) throw new Error(event.error);
   return event;
 }
 
-/** @throws Error for what cannot be the id of an event */
+/** @throws Error for a value that cannot be the id of an event */
 export function idOf(value: unknown, field: Field): string {
   const where = typeof field === "string" ? ` at \`${field}\`` : "";
   if (typeof value === "bigint") return String(value);
@@ -82,27 +90,35 @@ interface Reading {
   info: FieldInfo;
 }
 
-function eventWith(id: string, item: unknown, { fields, info }: Reading): SourceEvent {
+function eventWith(
+  id: string,
+  item: { value: unknown; text: string },
+  { fields, info }: Reading,
+): SourceEvent {
   const read = (field: Field | undefined) =>
-    field === undefined ? undefined : readField(field, item, info);
-  const payload = readField(fields.payload ?? "", item, info);
+    field === undefined ? undefined : readField(field, item.value, info);
+  const payload = readField(fields.payload ?? "", item.value, info);
   if (payload === undefined) throw new Error("there is no payload where it is looked for");
+  const meta = metaOf(read(fields.meta));
   return storable({
     id,
     ...optional("name", nameOf(read(fields.eventName))),
     ...optional("occurredAt", timeOf(read(fields.occurredAt))),
-    payload,
-    ...optional("meta", metaOf(read(fields.meta))),
+    payload: exactIn(fields.payload ?? "", payload, item),
+    ...(meta !== undefined && {
+      meta: exactIn(fields.meta ?? "", meta, item) as Record<string, unknown>,
+    }),
   });
 }
 
 /** @throws Error when PostgreSQL could not store it: one such event must not fail its page. */
 export function storable(event: SourceEvent): SourceEvent {
-  toJson(event.payload, { what: `payload of event ${event.id}`, bytesMax: PAYLOAD_BYTES_MAX });
-  if (event.meta !== undefined) {
-    toJson(event.meta, { what: `meta of event ${event.id}`, bytesMax: PAYLOAD_BYTES_MAX });
+  const { id, payload, meta } = event;
+  toJson(payload, { what: `payload of event ${id}`, bytesMax: PAYLOAD_BYTES_MAX });
+  if (meta !== undefined) {
+    toJson(meta, { what: `meta of event ${id}`, bytesMax: PAYLOAD_BYTES_MAX });
   }
-  return event;
+  return exactEvent(event);
 }
 
 function optional<Name extends string, T>(
@@ -131,7 +147,7 @@ export function timeOf(value: unknown): string | undefined {
   );
 }
 
-/** Milliseconds since 1970; NaN for what is no time. */
+/** Milliseconds since 1970; NaN for a value that is not a time. */
 export function timeMs(value: unknown): number {
   if (typeof value === "number") return Math.abs(value) < SECONDS_MAX ? value * 1_000 : value;
   return typeof value === "string" && /^[+-]?\d{4}/.test(value) ? Date.parse(value) : Number.NaN;
@@ -141,8 +157,4 @@ function metaOf(value: unknown): Record<string, unknown> | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new Error(`expected \`meta\` to be an object, got ${shown(value)}`);
-}
-
-function isStorable(text: string): boolean {
-  return text.isWellFormed() && !text.includes("\u0000");
 }

@@ -1,6 +1,6 @@
 /**
- * Up to which id a table can be read without losing a row. Numbers are drawn in order and committed in any order, so
- * that a row may appear below one that was read. A mark is an id and the transactions that were writing to the table
+ * Finds up to which id a table can be read without losing a row. Numbers are drawn in order but committed in any order, so a
+ * row may appear below one that was read. A mark is an id and the transactions that were writing to the table
  * when it was seen; once they have all ended, nothing can appear at or below it any more.
  */
 
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Json } from "../source.ts";
 import type { Look } from "./sql.ts";
 
-/** Most writers end within it; for the others the mark is kept until the next request. */
+/** Most writers end within this time; for the others the mark is kept until the next request. */
 const WAIT_MS = 400;
 const LOOK_MS = 20;
 
@@ -27,7 +27,7 @@ interface Marking {
   signal: AbortSignal;
 }
 
-/** `undefined`: there is nothing beyond the cursor. With `writers`, or too young, it is not to be read up to yet. */
+/** `undefined`: nothing is after the cursor. Rows up to the mark cannot be read yet if it has `writers` or is too young. */
 export async function markBeyond(
   look: () => Promise<Look>,
   { known, after, settleMs, signal }: Marking,

@@ -1,17 +1,21 @@
 /**
- * A table of another PostgreSQL as a source: rows that are only added, in the order of a numeric id. Only read up to
- * where no row can appear any more, so that late commits are not lost; and one statement at a time, so that no
- * transaction of ours stays open there.
+ * A table of another PostgreSQL as a source: rows that are only added, ordered by a numeric id. It reads only up to the
+ * point before which no row can appear any more, so late commits are not lost; and one statement at a time, so none of our
+ * transactions stays open there.
  */
 
 import type { ClientBase } from "pg";
-import { type Duration, durationMs } from "../../base/duration.ts";
-import { PawlError, toError } from "../../base/errors.ts";
-import { badOption, refuseUnknownOptions } from "../../base/options.ts";
-import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
+import type { Duration } from "../../base/duration.ts";
+import { rawJson } from "../../base/json-text.ts";
+import { maskUrl } from "../../base/mask.ts";
+import { badOption } from "../../base/options.ts";
 import { didYouMean } from "../../base/suggest.ts";
-import { maskUrl } from "../../requests/mask-url.ts";
-import { SOURCE_OPTIONS, type SourceOptions, sourceBase } from "../define-source.ts";
+import { messageOf } from "../../base/thrown.ts";
+import { type FieldsOf, field, required, withDefault } from "../../options/field.ts";
+import { duration, matching } from "../../options/kinds.ts";
+import { list } from "../../options/parts.ts";
+import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../secrets/secret.ts";
+import { readSource, type SourceOptions } from "../define-source.ts";
 import {
   type BadEvent,
   type FetchContext,
@@ -24,8 +28,8 @@ import {
   type Window,
 } from "../source.ts";
 import { nameOf, storable, timeOf } from "./item.ts";
-import { connector } from "./postgres-connect.ts";
-import { type Mark, markBeyond, markIn } from "./postgres-mark.ts";
+import { connector, refuseMetadataHost } from "./postgres-connect.ts";
+import { isBeyond, type Mark, markBeyond, markIn } from "./postgres-mark.ts";
 import {
   describeTable,
   jsonOfColumn,
@@ -42,105 +46,107 @@ import {
 const WHOLE_NUMBER = /^(?:smallint|integer|bigint)$/;
 
 export interface PostgresTableOptions extends SourceOptions {
-  /** Of the other database; better `env("NAME")` or `file("/path")`. Needs SELECT on the table, and no more. */
+  /** The URL of the other database; better `env("NAME")` or `file("/path")`. The login needs only SELECT on the table. */
   databaseUrl: string | SecretRef;
-  /** `order_event` or `shop.order_event`. */
+  /** The table's name, such as `order_event` or `shop.order_event`. */
   table: string;
-  /** Its numeric id, from a sequence or identity; default `id`. Should have an index. */
+  /** The column of the numeric id, filled by a sequence or identity; default `id`. Should have an index. */
   id?: string;
-  /** The column that is the payload, of type json, jsonb, or text that holds JSON. Default: the row as an object. */
+  /** The column of the payload, of type json, jsonb, or text with JSON. Default: the row as an object. */
   payload?: string;
-  /** The columns of that object; default all. */
+  /** The columns of that object; default: all. */
   columns?: readonly string[];
-  /** The column that names the event. */
+  /** The column of the event's name. */
   eventName?: string;
-  /** The column that says when it happened. */
+  /** The column of the time when the event occurred. */
   occurredAt?: string;
-  /** Rows are read so long after they were first seen, for numbers that are drawn before their INSERT begins; default 0. */
+  /**
+   * How long to wait after a row is first seen before it is read, in case numbers are drawn long before the INSERT; default
+   * 0.
+   */
   settle?: Duration;
 }
 
+const NAME = (text: string) => text !== "" && !text.includes("\0");
+const COLUMN = matching("the name of a column", NAME);
+const OWN = {
+  databaseUrl: required(
+    field<string | SecretRef>({
+      kind: "url",
+      help: "of the other database",
+      shape: "url",
+      expected: 'a URL such as postgresql://user@host/name, or env("NAME")',
+      isSecret: true,
+      read: (given) => {
+        const isUrl = typeof given === "string" && /^postgres(?:ql)?:\/\//.test(given);
+        return isUrl || isSecretRef(given) ? given : undefined;
+      },
+    }),
+  ),
+  table: required(
+    matching(
+      'a name such as "order_event" or "shop.order_event"',
+      (text) => NAME(text) && /^[^.]+(?:\.[^.]+)?$/.test(text),
+    ),
+  ),
+  id: withDefault("id", COLUMN),
+  payload: COLUMN,
+  columns: list(COLUMN),
+  eventName: COLUMN,
+  occurredAt: COLUMN,
+  settle: withDefault(0, duration({ help: "how long after they were first seen rows are read" })),
+} satisfies FieldsOf<Omit<PostgresTableOptions, keyof SourceOptions>>;
+
 /**
- * A source that loads the rows of a table in another PostgreSQL, each once, in the order of their ids, late commits
- * included. The table has to be on the primary, its ids from a sequence without a cache. Changed rows are not seen again.
+ * Returns a source that loads the rows of a table in another PostgreSQL, each once, ordered by id, late commits included.
+ * The table must be on the primary, and its ids must come from a sequence without a cache. Changed rows are not loaded
+ * again.
  *
  * @throws PawlError `invalid_option`
  */
 export function postgresTableSource(options: PostgresTableOptions): PullSource {
-  const where = `source "${options.name}"`;
-  const own = [
-    "databaseUrl",
-    "table",
-    "id",
-    "payload",
-    "columns",
-    "eventName",
-    "occurredAt",
-    "settle",
-  ];
-  refuseUnknownOptions(where, options, [...SOURCE_OPTIONS, ...own]);
-  checkOwn(where, options);
-  const { databaseUrl, table, id = "id" } = options;
-  const base = sourceBase(
-    // Reading executes nothing: an answer that was lost may be asked for again.
-    { ...options, onFault: { unknown: "retry", ...options.onFault } },
-    {
-      type: "postgres-table",
-      config: {
-        database: isSecretRef(databaseUrl) ? describeSecret(databaseUrl) : maskUrl(databaseUrl),
-        table,
-        id,
-      },
-      cursor: "number",
+  const { own, at: where, base: baseOf } = readSource("postgresTableSource", OWN, options);
+  const { databaseUrl, table, id, columns, payload, settle: settleMs } = own;
+  if (columns !== undefined && payload !== undefined)
+    throw badOption(where, "columns", "left out when `payload` is given", columns);
+  const base = baseOf({
+    type: "postgres-table",
+    config: {
+      database: isSecretRef(databaseUrl) ? describeSecret(databaseUrl) : maskUrl(databaseUrl),
+      table,
+      id,
     },
-  );
-  const settleMs = durationMs(options.settle ?? 0, `${where}.settle`);
+    cursor: "number",
+    // Reading executes nothing: a lost answer may be requested again.
+    onFault: { unknown: "retry" },
+  });
   const connected = connector(where, databaseUrl, base.timeoutMs);
   return Object.freeze({
     ...base,
-    check: () => void readSecret(databaseUrl, `${where}, databaseUrl`),
+    check: () => {
+      readSecret(databaseUrl, `${where}, databaseUrl`);
+    },
+    checkHost: () => {
+      if (!isSecretRef(databaseUrl)) refuseMetadataHost(where, databaseUrl);
+    },
     request: (window: Window, context: FetchContext) =>
-      connected((client) => ask(client, { options, settleMs }, { window, context })),
+      connected((client) =>
+        ask(client, { options, settleMs, start: base.start }, { window, context }),
+      ),
     parse: (page: RawPage) => parsePage(page),
   });
-}
-
-function checkOwn(where: string, options: PostgresTableOptions): void {
-  const refused = (option: string, expected: string, value: unknown) =>
-    badOption(where, option, expected, value);
-  const { databaseUrl, table, columns, payload } = options;
-  const isUrl = typeof databaseUrl === "string" && /^postgres(?:ql)?:\/\//.test(databaseUrl);
-  if (!isUrl && !isSecretRef(databaseUrl)) {
-    throw new PawlError(
-      "invalid_option",
-      `${where}: expected \`databaseUrl\` to be a URL such as postgresql://user@host/name, or env("NAME")`,
-      { data: { option: "databaseUrl" } },
-    );
-  }
-  const isName = (value: unknown) =>
-    typeof value === "string" && value !== "" && !value.includes("\0");
-  if (!isName(table) || !/^[^.]+(?:\.[^.]+)?$/.test(table)) {
-    throw refused("table", 'a name such as "order_event" or "shop.order_event"', table);
-  }
-  for (const option of ["id", "payload", "eventName", "occurredAt"] as const) {
-    const value = options[option];
-    if (value !== undefined && !isName(value)) throw refused(option, "the name of a column", value);
-  }
-  if (columns === undefined) return;
-  if (payload !== undefined) throw refused("columns", "left out beside `payload`", columns);
-  if (!Array.isArray(columns) || columns.length === 0 || !columns.every(isName)) {
-    throw refused("columns", "names of columns", columns);
-  }
 }
 
 interface Asking {
   options: PostgresTableOptions;
   settleMs: number;
+  /** The first cursor of the source, which may be ahead of the rows. */
+  start: string;
 }
 
 interface Content {
   readonly rows: readonly TableRow[];
-  /** Kept for the next request; `null`: a new one is taken. */
+  /** Stored for the next request; `null`: a new one is taken. */
   readonly mark: Mark | null;
   readonly more: boolean;
   /** The highest id that was seen. */
@@ -149,16 +155,23 @@ interface Content {
 
 async function ask(
   client: ClientBase,
-  { options, settleMs }: Asking,
+  { options, settleMs, start }: Asking,
   { window, context }: { window: Window; context: FetchContext },
 ): Promise<RawPage> {
   const { after, limit, state } = window;
   const table = options.table.split(".").map(quoted).join(".");
   const id = options.id ?? "id";
   const facts = checked(await describeTable(client, table, id), { options, id });
-  const look = () => lookAtWriters(client, { oid: facts.oid, table, id: quoted(id) });
+  let highest: string | null = null;
+  const look = async () => {
+    const seen = await lookAtWriters(client, { oid: facts.oid, table, id: quoted(id) });
+    highest = seen.up_to;
+    return seen;
+  };
   const known = markIn(state);
   const found = await markBeyond(look, { known, after, settleMs, signal: context.signal });
+  if (found === undefined && after !== start)
+    refuseOtherNumbers(options.table, { after, highest, ...facts });
   if (found === undefined) return rawPage({ rows: [], mark: null, more: false, upTo: after });
   const { mark, isSettled } = found;
   if (!isSettled) return rawPage({ rows: [], mark, more: false, upTo: mark.upTo });
@@ -168,23 +181,38 @@ async function ask(
   return rawPage({ rows, mark: more ? mark : null, more, upTo: mark.upTo });
 }
 
+/**
+ * Refuses a table whose rows, and whose sequence too, are all below the cursor: its numbers began again, and new rows would
+ * never be read. If only old rows are left, the sequence is still ahead; an empty table says nothing.
+ */
+function refuseOtherNumbers(
+  table: string,
+  { after, highest, drawn }: { after: string; highest: string | null; drawn: string | null },
+): void {
+  const isBelow = (id: string) => isBeyond(after, id);
+  if (highest === null || !isBelow(highest) || (drawn !== null && !isBelow(drawn))) return;
+  throw new SourceAnswered(
+    `table ${table}: its ids end at ${highest}, before the cursor ${after}: its numbers began again, as after TRUNCATE … RESTART IDENTITY or a restore; give the source a new name to load it from its beginning (ids that were loaded before would be taken for the same events), or rewind this one where they are the same`,
+  );
+}
+
 function rawPage(content: Content): RawPage {
   return { bytes: Buffer.from(JSON.stringify(content)), contentType: "application/json" };
 }
 
-/** @throws SourceAnswered for a table that cannot be loaded without losing rows */
+/** @throws SourceAnswered if the table cannot be loaded without losing rows */
 function checked(
   facts: TableFacts | undefined,
   { options, id }: { options: PostgresTableOptions; id: string },
 ): TableFacts {
   const { table } = options;
   const bad = (problem: string) => new SourceAnswered(`table ${table}: ${problem}`);
-  if (facts === undefined) throw bad("is not there, or may not be seen by this user");
+  if (facts === undefined) throw bad("does not exist, or this user may not see it");
   if (facts.kind !== "r" && facts.kind !== "p") {
-    throw bad("is no table; of views and foreign tables nobody knows who is writing");
+    throw bad("is not a table; for views and foreign tables nobody can tell who is writing");
   }
   if (facts.is_standby) {
-    throw bad("is on a standby, which does not know who is writing; use the primary");
+    throw bad("is on a standby, which cannot tell who is writing; use the primary");
   }
   const named = { id, payload: options.payload, eventName: options.eventName };
   const columns = [...Object.values(named), options.occurredAt, ...(options.columns ?? [])];
@@ -239,9 +267,9 @@ function eventOf([id, name, at, payload]: TableRow): SourceEvent | BadEvent {
       id,
       ...(named !== undefined && { name: named }),
       ...(time !== undefined && { occurredAt: time }),
-      payload: payload === null ? null : JSON.parse(payload),
+      payload: payload === null ? null : rawJson(payload),
     });
   } catch (error) {
-    return { id, raw: Buffer.from(payload ?? ""), error: toError(error).message };
+    return { id, raw: Buffer.from(payload ?? ""), error: messageOf(error) };
   }
 }

@@ -10,6 +10,8 @@ export interface TableFacts {
   columns: Record<string, string>;
   /** Of the sequences behind the id; above 1, its numbers are not given out in order. */
   cache: string | null;
+  /** The last number that was drawn; null if there is no sequence, or it may not be read. */
+  drawn: string | null;
 }
 
 /** `table` is quoted. No row: there is no such table, or it may not be seen. */
@@ -20,9 +22,19 @@ export async function describeTable(
 ): Promise<TableFacts | undefined> {
   const { rows } = await client.query<TableFacts>(
     `select c.oid::text, c.relkind::text as kind, pg_is_in_recovery() as is_standby,
-       (select json_object_agg(a.attname, format_type(a.atttypid, null) order by a.attnum)
+       (select json_object_agg(a.attname, format_type(a.atttypid, null::integer) order by a.attnum)
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
        (select max(s.seqcache)::text
+        from pg_attribute a
+        left join pg_attrdef ad on ad.adrelid = a.attrelid and ad.adnum = a.attnum
+        join pg_depend d on
+          (d.classid = 'pg_class'::regclass::oid and d.refclassid = 'pg_class'::regclass::oid
+           and d.refobjid = a.attrelid and d.refobjsubid = a.attnum)
+          or (d.classid = 'pg_attrdef'::regclass::oid and d.objid = ad.oid and d.refclassid = 'pg_class'::regclass::oid)
+        join pg_sequence s on s.seqrelid in (d.objid, d.refobjid)
+        where a.attrelid = c.oid and a.attname = $2) as cache,
+       (select max(case when has_sequence_privilege(s.seqrelid, 'select, usage')
+               then coalesce(pg_sequence_last_value(s.seqrelid), 0) end)::text
         from pg_attribute a
         left join pg_attrdef ad on ad.adrelid = a.attrelid and ad.adnum = a.attnum
         join pg_depend d on
@@ -30,7 +42,7 @@ export async function describeTable(
            and d.refobjid = a.attrelid and d.refobjsubid = a.attnum)
           or (d.classid = 'pg_attrdef'::regclass and d.objid = ad.oid and d.refclassid = 'pg_class'::regclass)
         join pg_sequence s on s.seqrelid in (d.objid, d.refobjid)
-        where a.attrelid = c.oid and a.attname = $2) as cache
+        where a.attrelid = c.oid and a.attname = $2) as drawn
      from pg_class c where c.oid = to_regclass($1)`,
     [table, id],
   );
@@ -59,7 +71,7 @@ export async function lookAtWriters(
        select $1::oid as oid
        union select i.inhrelid from pg_inherits i join below b on i.inhparent = b.oid)
      select (select max(t.${id})::text from ${table} t) as up_to,
-       (extract(epoch from clock_timestamp()) * 1000)::bigint::text as at_ms,
+       (extract(epoch from clock_timestamp()) * 1000.0)::bigint::text as at_ms,
        array(select distinct l.virtualtransaction from pg_locks l
          where l.locktype = 'relation' and l.granted and l.mode = 'RowExclusiveLock'
            and l.database = (select d.oid from pg_database d where d.datname = current_database())

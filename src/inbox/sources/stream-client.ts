@@ -1,15 +1,16 @@
 /**
- * The small interface behind which a broker's stream stands, so that another client, or a fake one, fits: a subscription
- * from an offset, messages in the order of their offsets, and an acknowledgement that only asks for more.
+ * A small interface for a broker's stream, so that another client, or a fake one, fits: a subscription from an offset,
+ * messages in the order of their offsets, and an acknowledgement that only lets more messages come.
  */
 
 export interface StreamMessage {
-  /** Ascending by the broker's count, from 0. */
+  /** The broker's number of the message, ascending from 0. */
   readonly offset: number;
   readonly body: Uint8Array;
   readonly contentType?: string;
+  readonly contentEncoding?: string;
   readonly messageId?: string;
-  /** The kind of message, by its sender. */
+  /** The message's kind, as its sender named it. */
   readonly type?: string;
   /** ISO 8601. */
   readonly timestamp?: string;
@@ -17,27 +18,27 @@ export interface StreamMessage {
 }
 
 export interface StreamSubscribing {
-  /** The first offset wanted; 0 is the first message there is. */
+  /** The first offset to deliver; 0 is the first message that exists. */
   readonly offset: number;
-  /** So many messages may be on their way without an acknowledgement. */
+  /** Maximum number of messages that are delivered and not acknowledged. */
   readonly prefetch: number;
-  /** Called in the order of offsets; must not throw. */
+  /** Called in the order of offsets. Must not throw. */
   readonly onMessage: (message: StreamMessage) => void;
 }
 
 export interface StreamSubscription {
-  /** Rejects when the subscription ended without our doing: nothing more will come. Never resolves before `close`. */
+  /** Rejects if the subscription ends although nobody closed it: no more messages come. Never resolves before `close`. */
   readonly ended: Promise<void>;
-  /** This message and all before it are safe: as many more may come. */
+  /** Acknowledges this message and all before it: as many more may come. */
   ack(offset: number): void;
-  /** The last offset that the stream holds now; `undefined` when it is empty or does not say. */
+  /** Returns the last offset that the stream holds now; undefined if it is empty or does not say. */
   lastOffset(): Promise<number | undefined>;
-  /** Resolves when nothing is delivered any more, whatever state the connection is in. */
+  /** Stops the deliveries; resolves when nothing is delivered any more, in whatever state the connection is. */
   close(): Promise<void>;
 }
 
-/** One per source: connects anew for each subscription. */
+/** One per source. Connects again for each subscription. */
 export interface StreamClient {
-  /** @throws whatever kept it from subscribing */
+  /** @throws if it cannot subscribe */
   subscribe(subscribing: StreamSubscribing): Promise<StreamSubscription>;
 }

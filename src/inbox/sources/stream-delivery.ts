@@ -1,5 +1,5 @@
 /**
- * One subscription, from a cursor on: what has arrived meanwhile is delivered together, in the order of offsets, and
+ * One subscription from a cursor on: messages that have arrived meanwhile are delivered together, in the order of offsets, and
  * acknowledged when it is durable. An offset at or below the cursor is never delivered.
  */
 
@@ -7,7 +7,7 @@ import type { Page, PushContext } from "../source.ts";
 import { SourceAnswered } from "../source.ts";
 import type { StreamClient, StreamMessage, StreamSubscription } from "./stream-client.ts";
 
-/** So long a stream may be silent before it is asked whether it still is the one that the cursor is from. */
+/** After this silence the stream is asked whether it is still the one that the cursor belongs to. */
 const SILENCE_MS = 2_000;
 const SILENCE_AGAIN_MS = 60_000;
 
@@ -22,7 +22,7 @@ export interface StreamDelivery {
   faultOf: (error: unknown) => Error;
 }
 
-/** Resolves after the signal, when nothing is delivered any more. @throws whatever ended the subscription */
+/** Resolves after the signal, when nothing is delivered any more. @throws the error that ended the subscription */
 export async function deliverStream(delivery: StreamDelivery): Promise<void> {
   const { client, cursor, prefetch, context, faultOf } = delivery;
   if (context.signal.aborted) return;
@@ -52,7 +52,7 @@ export async function deliverStream(delivery: StreamDelivery): Promise<void> {
   } finally {
     silence.abort();
     arrivals.end();
-    await delivering.catch(() => undefined); // no two deliveries at once when it is opened anew
+    await delivering.catch(() => undefined); // no two deliveries at once when it is opened again
     await subscription.close();
   }
 }
@@ -61,7 +61,7 @@ interface Arrivals {
   add(message: StreamMessage): void;
   /** Waits for at least one; takes at most `limit`. Empty: it has ended. */
   take(limit: number): Promise<StreamMessage[]>;
-  /** Whether any message has ever come. */
+  /** Whether any message beyond the cursor has ever come. */
   readonly hasAny: boolean;
   end(): void;
 }
@@ -74,8 +74,8 @@ function openArrivals(cursor: number): Arrivals {
   let wake: () => void = () => undefined;
   return {
     add(message) {
-      hasAny = true;
       if (message.offset <= last) return; // a chunk may begin before the offset that was asked for
+      hasAny = true;
       last = message.offset;
       waiting.push(message);
       wake();
@@ -123,7 +123,7 @@ function tellGap(cursor: number, first: number, { log }: PushContext): void {
   );
 }
 
-/** A stream that was deleted and made anew counts from 0: its messages would lie below the cursor, unseen for ever. */
+/** A stream that was deleted and made again counts from 0: its messages would lie below the cursor, unseen for ever. */
 async function refuseOtherStream(
   subscription: StreamSubscription,
   { cursor, arrivals, signal }: { cursor: number; arrivals: Arrivals; signal: AbortSignal },
@@ -134,7 +134,7 @@ async function refuseOtherStream(
     const last = await subscription.lastOffset().catch(() => undefined);
     if (last === undefined || last >= cursor || arrivals.hasAny) continue;
     throw new SourceAnswered(
-      `the stream ends at offset ${last}, before the cursor ${cursor}: it was made anew; rewind the source to -1 to read it from its beginning`,
+      `the stream ends at offset ${last}, before the cursor ${cursor}: it was made again; rewind the source to -1 to read it from its beginning`,
     );
   }
   return new Promise<never>(() => undefined);

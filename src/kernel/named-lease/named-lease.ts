@@ -1,11 +1,13 @@
 /**
- * The kernel's second primitive: the right to a name for one owner at a time. Each taking has a new epoch, and every
+ * The kernel's second primitive: the right to a name for one owner at a time. Each new owner has a new epoch, and every
  * act under the lease is fenced by it. The database's clock decides; an owner that slept through its lease is refused.
  */
 
 import { PawlError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { type Loop, loop } from "../../base/loop.ts";
+import { messageOf } from "../../base/thrown.ts";
+import { unheard } from "../../base/unheard.ts";
 import type { Executor } from "../../store/executor.ts";
 import { translateDatabaseError } from "../../store/sqlstate.ts";
 import { holdLease, releaseLease, renewLease, reserveSlot, takeLease } from "./sql.ts";
@@ -34,16 +36,16 @@ export class NamedLease {
   readonly name: string;
   /** Rises with each owner. */
   readonly epoch: string;
-  /** Aborts when the lease is lost or released: stop what rests on it. */
+  /** Aborts when the lease is lost or released: stop the work that depends on it. */
   readonly signal: AbortSignal;
   readonly #executor: Executor;
   readonly #lengthMs: number;
   readonly #renewals: Loop;
   readonly #over = new AbortController();
-  /** When the last renewal that was granted was asked for, by this process's steady clock. */
+  /** When the last granted renewal was requested, by this process's steady clock. */
   #grantedAt: number;
 
-  /** The lease, renewed by itself until it is released; or who has it. */
+  /** Returns the lease, which is renewed automatically until it is released; or who has it. */
   static async take(
     executor: Executor,
     options: NamedLeaseOptions,
@@ -85,7 +87,7 @@ export class NamedLease {
         return everyMs;
       },
       failed: (error) => {
-        log.warn({ lease: name, err: (error as Error).message }, "renewing a lease failed");
+        log.warn({ lease: name, err: messageOf(error) }, "renewing a lease failed");
         this.#noteLoss(error);
       },
     });
@@ -101,7 +103,7 @@ export class NamedLease {
   }
 
   /**
-   * Reserves the next slot, `gapMs` or more after the one before, whoever had it; answers how long to wait for it.
+   * Reserves the next slot, at least `gapMs` after the last one of any owner; returns how long to wait for it.
    * @throws PawlError `named_lease_lost`
    */
   reserveSlot(gapMs: number): Promise<number> {
@@ -109,8 +111,8 @@ export class NamedLease {
   }
 
   /**
-   * For an act that the database cannot fence, such as a request, right before it: by this process's own clock the lease
-   * has not run out. A process that slept must not act as if no time had passed.
+   * True if the lease has not run out by this process's own clock. Ask right before an act that the database cannot fence, such
+   * as a request: a process that slept must not act as if no time had passed.
    * @throws PawlError `named_lease_lost`
    */
   requireLive(): void {
@@ -120,7 +122,7 @@ export class NamedLease {
     throw new PawlError("named_lease_lost", `lease "${this.name}": lost; ${why}`);
   }
 
-  /** Answers false when it was no longer ours: a later owner keeps it. */
+  /** Returns false if it was no longer ours: a later owner keeps it. */
   async release(): Promise<boolean> {
     await this.#end(new PawlError("named_lease_lost", `lease "${this.name}": released`));
     return releaseLease(this.#executor, this.#own);
@@ -141,7 +143,7 @@ export class NamedLease {
 
   #noteLoss(thrown: unknown): void {
     const error = translateDatabaseError(thrown);
-    if (error.code === "named_lease_lost") void this.#end(error);
+    if (error.code === "named_lease_lost") unheard(() => this.#end(error));
   }
 
   #end(reason: PawlError): Promise<void> {

@@ -1,4 +1,4 @@
-/** The statements of named leases. The work is in the migrations' functions. */
+/** The statements of named leases. The work is in the functions of `src/kernel/sql`. */
 
 import type { Executor } from "../../store/executor.ts";
 
@@ -14,7 +14,7 @@ export async function takeLease(
   { name, owner, lengthMs }: { name: string; owner: string; lengthMs: number },
 ): Promise<{ epoch: string | null; holder: string; lease_until: Date }> {
   const [row] = await executor.rows<{ epoch: string | null; holder: string; lease_until: Date }>(
-    "select * from pawl.take_lease_v1($1, $2, $3 * interval '1 ms')",
+    "select * from pawl.take_lease_v1($1, $2, $3::float8 * interval '1 ms')",
     [name, owner, lengthMs],
   );
   return row ?? takeLease(executor, { name, owner, lengthMs }); // taken and gone in between
@@ -24,7 +24,7 @@ export async function renewLease(
   executor: Executor,
   { name, epoch, lengthMs }: OwnedLease,
 ): Promise<void> {
-  await executor.rows("select pawl.renew_lease_v1($1, $2, $3 * interval '1 ms')", [
+  await executor.rows("select pawl.renew_lease_v1($1, $2, $3::float8 * interval '1 ms')", [
     name,
     epoch,
     lengthMs,
@@ -41,7 +41,7 @@ export async function reserveSlot(
   { name, epoch, lengthMs, gapMs }: OwnedLease & { gapMs: number },
 ): Promise<number> {
   const [row] = await executor.rows<{ wait_ms: number }>(
-    `select (extract(epoch from pawl.reserve_slot_v1($1, $2, $3 * interval '1 ms', $4 * interval '1 ms')) * 1000)::float8
+    `select (extract(epoch from pawl.reserve_slot_v1($1, $2, $3::float8 * interval '1 ms', $4::float8 * interval '1 ms')) * 1000.0)::float8
        as wait_ms`,
     [name, epoch, gapMs, lengthMs],
   );

@@ -8,28 +8,29 @@ import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { type Loop, loop } from "../../base/loop.ts";
+import { isA, messageOf } from "../../base/thrown.ts";
 import type { Store } from "../../store/store.ts";
 import type { Outcome } from "../outcome.ts";
 import { type Running, runTask } from "../run.ts";
-import { endWorker, heartbeat, startWorker } from "../sql.ts";
-import type { ClaimedTask, TaskHandler } from "../task.ts";
-import { settleAndClaim } from "../turn.ts";
+import { endWorker, heartbeat, seeOff, startWorker } from "../sql.ts";
+import type { ClaimedTask, StreamHandler } from "../task.ts";
+import { type Dropped, settleAndClaim } from "../turn.ts";
 import { type ClaimOneRow, claimOne } from "./sql.ts";
 
 const HEARTBEAT_MS = 3_000;
 /** Others hold the limits for the length of a turn. */
 const BUSY_MS = 20;
-/** Until it has claimed it does not beat: less than its lease of 10 s. */
+/** It sends no heartbeat until it has claimed, so this is less than its lease of 10 s. */
 const BUSY_MS_MAX = 5_000;
-/** Of this worker's claims: the one that it makes, and the settling. */
+/** The length of the lease. After it, another worker may have the task, and `off` no longer waits for this one. */
+const START_WITHIN_MS = 10_000;
+/** Numbers of this worker's claims: the one that it makes, and that of the settling. */
 const CLAIM = 1;
 const SETTLING = 2;
 
 export interface RunOneOptions {
   store: Store;
-  /** That the task lies in. */
-  queue: string;
-  handler: TaskHandler;
+  handler: StreamHandler;
   application: string;
   revision: number;
   resultBytesMax: number;
@@ -41,18 +42,19 @@ export interface RunOneOptions {
 export type RunOne =
   | { did: "run"; outcome: Outcome }
   | { did: "stop" }
-  /** It does not live, or something holds it. */
+  /** The task is not live, or something holds it. */
   | { did: "nothing"; why: ClaimOneRow | undefined };
 
 /** @throws PawlError `lease_lost` when nobody knows any more what became of it */
 export async function runOne(id: string, options: RunOneOptions): Promise<RunOne> {
-  const { store, queue, application, revision } = options;
+  const { store, handler, application, revision } = options;
+  const askedAt = performance.now();
   const worker = await startWorker(store, {
     host: hostname(),
     pid: process.pid,
     application,
     revision,
-    queues: [queue],
+    queues: [handler.queue],
     concurrency: 1,
     refused: 0,
     streams: [],
@@ -62,10 +64,16 @@ export async function runOne(id: string, options: RunOneOptions): Promise<RunOne
     const row = await claimWhenFree(worker, id, options);
     if (row === "stopped") return { did: "stop" };
     if (row?.outcome !== "claimed") return { did: "nothing", why: row };
+    if (performance.now() - askedAt > START_WITHIN_MS) throw late(id);
     return await tryClaimed(worker, row, options);
   } finally {
     await endWorker(store, worker); // what was not settled goes back
   }
+}
+
+/** A rejected `stop` means: now. */
+function whenOver(stop: Promise<void>, act: () => void): void {
+  stop.then(act, act).catch(() => undefined);
 }
 
 async function claimWhenFree(
@@ -75,7 +83,7 @@ async function claimWhenFree(
 ): Promise<ClaimOneRow | "stopped" | undefined> {
   const end = performance.now() + BUSY_MS_MAX;
   let isStopped = false;
-  void stop.then(() => {
+  whenOver(stop, () => {
     isStopped = true;
   });
   for (;;) {
@@ -94,19 +102,21 @@ async function tryClaimed(
   const { store, stop } = options;
   let beats: Loop | undefined;
   try {
-    // no breaker is told: what a person tries by hand says little about how the receiver fares
+    // not reported to a breaker: one try by hand says little about the receiver
     const outcome = await new Promise<Outcome | undefined>((resolve, reject) => {
       const running = start(row, options, resolve);
       beats = heartbeats(worker, running, options, reject);
       beats.start();
-      void stop.then(() => {
+      whenOver(stop, () => {
         running.abort(stopped(row.id));
         resolve(undefined);
       });
     });
     if (outcome === undefined) return { did: "stop" };
-    const request = { worker, claim: SETTLING, limit: 0, shards: [], solo: false };
+    const dropped: Dropped = new Map();
+    const request = { worker, claim: SETTLING, limit: 0, shards: [], solo: false, dropped };
     const refused = await settleAndClaim(store, { ...request, outcomes: [outcome], gone: [CLAIM] });
+    for (const error of dropped.values()) throw error;
     if (refused.length > 0) throw lost(row.id);
     return { did: "run", outcome };
   } finally {
@@ -124,6 +134,7 @@ function start(
     resultBytesMax,
     transactions: { store, pool: store, workerId: 0 }, // the handler writes nothing
     progressed: () => undefined,
+    mayGoOn: () => true,
     ended: (_, outcome) => ended(outcome),
   });
 }
@@ -134,18 +145,25 @@ function heartbeats(
   { store, log }: RunOneOptions,
   ended: (error: unknown) => void,
 ): Loop {
+  let seen = "0";
   return loop({
     runOnce: async () => {
       const beat = { worker, known: [CLAIM], next: SETTLING, running: 1, refused: 0, tally: [] };
-      const { cancelled } = await heartbeat(store, { ...beat, streams: null, offHere: null });
+      const { cancelled, off_epoch } = await heartbeat(store, {
+        ...beat,
+        streams: null,
+        offHere: null,
+      });
+      if (off_epoch !== seen) await seeOff(store, worker, off_epoch); // what it claimed has started
+      seen = off_epoch;
       if (cancelled !== null) running.cancel(cancelledByPerson(running.task.id));
       return HEARTBEAT_MS;
     },
     failed: (error) => {
-      if (error instanceof PawlError && error.code === "lease_lost") {
+      if (isA(error, PawlError) && error.code === "lease_lost") {
         running.abort(error);
         ended(error);
-      } else log.warn({ err: (error as Error).message }, "a heartbeat failed, it is tried again");
+      } else log.warn({ err: messageOf(error) }, "a heartbeat failed, it is tried again");
     },
   });
 }
@@ -170,6 +188,13 @@ function claimedTask(row: ClaimOneRow): ClaimedTask {
 
 function stopped(id: string): PawlError {
   return new PawlError("worker_stopping", `task ${id}: this process stops, it is given back`);
+}
+
+function late(id: string): PawlError {
+  return new PawlError(
+    "lease_lost",
+    `task ${id}: its claim came too late and was not started; it is given back, try again`,
+  );
 }
 
 function cancelledByPerson(id: string): PawlError {

@@ -10,7 +10,7 @@ export type ClaimOneRow = TurnRow & {
   stream_id: number;
 };
 
-/** Claims this task, due or not, for this worker and no other; undefined when it does not live. */
+/** Claims this task, due or not, for this worker and no other; undefined if it is not live. */
 export async function claimOne(
   executor: PreparedExecutor,
   { worker, claim, id }: { worker: number; claim: number; id: string },

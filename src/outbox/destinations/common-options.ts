@@ -1,41 +1,79 @@
 /** The options that all types of destinations share, and the fields by which operators set them. */
 
-import { type Duration, durationMs, showDuration } from "../../base/duration.ts";
-import { PawlError, shown } from "../../base/errors.ts";
-import type { RetryPolicy } from "../../kernel/retry.ts";
-import type { BreakerOptions, RateLimit } from "../../queue/queue-options.ts";
+import type { Duration } from "../../base/duration.ts";
+import { type RetryPolicy, retry } from "../../kernel/retry.ts";
+import {
+  type Field,
+  type FieldsOf,
+  mapped,
+  type ValueOf,
+  withDefault,
+} from "../../options/field.ts";
+import { choice, duration } from "../../options/kinds.ts";
+import { asItIs, orOff } from "../../options/parts.ts";
+import {
+  type BreakerOptions,
+  breaker,
+  limit,
+  type RateLimit,
+  rate,
+} from "../../queue/queue-options.ts";
 import type { ConfigFields } from "./fields.ts";
 import type { DeliveryOrder, DestinationDefinition } from "./types.ts";
-import { webhookRetry } from "./webhook-options.ts";
 
+/** After the 1st failed attempt 1 min, then 2, 4, 8, 16, 32 min, 1 h 4 min, 2 h 8 min, 4 h 16 min, then dead. */
+const RETRY_DEFAULT = {
+  attempts: 10,
+  delay: "60s",
+  factor: 2,
+  max: "12h",
+  jitter: 0.1,
+} satisfies RetryPolicy;
 const TIMEOUT_MS_MAX = 600_000;
 
 export interface CommonOptions {
-  /** Over the default: 10 attempts, 60 s × 2^(n−1), at most 12 h, jitter 0.1. */
+  /** Replaces parts of the default: 10 attempts, 60 s × 2^(n−1), at most 12 h, jitter 0.1. */
   retry?: RetryPolicy;
-  /** `aggregate`: deliveries about the same aggregate one after the other; `all`: all of them. Default `none`. */
+  /** `aggregate`: deliveries about the same aggregate go one after the other; `all`: all deliveries do. Default `none`. */
   order?: DeliveryOrder;
-  /** What an ordered destination does behind a dead delivery: `block` (default) until a person acts, or `skip` it. */
+  /** What an ordered destination does after a dead delivery: `block` (default) waits until an operator acts, `skip` goes on. */
   onDead?: "block" | "skip";
-  /** Deliveries at once, over all workers; default no limit. */
+  /** Maximum number of deliveries at once, over all workers; default: no limit. */
   concurrency?: number;
-  /** Deliveries started in a time, over all workers; default no limit. */
+  /** Maximum rate of starts, over all workers; default: no limit. */
   rate?: RateLimit;
-  /** Pauses the destination while its deliveries fail; `false`: never. */
+  /** Pauses the destination while its deliveries fail; `false`: never. By default only `webhook` and `rabbitmq` have one. */
   breaker?: BreakerOptions | false;
-  /** Over the whole try; at most 10 min. */
+  /** Time limit of one attempt; at most 10 min. */
   timeout?: Duration;
 }
 
-export const COMMON_OPTIONS: readonly (keyof CommonOptions)[] = [
-  "retry",
-  "order",
-  "onDead",
-  "concurrency",
-  "rate",
-  "breaker",
-  "timeout",
-];
+export const ORDER: Field<DeliveryOrder> = choice(["none", "aggregate", "all"]);
+/** Checked here and passed on unchanged: the code that knows the destination's name reads them. */
+export const COMMON: {
+  readonly retry: Field<RetryPolicy, RetryPolicy, "default">;
+  readonly order: Field<DeliveryOrder>;
+  readonly onDead: Field<"block" | "skip">;
+  readonly concurrency: Field<number>;
+  readonly rate: Field<RateLimit>;
+  readonly breaker: Field<BreakerOptions | false>;
+  readonly timeout: Field<Duration, number>;
+} = {
+  retry: withDefault({}, mapped(asItIs(retry), overDefault)),
+  order: ORDER,
+  onDead: choice(["block", "skip"]),
+  concurrency: limit("deliveries at once, over all workers"),
+  rate: asItIs(rate),
+  breaker: asItIs(orOff(breaker)),
+  timeout: duration({ help: "time limit of one attempt", minMs: 1, maxMs: TIMEOUT_MS_MAX }),
+} satisfies FieldsOf<CommonOptions>;
+
+/** A list of delays replaces the formula and its number of attempts. */
+function overDefault(policy: RetryPolicy): RetryPolicy {
+  return policy.delays === undefined
+    ? { ...RETRY_DEFAULT, ...policy }
+    : { jitter: RETRY_DEFAULT.jitter, ...policy };
+}
 
 export const COMMON_FIELDS: ConfigFields = {
   timeout: { kind: "duration", label: "Timeout" },
@@ -47,7 +85,7 @@ export const COMMON_FIELDS: ConfigFields = {
   },
   onDead: {
     kind: "choice",
-    label: "Behind a dead delivery",
+    label: "After a dead delivery",
     choices: ["block", "skip"],
     default: "block",
   },
@@ -57,38 +95,24 @@ export const COMMON_FIELDS: ConfigFields = {
   breaker: { kind: "breaker", label: "Breaker" },
 };
 
-interface Defaults {
-  timeout: Duration;
-  /** Left out: no breaker unless one is asked for. */
-  breaker?: BreakerOptions;
-}
+/** The options, read. */
+export type Common = ValueOf<typeof COMMON>;
 
-/** @throws PawlError `invalid_option` */
+/** @param defaults without a breaker: none unless an option sets one */
 export function commonDefinition(
-  where: string,
-  options: CommonOptions,
-  defaults: Defaults,
+  { retry: policy, order, onDead, concurrency, rate: most, breaker: given, timeout }: Common,
+  defaults: { timeoutMs: number; breaker?: BreakerOptions },
 ): Pick<DestinationDefinition, "retry" | "order" | "queue" | "timeoutMs"> {
-  const { order, onDead, concurrency, rate, breaker = defaults.breaker ?? false } = options;
+  const pausing = given ?? defaults.breaker ?? false;
   return {
-    retry: webhookRetry(options.retry ?? {}),
+    retry: policy,
     ...(order !== undefined && { order }),
     queue: {
-      ...(breaker !== false && { breaker }),
+      ...(pausing !== false && { breaker: pausing }),
       ...(onDead !== undefined && { onDead }),
       ...(concurrency !== undefined && { concurrency }),
-      ...(rate !== undefined && { rate }),
+      ...(most !== undefined && { rate: most }),
     },
-    timeoutMs: timeoutOf(where, options.timeout ?? defaults.timeout),
+    timeoutMs: timeout ?? defaults.timeoutMs,
   };
-}
-
-function timeoutOf(where: string, timeout: Duration): number {
-  const ms = durationMs(timeout, "timeout");
-  if (ms >= 1 && ms <= TIMEOUT_MS_MAX) return ms;
-  throw new PawlError(
-    "invalid_option",
-    `${where}: expected \`timeout\` to be from ${showDuration(1)} to ${showDuration(TIMEOUT_MS_MAX)}, got ${shown(timeout)}`,
-    { data: { option: "timeout", value: timeout } },
-  );
 }

@@ -4,14 +4,20 @@
  */
 
 import { PawlError, shown } from "../../base/errors.ts";
-import { maskSecrets } from "../../base/keep-masked.ts";
-import { seal } from "../../base/seal.ts";
-import { describeSecret, isSecretRef, MASK, type SecretRef } from "../../base/secret.ts";
+import { HIDDEN, isSecretName, MASK, maskUrl } from "../../base/mask.ts";
+import { isRecord } from "../../base/options.ts";
 import { didYouMean } from "../../base/suggest.ts";
-import { maskHeaders } from "../../requests/mask-headers.ts";
-import { maskUrl } from "../../requests/mask-url.ts";
+import { maskSecrets } from "../../secrets/keep-masked.ts";
+import { isKeySet } from "../../secrets/master-keys.ts";
+import { isSealed, seal } from "../../secrets/seal.ts";
+import {
+  describeSecret,
+  isSecretRef,
+  readableSecret,
+  type SecretRef,
+} from "../../secrets/secret.ts";
+import { readField } from "./config-kinds.ts";
 import { isExpiring } from "./expiring-secrets.ts";
-import { isRecord, readField } from "./field-values.ts";
 import type { ConfigFields, FieldKind } from "./fields.ts";
 
 export type Config = Record<string, unknown>;
@@ -85,7 +91,7 @@ export function readConfig(fields: ConfigFields, given: Config, where: string): 
   const read = Object.entries(given).map(([name]) => {
     pathOf(fields, name, where);
     const field = fields[name];
-    return [name, field && readField(given[name], { where, name, field })] as const;
+    return [name, field && readField(given[name], { where, name, config: field })] as const;
   });
   for (const [name, field] of Object.entries(fields)) {
     if (field.required !== true || Object.hasOwn(given, name)) continue;
@@ -102,7 +108,8 @@ export function readConfig(fields: ConfigFields, given: Config, where: string): 
 }
 
 /**
- * The same with every secret as a reference; values in a map whose names speak of a secret too.
+ * The same with every secret as a reference; values in a map whose names speak of a secret too, and URLs that may be
+ * references and show less than they are, where there is a master key.
  *
  * @throws PawlError `invalid_environment` when one was typed in and there is no master key
  */
@@ -114,8 +121,9 @@ export function sealConfig(fields: ConfigFields, config: Config, context: string
         ? { ...value, secret: sealed(value.secret) }
         : value;
   const entries = Object.entries(config).map(([name, value]) => {
-    const kind = fields[name]?.kind;
+    const { kind, canRefer = false } = fields[name] ?? {};
     if (kind === "secret") return [name, sealed(value)];
+    if (kind === "url" && canRefer && hidesSome(value)) return [name, sealed(value)];
     if (kind === "secrets") return [name, Array.isArray(value) ? value.map(sealed) : sealed(value)];
     if (kind !== "map" || !isRecord(value)) return [name, value];
     const inside = Object.entries(value).map(([key, one]) => [
@@ -127,7 +135,11 @@ export function sealConfig(fields: ConfigFields, config: Config, context: string
   return Object.fromEntries(entries) as Config;
 }
 
-/** As anybody may see it, in the order of the fields. Without fields, of a type that is not known here, whatever looks like a URL is masked too. */
+function hidesSome(url: unknown): boolean {
+  return isKeySet() && typeof url === "string" && maskUrl(url).includes(HIDDEN);
+}
+
+/** As anybody may see it, in the order of the fields. */
 export function maskConfig(fields: ConfigFields | undefined, config: Config): Config {
   const names = Object.keys(fields ?? {}).filter((name) => Object.hasOwn(config, name));
   const entries = [...new Set([...names, ...Object.keys(config)])].map((name) => {
@@ -135,10 +147,15 @@ export function maskConfig(fields: ConfigFields | undefined, config: Config): Co
     const kind = fields?.[name]?.kind;
     if (kind === "secret" || kind === "secrets") return [name, maskSecret(value)];
     if (kind === "map" && isRecord(value)) return [name, maskMap(value)];
-    const isUrl = kind === "url" || (fields === undefined && String(value).includes("://"));
-    return [name, isUrl && typeof value === "string" ? maskUrl(value) : maskSecrets(value)];
+    return [name, kind === "url" ? maskedUrl(value) : maskSecrets(value)];
   });
   return Object.fromEntries(entries) as Config;
+}
+
+/** A sealed one is shown as any other, where it can be opened. */
+function maskedUrl(value: unknown): unknown {
+  const url = isSealed(value) ? readableSecret(value) : value;
+  return typeof url === "string" ? maskUrl(url) : maskSecrets(value);
 }
 
 function maskSecret(value: unknown): unknown {
@@ -149,13 +166,7 @@ function maskSecret(value: unknown): unknown {
 
 function maskMap(map: Config): Config {
   const entries = Object.entries(map).map(([name, value]) => {
-    if (isSecretRef(value)) return [name, describeSecret(value)];
-    return [name, isSecretName(name) ? MASK : value];
+    return [name, isSecretName(name) && !isSecretRef(value) ? MASK : maskSecrets(value)];
   });
   return Object.fromEntries(entries) as Config;
-}
-
-/** As in what is kept of requests: authorization, x-api-key, cookie … */
-export function isSecretName(name: string): boolean {
-  return maskHeaders({ [name]: "value" })[name] === MASK;
 }

@@ -3,7 +3,8 @@
  * it gets those that hold at the time of each delivery.
  */
 
-import type { SecretRef } from "../../base/secret.ts";
+import { unheard } from "../../base/unheard.ts";
+import type { SecretRef } from "../../secrets/secret.ts";
 import { closeQuietly } from "./close.ts";
 import type { DestinationDefinition, DestinationType } from "./types.ts";
 
@@ -55,7 +56,7 @@ function changing(type: DestinationType, { config, names, ends }: Changing): Des
   let now = make(Date.now());
   const current = (): DestinationDefinition => {
     if (Date.now() < now.endsMs) return now.definition;
-    void closeQuietly(now.definition);
+    unheard(() => closeQuietly(now.definition));
     now = make(Date.now());
     return now.definition;
   };

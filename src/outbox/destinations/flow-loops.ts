@@ -1,6 +1,6 @@
 /**
- * Refuses routes that would raise an event for ever. Only what is certain is refused: routes with a condition are left
- * to the bound on `hops`.
+ * Refuses routes that would raise an event for ever. Only certain cases are refused: the limit on `hops` covers routes with
+ * a condition.
  */
 
 import { PawlError } from "../../base/errors.ts";
@@ -62,7 +62,7 @@ function loop(circle: readonly string[], raises: ReadonlyMap<string, string>): P
   const steps = circle.slice(0, -1).map((name) => `"${name}" raises ${raises.get(name)}`);
   return new PawlError(
     "invalid_option",
-    `routes: events would go round for ever: ${steps.join(", ")}, which a route takes to "${circle[0]}" again; give the flow another \`name\`, or narrow the route's pattern`,
+    `routes: events would go round forever: ${steps.join(", ")}, which a route takes to "${circle[0]}" again; give the flow another \`name\`, or narrow the route's pattern`,
     { data: { destinations: circle } },
   );
 }

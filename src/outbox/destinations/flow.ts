@@ -1,48 +1,55 @@
 /**
- * Delivers an event inside the worker: to a handler of the app, or raised again under another name. What either writes
- * through `context.tx` commits together with the delivery's outcome. A circle of raised events ends: see HOPS_MAX.
+ * Delivers an event inside the worker: to a handler of the app, or by raising it again under another name. Writes through
+ * `context.tx` commit together with the delivery's outcome. A circle of raised events ends: see HOPS_MAX.
  */
 
 import { PawlError } from "../../base/errors.ts";
-import { badOption, refuseUnknownOptions } from "../../base/options.ts";
+import { badOption } from "../../base/options.ts";
+import { type FieldsOf, readOptions, type ValueOf, withDefault } from "../../options/field.ts";
 import { inForeignTransaction } from "../../store/transaction.ts";
-import { eventInsert } from "../record.ts";
-import { insertEvent } from "../sql.ts";
-import { COMMON_OPTIONS, type CommonOptions, commonDefinition } from "./common-options.ts";
-import { deliveryMeta } from "./envelope.ts";
+import { eventName } from "../event-fields.ts";
+import { checkedEvent } from "../record.ts";
+import { COMMON, type CommonOptions, commonDefinition } from "./common-options.ts";
+import { deliveryMetaText, payloadTextOf } from "./envelope.ts";
+import { raiseEvent } from "./sql.ts";
 import type { Delivery, DeliveryContext, DestinationDefinition, OutboxEvent } from "./types.ts";
 
 const WHERE = "flow destination";
-const TIMEOUT_DEFAULT = "30s";
+const DEFAULTS = { timeoutMs: 30_000 };
 export const FORWARDED = "pawl.event.forwarded";
-/** An event that was raised again so often in a row is not raised once more: its routes make a circle. */
+/** An event that was raised again this many times in a row is not raised once more: its routes form a circle. */
 export const HOPS_MAX = 10;
 /** The event's own was checked when it was recorded. */
 const BYTES_MAX = 64 * 1_048_576;
 
-/** Which delivery it is, beside what every destination has. */
+/** The context of every destination, and which delivery it is. */
 export interface FlowContext extends DeliveryContext {
   readonly deliveryId: string;
   readonly destinationId: string;
   readonly destinationKey: string;
-  /** 1-based. */
+  /** The number of the attempt, from 1. */
   readonly attempt: number;
-  /** 0 is the first time. */
+  /** The number of the replay; 0: the first delivery. */
   readonly replay: number;
 }
 
-/** May run more than once for one event, unless all that it does goes through `context.tx`. What it returns is not kept. */
+/** May run more than once for one event, unless it only writes through `context.tx`. Its return value is not kept. */
 export type FlowHandler = (event: OutboxEvent, context: FlowContext) => unknown;
 
 export interface FlowOptions extends CommonOptions {
-  /** Of the event that is raised; default `pawl.event.forwarded`. Not together with a handler. */
+  /** Name of the raised event; default `pawl.event.forwarded`. Not together with a handler. */
   name?: string;
 }
 
+const FIELDS = {
+  ...COMMON,
+  name: withDefault(FORWARDED, eventName("of the event that is raised")),
+} satisfies FieldsOf<FlowOptions>;
+
 /**
- * A destination inside the app. With a handler: that is called. Without: the event is raised again as `name`, with the
- * aggregate and the payload of the original, and in its meta eventId, eventName, deliveryId, destinationId,
- * destinationKey and `hops`, which is at most 10.
+ * Returns a destination inside the app. With a handler: calls it. Without: raises the event again as `name`, with the
+ * aggregate and payload of the original; its meta has eventId, eventName, deliveryId, destinationId, destinationKey and
+ * `hops`, which is at most 10.
  *
  * @throws PawlError `invalid_option`
  */
@@ -53,22 +60,16 @@ export function flow(
   more: CommonOptions = {},
 ): DestinationDefinition {
   if (typeof handlerOrOptions === "function") return toHandler(handlerOrOptions, more);
-  refuseUnknownOptions("flow", handlerOrOptions, ["name", ...COMMON_OPTIONS]);
-  return raising(handlerOrOptions);
+  return raising(readOptions("flow", FIELDS, handlerOrOptions));
 }
 
 function toHandler(handler: FlowHandler, options: CommonOptions): DestinationDefinition {
   if (options !== null && typeof options === "object" && "name" in options) {
-    throw badOption(
-      WHERE,
-      "name",
-      "left out beside a handler, which raises nothing by itself",
-      options,
-    );
+    throw badOption(WHERE, "name", "left out when a handler is given", options);
   }
-  refuseUnknownOptions("flow", options, COMMON_OPTIONS);
+  const common = readOptions("flow", COMMON, options);
   return {
-    ...commonDefinition(WHERE, options, { timeout: TIMEOUT_DEFAULT }),
+    ...commonDefinition(common, DEFAULTS),
     type: "flow",
     config: { handler: handler.name === "" ? "(anonymous)" : handler.name },
     deliver: async (delivery, context) => {
@@ -78,11 +79,9 @@ function toHandler(handler: FlowHandler, options: CommonOptions): DestinationDef
   };
 }
 
-function raising(options: FlowOptions): DestinationDefinition {
-  const { name = FORWARDED } = options;
-  eventInsert(name, { aggregate: ["event", "1"], payload: null }, BYTES_MAX); // refuses a bad name
+function raising({ name, ...common }: ValueOf<typeof FIELDS>): DestinationDefinition {
   return {
-    ...commonDefinition(WHERE, options, { timeout: TIMEOUT_DEFAULT }),
+    ...commonDefinition(common, DEFAULTS),
     type: "flow",
     config: { name },
     deliver: async (delivery, { tx }) => {
@@ -90,14 +89,14 @@ function raising(options: FlowOptions): DestinationDefinition {
       const { id } = await inForeignTransaction(
         tx,
         (text) => text, // the transaction of a task puts the schema's name in by itself
-        async (executor) => (await insertEvent(executor, insert, null))[0],
+        async (executor) => (await raiseEvent(executor, insert))[0],
       );
       return { summary: `raised as ${name}, event ${id}` };
     },
   };
 }
 
-function raised(name: string, delivery: Delivery): ReturnType<typeof eventInsert> {
+function raised(name: string, delivery: Delivery): ReturnType<typeof checkedEvent> {
   const { event } = delivery;
   const hops = hopsOf(event.meta) + 1;
   if (hops > HOPS_MAX) {
@@ -108,8 +107,11 @@ function raised(name: string, delivery: Delivery): ReturnType<typeof eventInsert
     );
   }
   const aggregate = [event.aggregateType, event.aggregateId] as const;
-  const meta = { ...deliveryMeta(delivery), hops };
-  return eventInsert(name, { aggregate, payload: event.payload, meta }, BYTES_MAX);
+  return {
+    ...checkedEvent(name, { aggregate, payload: null }, BYTES_MAX),
+    payload: payloadTextOf(event),
+    meta: deliveryMetaText(delivery, { hops }),
+  };
 }
 
 /** An event that no delivery raised may hold anything under this name. */

@@ -1,6 +1,7 @@
-/** The destination types that are built in, and the interface for further ones. */
+/** The built-in types of destinations, and the interface for your own. */
 
 export type { CommonOptions } from "./common-options.ts";
+export { DeliveryFailed, type DeliveryFailedOptions } from "./delivery-failed.ts";
 export type { Envelope } from "./envelope.ts";
 export type { ConfigField, ConfigFields, FieldKind } from "./fields.ts";
 export { type FlowContext, type FlowHandler, type FlowOptions, flow } from "./flow.ts";

@@ -1,10 +1,12 @@
-/** Accepts everything and does nothing: for trying routes out, and for events that are wanted in history only. */
+/** Accepts everything and does nothing: to try routes, and for events that are wanted only in history. */
 
+import { refuseOptions } from "../../base/options.ts";
 import type { DestinationDefinition, DestinationType } from "./types.ts";
 
 const TIMEOUT_MS = 1_000;
 
-export function nullDestination(): DestinationDefinition {
+export function nullDestination(...more: unknown[]): DestinationDefinition {
+  refuseOptions("nullDestination", more);
   return {
     type: "null",
     config: {},

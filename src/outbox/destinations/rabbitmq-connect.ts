@@ -1,8 +1,12 @@
 /** Opens a connection to a broker with one confirm channel, within a time, by the optional package amqplib. */
 
 import { createRequire } from "node:module";
+import type { LookupFunction } from "node:net";
 import type { ChannelModel, ConfirmChannel } from "amqplib";
 import { PawlError } from "../../base/errors.ts";
+import { guardedLookup } from "../../sender/connection/tcp.ts";
+import type { Guard } from "../../sender/guard/guard.ts";
+import { addressForbidden } from "../../sender/guard/refusal.ts";
 
 const PACKAGE = "amqplib";
 
@@ -14,12 +18,22 @@ export interface Opened {
 type Amqplib = Pick<typeof import("amqplib"), "connect">;
 
 /** @throws PawlError `invalid_environment` when amqplib is missing; else whatever ended the attempt */
-export async function openConnection(url: string, connectMs: number): Promise<Opened> {
+export async function openConnection(
+  url: string,
+  connectMs: number,
+  guard?: Guard,
+): Promise<Opened> {
+  const lookup = guard === undefined ? undefined : lookupFor(new URL(url), guard);
   const { connect } = await loadAmqplib();
   const timer = new AbortController();
   const models: ChannelModel[] = [];
   const open = async (): Promise<Opened> => {
-    const model = await connect(url, { timeout: connectMs, noDelay: true, keepAlive: true });
+    const model = await connect(url, {
+      timeout: connectMs,
+      noDelay: true,
+      keepAlive: true,
+      ...(lookup && { lookup }),
+    });
     model.on("error", () => undefined); // unheard, it would end the process
     models.push(model);
     if (timer.signal.aborted) destroy(model);
@@ -35,6 +49,19 @@ export async function openConnection(url: string, connectMs: number): Promise<Op
   } finally {
     timer.abort();
   }
+}
+
+/** @throws PawlError `address_forbidden` */
+function lookupFor(url: URL, guard: Guard): LookupFunction {
+  const [hostname, port] = [url.hostname, brokerPort(url)];
+  const refusal = guard.refuseHost(hostname, port);
+  if (refusal !== undefined) throw addressForbidden(refusal, url);
+  return guardedLookup(guard, hostname, port);
+}
+
+export function brokerPort(url: URL): number {
+  if (url.port !== "") return Number(url.port);
+  return url.protocol === "amqps:" ? 5_671 : 5_672;
 }
 
 function after(ms: number, signal: AbortSignal): Promise<never> {

@@ -55,7 +55,7 @@ export function endFault(broker: string, exchange: string, cause: unknown): EndF
     const what = `the broker refused: ${causeText(cause)}; see the user's permissions and the broker's log`;
     return { broker, reason: "refused", what, cause };
   }
-  const what = `the connection was lost: ${causeText(cause)}; the next delivery connects anew`;
+  const what = `the connection was lost: ${causeText(cause)}; the next delivery connects again`;
   return { broker, reason: "lost", what, cause };
 }
 

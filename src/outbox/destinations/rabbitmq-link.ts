@@ -4,6 +4,9 @@
  */
 
 import { PawlError } from "../../base/errors.ts";
+import { ConnectError } from "../../sender/connection/connect-error.ts";
+import type { Guard } from "../../sender/guard/guard.ts";
+import { addressForbidden } from "../../sender/guard/refusal.ts";
 import { openConnection } from "./rabbitmq-connect.ts";
 import { type BrokerFault, brokerFault, connectFault } from "./rabbitmq-fault.ts";
 import { atMost, openSession, type Publication, type Session } from "./rabbitmq-session.ts";
@@ -28,12 +31,14 @@ export interface LinkOptions {
 export interface Publishing {
   timeoutMs: number;
   signal: AbortSignal;
+  /** Which brokers may be connected to; without one all. */
+  guard?: Guard | undefined;
 }
 
 export interface Link {
   /** Resolves at the broker's confirm. @throws PawlError `delivery_failed` with `{ broker, reason, sent }` */
   publish(publication: Publication, within: Publishing): Promise<void>;
-  /** Waits a moment for what is under way. A later publication connects anew. */
+  /** Waits a moment for what is under way. A later publication connects again. */
   close(): Promise<void>;
 }
 
@@ -41,21 +46,28 @@ export function openLink({ broker, exchange, connectMs }: LinkOptions): Link {
   let current: Promise<Session> | undefined;
   const underWay = new Set<Promise<void>>();
 
-  const session = (): Promise<Session> => {
+  const session = (guard: Guard | undefined): Promise<Session> => {
     if (current !== undefined) return current;
     const forget = () => {
       if (current === opening) current = undefined;
     };
-    const opening = open(broker(), forget);
+    const opening = open(broker(), forget, guard);
     current = opening;
     opening.catch(forget);
     return opening;
   };
-  const open = async ({ url, shown }: Broker, onOver: () => void): Promise<Session> => {
+  const open = async (
+    { url, shown }: Broker,
+    onOver: () => void,
+    guard: Guard | undefined,
+  ): Promise<Session> => {
     try {
-      const opened = await openConnection(url, connectMs);
+      const opened = await openConnection(url, connectMs, guard);
       return openSession(opened, { broker: shown, exchange, onOver });
     } catch (error) {
+      if (error instanceof ConnectError && error.refusal !== undefined) {
+        throw addressForbidden(error.refusal, new URL(shown));
+      }
       throw error instanceof PawlError ? error : connectFault(shown, error);
     }
   };
@@ -63,7 +75,7 @@ export function openLink({ broker, exchange, connectMs }: LinkOptions): Link {
   return {
     publish: async (publication, within) => {
       const given = { ...within, broker: broker().shown };
-      const publishing = publishWithin(session, publication, given);
+      const publishing = publishWithin(() => session(within.guard), publication, given);
       underWay.add(publishing);
       try {
         await publishing;

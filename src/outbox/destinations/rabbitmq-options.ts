@@ -1,25 +1,37 @@
 /**
- * Checks what is said about a RabbitMQ destination, when it is said: what would fail at every delivery is refused at
- * the definition. No message shows a password: of a URL that cannot be taken apart nothing is shown at all.
+ * Checks the options of a RabbitMQ destination when it is defined, so that a wrong one does not fail at every delivery. No
+ * message shows a password: a URL that cannot be parsed is not shown at all.
  */
 
-import { PawlError, shown } from "../../base/errors.ts";
-import { badOption, refuseUnknownOptions } from "../../base/options.ts";
-import { isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
+import { PawlError } from "../../base/errors.ts";
+import { maskUrl } from "../../base/mask.ts";
+import { badOption } from "../../base/options.ts";
 import { didYouMean } from "../../base/suggest.ts";
-import { maskUrl } from "../../requests/mask-url.ts";
-import { COMMON_OPTIONS, type CommonOptions } from "./common-options.ts";
+import {
+  type FieldsOf,
+  mapped,
+  type Place,
+  readOptions,
+  readValue,
+  withDefault,
+  wrong,
+} from "../../options/field.ts";
+import { matching } from "../../options/kinds.ts";
+import { anything, object } from "../../options/parts.ts";
+import { isSecretRef, readSecret, type SecretRef } from "../../secrets/secret.ts";
+import { badHeader } from "../../sender/http-headers.ts";
+import { COMMON, type Common, type CommonOptions } from "./common-options.ts";
 import type { OutboxEvent } from "./types.ts";
 
-export const WHERE = "rabbitmq destination";
-export const URL_SECRET = "rabbitmq URL";
+const WHERE = "rabbitmq destination";
+const URL_SECRET = "rabbitmq URL";
 /** AMQP 0-9-1 section 4.2.5.3: a short string. */
 const NAME_BYTES_MAX = 255;
 const HEADER_NAME_CHARS_MAX = 128;
 const RESERVED_PREFIXES = ["x-event-", "x-outbox-"];
 /** RabbitMQ takes these as further routing keys. */
 const ROUTING_HEADERS = new Set(["cc", "bcc"]);
-/** Of the client; anything else after `?` is rather part of a password that was not escaped. */
+/** Parameters of the client; anything else after `?` is more likely part of a password that was not escaped. */
 const URL_PARAMETERS = ["heartbeat", "frameMax", "channelMax", "locale"];
 const HEARTBEAT_S = 10;
 const PLACEHOLDER = /\{([^{}]*)\}/g;
@@ -27,15 +39,18 @@ const PLACEHOLDER = /\{([^{}]*)\}/g;
 export type HeaderValue = string | number | boolean | SecretRef;
 
 export interface RabbitmqOptions extends CommonOptions {
-  /** `amqp://user:password@host:5672/vhost` or `amqps:`; better `env("NAME")` or `file("/path")`, read when connecting. */
+  /**
+   * `amqp://user:password@host:5672/vhost` or `amqps:`; better `env("NAME")` or `file("/path")`, which are read when
+   * connecting.
+   */
   url: string | SecretRef;
-  /** Where to publish; it must be there already. */
+  /** The exchange to publish to; it must exist. */
   exchange?: string;
-  /** Default `{name}`; `{name}`, `{aggregateType}` and `{aggregateId}` stand for those of the event. */
+  /** Default `{name}`. `{name}`, `{aggregateType}` and `{aggregateId}` are replaced by the event's values. */
   routingKey?: string;
-  /** Straight into this queue, instead of `exchange` and `routingKey`. */
+  /** Publishes directly to this queue, instead of `exchange` and `routingKey`. */
   queue?: string;
-  /** Sent beside Pawl's own, which they cannot replace. */
+  /** Additional headers; they cannot replace Pawl's own. */
   headers?: Record<string, HeaderValue>;
 }
 
@@ -45,9 +60,30 @@ export interface Target {
   routingKey(event: OutboxEvent): string;
 }
 
-export function refuseUnknown(options: RabbitmqOptions): void {
-  const own = ["url", "exchange", "routingKey", "queue", "headers"];
-  refuseUnknownOptions(WHERE, options, [...own, ...COMMON_OPTIONS]);
+const short = matching(
+  `a name of 1 to ${NAME_BYTES_MAX} bytes`,
+  (text) => text !== "" && Buffer.byteLength(text) <= NAME_BYTES_MAX,
+);
+const template = matching(
+  `a text of at most ${NAME_BYTES_MAX} bytes`,
+  (text) => Buffer.byteLength(text) <= NAME_BYTES_MAX,
+);
+const FIELDS = {
+  ...COMMON,
+  url: anything<string | SecretRef>("read by `brokerUrl`"),
+  exchange: short,
+  routingKey: mapped(template, refuseBraces),
+  queue: short,
+  headers: withDefault({}, object<Record<string, HeaderValue>>("sent beside Pawl's own")),
+} satisfies FieldsOf<RabbitmqOptions>;
+
+export type RabbitmqRead = Common & Pick<RabbitmqOptions, Own> & Required<Headers>;
+type Own = "exchange" | "routingKey" | "queue";
+type Headers = Pick<RabbitmqOptions, "headers">;
+
+/** @throws PawlError `invalid_option` */
+export function readRabbitmq(options: unknown): RabbitmqRead {
+  return readOptions(WHERE, FIELDS, options);
 }
 
 /** What to connect to, with a heartbeat unless it names one. @throws PawlError `invalid_url`, `invalid_environment`, … */
@@ -64,11 +100,17 @@ export function brokerUrl(url: string | SecretRef): URL {
     throw badUrl("has another protocol", "use amqp: or amqps:");
   }
   if (parsed.hostname === "") throw badUrl("names no host", "write it as amqp://host:5672/vhost");
+  if (/%00/.test(parsed.username + parsed.password)) {
+    throw badUrl(
+      "holds a zero in its name or password",
+      "SASL PLAIN ends them with it; leave it out",
+    );
+  }
   const parameters = [...parsed.searchParams.keys()];
   const isOdd = parameters.some((name) => !URL_PARAMETERS.includes(name));
   if (parsed.hash !== "" || isOdd || /[/@]/.test(parsed.pathname.slice(1))) {
     throw badUrl(
-      "holds what is neither a virtual host nor a known parameter",
+      "has a part that is neither a virtual host nor a known parameter",
       `escape / @ ? # in names and passwords as %2F %40 %3F %23; parameters: ${URL_PARAMETERS.join(", ")}`,
     );
   }
@@ -92,29 +134,18 @@ export function shownUrl(url: URL): string {
 }
 
 /** @throws PawlError `invalid_option` */
-export function targetOf({ exchange, queue, routingKey }: RabbitmqOptions): Target {
-  if (queue !== undefined) {
-    for (const [option, value] of Object.entries({ exchange, routingKey })) {
-      if (value !== undefined)
-        throw badOption(
-          WHERE,
-          option,
-          "left out beside `queue`, which is reached without it",
-          value,
-        );
-    }
-    const name = brokerName("queue", queue);
-    return { exchange: "", routingKey: () => name };
+export function targetOf({ exchange, queue, routingKey }: RabbitmqRead): Target {
+  if (queue === undefined) {
+    const keyTemplate = routingKey ?? "{name}";
+    return {
+      exchange: exchange ?? readValue(WHERE, "exchange", short, exchange),
+      routingKey: (event) => renderKey(keyTemplate, event),
+    };
   }
-  const name = brokerName("exchange", exchange);
-  const template = routingKeyTemplate(routingKey ?? "{name}");
-  return { exchange: name, routingKey: (event) => renderKey(template, event) };
-}
-
-function brokerName(option: string, value: unknown): string {
-  if (typeof value === "string" && value !== "" && Buffer.byteLength(value) <= NAME_BYTES_MAX)
-    return value;
-  throw badOption(WHERE, option, `a name of 1 to ${NAME_BYTES_MAX} bytes`, value);
+  const beside = Object.entries({ exchange, routingKey }).find(([, value]) => value !== undefined);
+  if (beside === undefined) return { exchange: "", routingKey: () => queue };
+  const expected = "left out when `queue` is given";
+  throw badOption(WHERE, beside[0], expected, beside[1]);
 }
 
 const PARTS: Record<string, (event: OutboxEvent) => string> = {
@@ -123,18 +154,14 @@ const PARTS: Record<string, (event: OutboxEvent) => string> = {
   aggregateId: (event) => event.aggregateId,
 };
 
-function routingKeyTemplate(template: unknown): string {
-  if (typeof template !== "string" || Buffer.byteLength(template) > NAME_BYTES_MAX) {
-    throw badOption(WHERE, "routingKey", `a text of at most ${NAME_BYTES_MAX} bytes`, template);
-  }
+function refuseBraces(template: string, place: Place): string {
   for (const [whole, name = ""] of template.matchAll(PLACEHOLDER)) {
     if (Object.hasOwn(PARTS, name)) continue;
     const near = didYouMean(name, Object.keys(PARTS));
-    throw badOption(WHERE, "routingKey", `without ${whole} (${near})`, template);
+    throw wrong(place, `without ${whole} (${near})`, template);
   }
-  if (/[{}]/.test(template.replace(PLACEHOLDER, ""))) {
-    throw badOption(WHERE, "routingKey", "a text with each { closed by a }", template);
-  }
+  if (/[{}]/.test(template.replace(PLACEHOLDER, "")))
+    throw wrong(place, "a text with each { closed by a }", template);
   return template;
 }
 
@@ -151,22 +178,27 @@ function renderKey(template: string, event: OutboxEvent): string {
 
 /** @throws PawlError `invalid_option` naming the header, never its value */
 export function checkedHeaders(headers: Record<string, HeaderValue>): Record<string, HeaderValue> {
-  if (typeof headers !== "object" || headers === null) {
-    throw badOption(WHERE, "headers", "an object of names and values", headers);
-  }
   for (const [name, value] of Object.entries(headers)) {
     const lower = name.toLowerCase();
     if (name === "" || name.length > HEADER_NAME_CHARS_MAX) {
-      throw badHeader(name, `needs a name of 1 to ${HEADER_NAME_CHARS_MAX} characters`);
+      throw badHeader(WHERE, name, `needs a name of 1 to ${HEADER_NAME_CHARS_MAX} characters`);
     }
     if (RESERVED_PREFIXES.some((prefix) => lower.startsWith(prefix))) {
-      throw badHeader(name, "is set by Pawl and cannot be replaced; remove it");
+      throw badHeader(WHERE, name, "is set by Pawl and cannot be replaced; remove it");
     }
     if (ROUTING_HEADERS.has(lower)) {
-      throw badHeader(name, "would route the message further; add a route to another destination");
+      throw badHeader(
+        WHERE,
+        name,
+        "would route the message further; add a route to another destination",
+      );
     }
     if (!isHeaderValue(value)) {
-      throw badHeader(name, 'has no text, number or boolean as value; use one, or env("NAME")');
+      throw badHeader(
+        WHERE,
+        name,
+        'has no text, number or boolean as value; use one, or env("NAME")',
+      );
     }
   }
   return { ...headers };
@@ -175,12 +207,6 @@ export function checkedHeaders(headers: Record<string, HeaderValue>): Record<str
 function isHeaderValue(value: unknown): value is HeaderValue {
   if (typeof value === "number") return Number.isFinite(value);
   return typeof value === "string" || typeof value === "boolean" || isSecretRef(value);
-}
-
-function badHeader(name: string, problem: string): PawlError {
-  return new PawlError("invalid_option", `${WHERE}: the header ${shown(name)} ${problem}`, {
-    data: { option: "headers", header: name },
-  });
 }
 
 /** The values to send, those of references included. */

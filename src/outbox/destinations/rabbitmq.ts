@@ -1,12 +1,14 @@
 /**
- * Delivers an event as a persistent message to RabbitMQ. Accepted is what the broker has confirmed and could route:
- * anything else fails and is tried again under the same message id. Delivery is at least once.
+ * Delivers an event as a persistent message to RabbitMQ. It succeeds if the broker confirms the message and could route it;
+ * otherwise it fails and is tried again with the same message id. Delivery is at least once.
  */
 
-import { describeSecret, isSecretRef, type SecretRef } from "../../base/secret.ts";
+import { describeSecret, isSecretRef, type SecretRef } from "../../secrets/secret.ts";
+import { openGuard } from "../../sender/guard/guard.ts";
+import { addressForbidden } from "../../sender/guard/refusal.ts";
 import { commonDefinition } from "./common-options.ts";
-import { envelope } from "./envelope.ts";
-import { refuseMissingPackage } from "./rabbitmq-connect.ts";
+import { envelopeText } from "./envelope.ts";
+import { brokerPort, refuseMissingPackage } from "./rabbitmq-connect.ts";
 import { openLink } from "./rabbitmq-link.ts";
 import {
   brokerUrl,
@@ -14,33 +16,32 @@ import {
   type HeaderValue,
   type RabbitmqOptions,
   readHeaderValues,
-  refuseUnknown,
+  readRabbitmq,
   shownUrl,
   type Target,
   targetOf,
-  WHERE,
 } from "./rabbitmq-options.ts";
 import type { Publication } from "./rabbitmq-session.ts";
 import type { Delivery, DestinationDefinition } from "./types.ts";
 
 export type { RabbitmqOptions } from "./rabbitmq-options.ts";
 
-const TIMEOUT_DEFAULT = "15s";
+const TIMEOUT_MS_DEFAULT = 15_000;
 const CONNECT_MS_MAX = 10_000;
 
 /**
- * A destination at a RabbitMQ broker: AMQP 0-9-1 with publisher confirms, `mandatory` and persistent. Needs the package
- * `amqplib`. Exchange, queues and bindings are the broker's: nothing is declared.
+ * Returns a destination that publishes to a RabbitMQ broker: AMQP 0-9-1 with publisher confirms, `mandatory` and persistent.
+ * Needs the package `amqplib`. It declares no exchange, queue or binding: they must exist.
  *
  * @throws PawlError `invalid_url`, `invalid_option`
  */
 export function rabbitmq(options: RabbitmqOptions): DestinationDefinition {
-  refuseUnknown(options);
+  const read = readRabbitmq(options);
   const { url } = options;
   if (!isSecretRef(url)) brokerUrl(url);
-  const target = targetOf(options);
-  const headers = checkedHeaders(options.headers ?? {});
-  const common = commonDefinition(WHERE, options, { timeout: TIMEOUT_DEFAULT, breaker: {} });
+  const target = targetOf(read);
+  const headers = checkedHeaders(read.headers);
+  const common = commonDefinition(read, { timeoutMs: TIMEOUT_MS_DEFAULT, breaker: {} });
   const { timeoutMs } = common;
   const link = openLink({
     broker: () => {
@@ -59,10 +60,16 @@ export function rabbitmq(options: RabbitmqOptions): DestinationDefinition {
       readHeaderValues(headers);
       refuseMissingPackage();
     },
-    deliver: async (delivery, { signal }) => {
+    checkHost: (allow) => {
+      if (isSecretRef(url)) return;
+      const parsed = brokerUrl(url);
+      const refusal = openGuard(allow).refuseHost(parsed.hostname, brokerPort(parsed));
+      if (refusal !== undefined) throw addressForbidden(refusal, new URL(shownUrl(parsed)));
+    },
+    deliver: async (delivery, { signal, http }) => {
       const startedAt = performance.now();
       const message = publication(target, delivery, readHeaderValues(headers));
-      await link.publish(message, { timeoutMs, signal });
+      await link.publish(message, { timeoutMs, signal, guard: http.guard });
       const durationMs = Math.round(performance.now() - startedAt);
       return { summary: `confirmed in ${durationMs} ms`, durationMs };
     },
@@ -98,7 +105,7 @@ function publication(
   return {
     exchange: target.exchange,
     routingKey: target.routingKey(event),
-    content: Buffer.from(JSON.stringify(envelope(event))),
+    content: Buffer.from(envelopeText(event)),
     properties: {
       mandatory: true,
       persistent: true,

@@ -1,7 +1,12 @@
 /** The types of destinations that operators can add: Pawl's, and the app's own. */
 
-import { PawlError, shown } from "../../base/errors.ts";
+import { PawlError } from "../../base/errors.ts";
+import { refuseUnknownOptions } from "../../base/options.ts";
+import { type FieldsOf, readOptions, required } from "../../options/field.ts";
+import { func, matching } from "../../options/kinds.ts";
+import { object } from "../../options/parts.ts";
 import { withLiveSecrets } from "./expiring-secrets.ts";
+import { type ConfigFields, FIELD_OPTIONS } from "./fields.ts";
 import { flowType } from "./flow-type.ts";
 import { jobType } from "./job-type.ts";
 import { nullType } from "./null.ts";
@@ -18,28 +23,27 @@ export const BUILT_IN_TYPES: readonly DestinationType[] = [
   nullType,
 ];
 
+const TYPE = {
+  type: required(
+    matching("1 to 40 of a-z, 0-9, _ and -, starting with a letter", (text) =>
+      TYPE_NAME.test(text),
+    ),
+  ),
+  label: required(matching("a text for people", (text) => text !== "")),
+  fields: required(object<ConfigFields>("the fields of its config by name")),
+  define: required(func<DestinationType["define"]>("of the config")),
+} satisfies FieldsOf<DestinationType>;
+
 /**
- * A type of your own: what its config looks like, and how an event is delivered.
+ * Defines your own type of destinations: the fields of its config, and how an event is delivered.
  *
  * @throws PawlError `invalid_option`
  */
 export function defineDestinationType(type: DestinationType): DestinationType {
-  const { type: name, label, fields } = type;
-  const problem = !TYPE_NAME.test(name)
-    ? ["type", "1 to 40 of a-z, 0-9, _ and -, starting with a letter", name]
-    : typeof label !== "string" || label === ""
-      ? ["label", "a text for people", label]
-      : typeof fields !== "object" || fields === null
-        ? ["fields", "the fields of its config by name", fields]
-        : typeof type.define !== "function"
-          ? ["define", "a function of the config", typeof type.define]
-          : undefined;
-  if (problem === undefined) return Object.freeze({ ...type });
-  const [option, expected, value] = problem;
-  throw new PawlError(
-    "invalid_option",
-    `defineDestinationType: expected \`${String(option)}\` to be ${String(expected)}, got ${shown(value)}`,
-  );
+  const { fields } = readOptions("defineDestinationType", TYPE, type);
+  for (const [field, options] of Object.entries(fields))
+    refuseUnknownOptions(`defineDestinationType: field \`${field}\``, options, FIELD_OPTIONS);
+  return Object.freeze({ ...type });
 }
 
 /** Pawl's and the app's. @throws PawlError `duplicate_name`, `invalid_option` */

@@ -2,17 +2,38 @@
 
 import type { EnqueueRow } from "../../kernel/sql.ts";
 import type { Executor } from "../../store/executor.ts";
+import type { EventInsert } from "../sql.ts";
 
-/** `tasks` is the JSON text of an array. Answers no row, having written nothing, when no code defines `kind`. */
+/** One INSERT, also of a name that belongs to Pawl. */
+export function raiseEvent(
+  executor: Executor,
+  { name, aggregateType, aggregateId, payload, meta }: EventInsert,
+): Promise<{ id: string }[]> {
+  return executor.rows("select id from pawl.raise_v1($1, $2, $3, $4, $5)", [
+    name,
+    aggregateType,
+    aggregateId,
+    payload,
+    meta,
+  ]);
+}
+
+export interface KnownTask {
+  kind: string;
+  /** The JSON text of an array with one task. */
+  tasks: string;
+  /** Its payload is an event with what Pawl says of it: the limits were looked at when the event was recorded. */
+  isEvent: boolean;
+}
+
+/** Answers no row, having written nothing, when no code defines `kind`. */
 export function enqueueKnown(
   executor: Executor,
-  kind: string,
-  tasks: string,
+  { kind, tasks, isEvent }: KnownTask,
 ): Promise<EnqueueRow[]> {
-  return executor.rows(
-    `select * from pawl.enqueue(case when exists (
-       select 1 from pawl.stream st where st.kind = $1 and st.version = 1 and st.defined_at is not null)
-       then $2::jsonb else '[]' end)`,
-    [kind, tasks],
-  );
+  return executor.rows("select id, outcome from pawl.enqueue_known_v1($1, $2, $3)", [
+    kind,
+    tasks,
+    isEvent,
+  ]);
 }

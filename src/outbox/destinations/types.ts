@@ -1,25 +1,33 @@
 /**
- * What every destination is: a value that says how one event is delivered once. It never retries by itself. A type of
- * destinations makes such values from a config, so that operators can add some while the app runs.
+ * A destination is a value that says how one event is delivered once. It never retries by itself. A type of destinations
+ * makes such values from a config, so that operators can add some while the app runs.
  */
 
 import type { Logger } from "../../base/log.ts";
 import type { RetryPolicy } from "../../kernel/retry.ts";
 import type { QueueBehaviourOptions } from "../../queue/queue-options.ts";
-import type { HttpSender } from "../../requests/sender.ts";
+import type { HttpSender } from "../../sender/sender.ts";
 import type { Transaction } from "../../store/transaction.ts";
 import type { ConfigFields } from "./fields.ts";
 
 export interface OutboxEvent {
-  /** The same at every try and at every destination: receivers drop duplicates by it. */
+  /** The same in every attempt and for every destination: receivers recognize duplicates by it. */
   id: string;
   name: string;
   aggregateType: string;
   aggregateId: string;
   /** ISO 8601. */
   occurredAt: string;
-  payload: unknown;
-  meta: Record<string, unknown>;
+  /** Parsed from `payloadText` at the first read. Numbers beyond 2^53 lose digits; `payloadText` does not. */
+  readonly payload: unknown;
+  readonly meta: Record<string, unknown>;
+  /**
+   * The payload exactly as stored, in JSON. Use it to pass the payload on without parsing. Pawl always sets it; an event
+   * made for a test may leave it out.
+   */
+  readonly payloadText?: string;
+  /** The same for `meta`. */
+  readonly metaText?: string;
 }
 
 export interface Delivery {
@@ -27,9 +35,9 @@ export interface Delivery {
   destinationId: string;
   /** The name of the destination. */
   destinationKey: string;
-  /** 1-based. */
+  /** The number of the attempt, from 1. */
   attempt: number;
-  /** 0 is the first time; a replay has a number of its own and the event's id. */
+  /** 0 is the first delivery; each replay has its own number and keeps the event's id. */
   replay: number;
   event: OutboxEvent;
 }
@@ -37,22 +45,24 @@ export interface Delivery {
 export interface DeliveryContext {
   readonly signal: AbortSignal;
   readonly log: Logger;
-  /** The app's sender: deadline, size cap and the guard against private addresses. */
+  /** The app's HTTP sender, with deadline, size limit and protection against private addresses. */
   readonly http: HttpSender;
-  /** The delivery's own transaction: what is written through it commits together with the delivery's outcome. */
+  /** The delivery's own transaction: writes through it commit together with the delivery's outcome. */
   readonly tx: Transaction;
 }
 
-/** Kept with the attempt, for people. */
+/** Stored with the attempt, for operators. */
 export interface DeliverySuccess {
   status?: number;
   summary?: string;
   durationMs?: number;
   response?: string;
-  /** Of the answer; the values of secret ones masked. */
+  /** Headers of the answer; values of secret ones are masked. */
   headers?: Record<string, string>;
   timings?: object;
-  /** Accepted, but no more after this: why. The destination is turned off. */
+  /** What was wrong with the rest of the answer, although the event was accepted. */
+  trouble?: string;
+  /** Why the receiver wants no more after this event. The destination is turned off. */
   disable?: string;
 }
 
@@ -60,39 +70,37 @@ export type DeliveryOrder = "none" | "aggregate" | "all";
 
 export interface DestinationDefinition {
   readonly type: string;
-  /** As the catalogue shows it: never a secret. */
+  /** As the catalogue shows it. Never contains a secret. */
   readonly config: Record<string, unknown>;
   readonly retry?: RetryPolicy;
-  /** Deliveries about the same aggregate one after the other, or all of them; default `none`. */
+  /** Whether deliveries about the same aggregate, or all of them, go one after the other; default `none`. */
   readonly order?: DeliveryOrder;
   /** Limits and breaker of the destination's queue. */
   readonly queue?: QueueBehaviourOptions;
   readonly timeoutMs: number;
-  /** Every event is accepted without being read: `deliver` is not called. */
+  /** All events are accepted without being read: `deliver` is not called. */
   readonly acceptsUnread?: true;
-  /** Throws when something that deliveries will need is missing here, such as a secret's variable. */
+  /** Throws if something that deliveries need is missing here, such as a secret's variable. */
   check?(): void;
-  /** Throws when the sender would refuse its host each time; `allow` as in the app's `http`. */
+  /** Throws if the sender would always refuse its host; `allow` as in the app's `http`. */
   checkHost?(allow: readonly string[]): void;
   /**
-   * One try. Resolves when the receiver has accepted the event.
+   * Makes one attempt. Resolves if the receiver accepted the event.
    *
-   * @throws anything else; in `data` of a PawlError `permanent` says that no try can help, `retryAfterMs` that none may
-   * come sooner, `isReceiverUp` that the breaker has nothing to count, and `disable` (a text saying why) that the
-   * receiver wants no more: the destination is turned off
+   * @throws DeliveryFailed, which says what comes next; any other error is retried by the policy
    */
   deliver(delivery: Delivery, context: DeliveryContext): Promise<DeliverySuccess>;
-  /** Closes what deliveries have opened, such as a broker's connection. */
+  /** Closes what deliveries opened, such as a broker's connection. */
   close?(): Promise<void>;
 }
 
-/** A sort of destinations that operators can add. */
+/** A type of destinations that operators can add. */
 export interface DestinationType {
   /** Its technical name, such as `webhook`. */
   readonly type: string;
-  /** For people. */
+  /** Name shown to people. */
   readonly label: string;
   readonly fields: ConfigFields;
-  /** Makes a destination of a config that fits the fields; secrets in it are still references. @throws PawlError */
+  /** Makes a destination from a config that fits the fields. Secrets in it are still references. @throws PawlError */
   define(config: Record<string, unknown>): DestinationDefinition;
 }

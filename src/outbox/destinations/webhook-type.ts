@@ -7,7 +7,13 @@ import type { DestinationType } from "./types.ts";
 import { type WebhookOptions, webhook } from "./webhook.ts";
 
 const FIELDS: ConfigFields = {
-  url: { kind: "url", label: "URL", required: true, help: "http or https, without credentials" },
+  url: {
+    kind: "url",
+    label: "URL",
+    required: true,
+    canRefer: true,
+    help: "http or https, without credentials; env:NAME or file:/path where it holds a secret",
+  },
   secret: {
     kind: "secrets",
     label: "Signing secret",

@@ -1,93 +1,121 @@
 /**
- * Delivers one event as a signed POST (Standard Webhooks). The id is the event's and the same at every try;
- * timestamp and signature are new at each. Delivery is at least once: receivers drop duplicates by the id.
+ * Delivers one event as a signed POST (Standard Webhooks). The id is the event's, the same in every attempt; timestamp and
+ * signature are new in each. Delivery is at least once: receivers recognize duplicates by the id.
  */
 
 import type { Duration } from "../../base/duration.ts";
 import { PawlError } from "../../base/errors.ts";
-import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
+import { maskUrl } from "../../base/mask.ts";
 import { VERSION } from "../../base/version.ts";
-import type { BreakerOptions, QueueBehaviourOptions } from "../../queue/queue-options.ts";
-import { excerpt } from "../../requests/excerpt.ts";
-import { maskHeaders } from "../../requests/mask-headers.ts";
-import { maskUrl } from "../../requests/mask-url.ts";
-import { parseRetryAfter } from "../../requests/retry-after.ts";
-import { type HttpAnswer, refuseForbiddenUrl } from "../../requests/sender.ts";
+import { type FieldsOf, readOptions, withDefault } from "../../options/field.ts";
+import { integer } from "../../options/kinds.ts";
+import { anything, object } from "../../options/parts.ts";
+import type { BreakerOptions } from "../../queue/queue-options.ts";
+import {
+  describeSecret,
+  isSecretRef,
+  readableSecret,
+  readSecret,
+  type SecretRef,
+} from "../../secrets/secret.ts";
+import { type StatusAnswer, sendForStatus } from "../../sender/by-status.ts";
+import { excerpt } from "../../sender/excerpt.ts";
+import { checkedHeaders, type HeaderValues, readHeaders } from "../../sender/http-headers.ts";
+import { httpUrl } from "../../sender/http-url.ts";
+import { maskHeaders } from "../../sender/mask-headers.ts";
+import { parseRetryAfter } from "../../sender/retry-after.ts";
+import { type HttpAnswer, refuseForbiddenUrl } from "../../sender/sender.ts";
 import { webhookKey } from "../../webhooks/secrets.ts";
 import { signWebhook } from "../../webhooks/sign.ts";
-import type { CommonOptions } from "./common-options.ts";
-import { envelope } from "./envelope.ts";
+import { COMMON, type CommonOptions, commonDefinition } from "./common-options.ts";
+import { envelopeText } from "./envelope.ts";
 import type { Delivery, DeliverySuccess, DestinationDefinition } from "./types.ts";
-import {
-  customHeaders,
-  readHeaders,
-  webhookResponseBytes,
-  webhookRetry,
-  webhookTimeoutMs,
-  webhookUrl,
-} from "./webhook-options.ts";
 
+const WHERE = "webhook destination";
 const SECRET = "webhook secret";
-const RESPONSE_BYTES_DEFAULT = 65_536;
-/** Of the body of an answer; kept with the attempt. */
+const TIMEOUT_MS_DEFAULT = 15_000;
+const RESPONSE_BYTES_MAX = 1_048_576;
+/** Maximum length of the part of an answer's body that is stored with the attempt. */
 const EXCERPT_CHARS_MAX = 2_000;
 const SECRETS_MAX = 5;
+const RESERVED = ["content-type", "proxy-connection"];
+const RESERVED_PREFIXES = ["webhook-", "x-outbox-", "x-event-"];
 /** RFC 9110 section 15.5.11: gone, and likely for ever. */
 const GONE = 410;
-/** Of the answers 4xx those that say something about the receiver, not about this one event. */
+/** 4xx statuses that say something about the receiver, not about this one event. */
 const RECEIVER_TROUBLE: ReadonlySet<number> = new Set([401, 403, 404, 408, 425, 429]);
 /** Not in the printable ASCII that any server takes in a header. */
 const NOT_PRINTABLE = /[^\x20-\x7e]/gu;
 
 export interface WebhookOptions extends CommonOptions {
-  /** http or https, without credentials. */
-  url: string;
   /**
-   * `whsec_<base64>` or base64 of 24 to 64 bytes (v1), `whsk_<base64>` (v1a, ed25519), or `env("NAME")` and
-   * `file("/path")`, which are read at each try. Several: each signs, the new one first while it is rotated.
+   * http or https, without credentials. If its path or query is a secret: `env("NAME")` or `file("/path")`, read in each
+   * attempt.
+   */
+  url: string | SecretRef;
+  /**
+   * `whsec_<base64>` or base64 of 24 to 64 bytes (v1), `whsk_<base64>` (v1a, ed25519), or `env("NAME")` or `file("/path")`,
+   * read in each attempt. With several, each signs; while you rotate, put the new one first.
    */
   secret: string | SecretRef | readonly (string | SecretRef)[];
-  /** Sent beside Pawl's own, which they cannot replace (except user-agent). */
+  /** Additional headers; they cannot replace Pawl's own, except user-agent. */
   headers?: Record<string, string | SecretRef>;
-  /** Over the whole exchange; default 15 s, at most 10 min. */
+  /** Time limit of the whole exchange; default 15 s, at most 10 min. */
   timeout?: Duration;
-  /** Pauses the destination while its receiver fails; default 10 failures that are half of all within 10 s. `false`: none. */
+  /**
+   * Pauses the destination while its receiver fails. Default: after 10 failures that are at least half of all attempts
+   * within 1 min. `false`: never.
+   */
   breaker?: BreakerOptions | false;
-  /** Where the body of an answer is cut; default 64 KiB, at most 1 MiB. */
+  /** Maximum size of an answer's body in bytes; the rest is cut. Default 64 KiB, at most 1 MiB. */
   maxResponseBytes?: number;
 }
 
+const FIELDS = {
+  ...COMMON,
+  url: anything<string | SecretRef>("read by `urlReader`"),
+  secret: anything<WebhookOptions["secret"]>("read by `secretList`"),
+  headers: withDefault({}, object<HeaderValues>("sent beside Pawl's own")),
+  maxResponseBytes: withDefault(
+    65_536,
+    integer({ help: "maximum size of the stored body of an answer", max: RESPONSE_BYTES_MAX }),
+  ),
+} satisfies FieldsOf<WebhookOptions>;
+
 /**
- * A destination that accepts with any 2xx. Redirects are not followed and count as failures.
+ * Returns a destination that sends webhooks. Any 2xx means accepted. Redirects are not followed and count as failures.
  *
  * @throws PawlError `invalid_url`, `invalid_option`
  */
 export function webhook(options: WebhookOptions): DestinationDefinition {
-  const url = webhookUrl(options.url);
+  const read = readOptions(WHERE, FIELDS, options);
+  const readUrl = urlReader(options.url);
   const secrets = secretList(options.secret);
-  const headers = customHeaders(options.headers ?? {});
-  const timeoutMs = webhookTimeoutMs(options.timeout ?? "15s");
-  const responseBytesMax = webhookResponseBytes(options.maxResponseBytes ?? RESPONSE_BYTES_DEFAULT);
+  const headers = checkedHeaders(WHERE, read.headers, isOurs);
+  const common = commonDefinition(read, { timeoutMs: TIMEOUT_MS_DEFAULT, breaker: {} });
+  const { timeoutMs } = common;
   return {
+    ...common,
     type: "webhook",
-    config: publicConfig(url, secrets, headers),
-    retry: webhookRetry(options.retry),
-    ...(options.order !== undefined && { order: options.order }),
-    queue: queueOptions(options),
-    timeoutMs,
-    checkHost: (allow) => refuseForbiddenUrl(url, allow),
+    config: publicConfig(options.url, secrets, headers),
+    checkHost: (allow) => {
+      // a URL that cannot be read here is checked where it is sent
+      if (readableSecret(options.url) !== undefined) refuseForbiddenUrl(readUrl(), allow);
+    },
     check: () => {
+      readUrl();
       for (const secret of secrets) checkSecret(readSecret(secret, SECRET), SECRET);
-      readHeaders(headers);
+      readHeaders(WHERE, headers, "webhook");
     },
     deliver: async (delivery, { signal, http }) => {
-      const body = JSON.stringify(envelope(delivery.event));
-      const answer = await http.send({
+      const url = readUrl();
+      const body = envelopeText(delivery.event);
+      const answer = await sendForStatus(http, {
         url: url.href,
         method: "POST",
         headers: {
           "user-agent": `pawl/${VERSION}`,
-          ...readHeaders(headers),
+          ...readHeaders(WHERE, headers, "webhook"),
           ...deliveryHeaders(delivery),
           ...signatureHeaders(
             delivery.event.id,
@@ -97,12 +125,34 @@ export function webhook(options: WebhookOptions): DestinationDefinition {
         },
         body,
         timeoutMs,
-        responseBytesMax,
+        responseBytesMax: read.maxResponseBytes,
         signal,
       });
       return judge(answer, url);
     },
   };
+}
+
+/**
+ * Returns the URL; a reference is read at each call, text is checked at once.
+ *
+ * @throws PawlError `invalid_url`, `invalid_environment`; the value is shown masked, and that of a reference not at all
+ */
+function urlReader(given: string | SecretRef): () => URL {
+  const credentials =
+    'move them into `headers`, such as { authorization: env("ERP_AUTHORIZATION") }';
+  const place = { where: WHERE, credentials };
+  if (isSecretRef(given)) {
+    const shownAs = `of ${describeSecret(given)}`;
+    return () => httpUrl(readSecret(given, "webhook URL"), { ...place, shownAs });
+  }
+  const url = httpUrl(given, place);
+  return () => url;
+}
+
+/** True for headers that Pawl sets itself, in addition to those of the connection. */
+function isOurs(name: string): boolean {
+  return RESERVED.includes(name) || RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
 function secretList(given: WebhookOptions["secret"]): readonly (string | SecretRef)[] {
@@ -112,7 +162,7 @@ function secretList(given: WebhookOptions["secret"]): readonly (string | SecretR
   if (secrets.length === 0 || secrets.length > SECRETS_MAX) {
     throw new PawlError(
       "invalid_option",
-      `webhook destination: expected \`secret\` to be one secret or up to ${SECRETS_MAX}, got ${secrets.length}`,
+      `${WHERE}: expected \`secret\` to be one secret or up to ${SECRETS_MAX}, got ${secrets.length}`,
       { data: { option: "secret" } },
     );
   }
@@ -132,18 +182,8 @@ function checkSecret(secret: string, what: string): void {
   );
 }
 
-function queueOptions(options: WebhookOptions): QueueBehaviourOptions {
-  const { onDead, concurrency, rate, breaker = {} } = options;
-  return {
-    ...(breaker !== false && { breaker }),
-    ...(onDead !== undefined && { onDead }),
-    ...(concurrency !== undefined && { concurrency }),
-    ...(rate !== undefined && { rate }),
-  };
-}
-
 function publicConfig(
-  url: URL,
+  url: string | SecretRef,
   secrets: readonly (string | SecretRef)[],
   headers: Record<string, string | SecretRef>,
 ): Record<string, unknown> {
@@ -152,7 +192,7 @@ function publicConfig(
     describeSecret(value),
   ]);
   return {
-    url: maskUrl(url),
+    url: isSecretRef(url) ? describeSecret(url) : maskUrl(url),
     secret: secrets.map(describeSecret).join(", "),
     ...(shownHeaders.length === 0 ? {} : { headers: Object.fromEntries(shownHeaders) }),
   };
@@ -191,22 +231,24 @@ function printable(text: string): string {
   );
 }
 
-function judge(answer: HttpAnswer, url: URL): DeliverySuccess {
-  const { status, durationMs } = answer;
+function judge(answer: StatusAnswer, url: URL): DeliverySuccess {
+  const { status, durationMs, trouble } = answer;
   const seen = {
     status,
     durationMs,
     headers: maskHeaders(answer.headers),
     timings: answer.timings,
+    ...(trouble !== undefined && { trouble }),
   };
+  const after = trouble === undefined ? "" : `; then ${trouble}`;
   const body = excerpt(answer.body, EXCERPT_CHARS_MAX);
   const wish = wishOf(answer);
   if (status >= 200 && status <= 299) {
-    const success = { ...seen, summary: `${status} in ${durationMs} ms`, response: body };
+    const success = { ...seen, summary: `${status} in ${durationMs} ms${after}`, response: body };
     return wish === "disable" ? { ...success, disable: asked(status, wish) } : success;
   }
   const what = wish === undefined ? explain(status) : asked(status, wish);
-  throw new PawlError("delivery_failed", `webhook ${maskUrl(url)}: ${what}`, {
+  throw new PawlError("delivery_failed", `webhook ${maskUrl(url)}: ${what}${after}`, {
     data: { ...seen, body, ...consequences(answer, wish, what) },
   });
 }
@@ -242,12 +284,12 @@ function isAboutTheEvent(status: number): boolean {
 
 function asked(status: number, wish: "disable" | "abort-message"): string {
   return wish === "disable"
-    ? `answered ${status} with "webhook-delivery: disable": the receiver wants no more of these`
+    ? `answered ${status} with "webhook-delivery: disable": the receiver wants no more deliveries`
     : `answered ${status} with "webhook-delivery: abort-message": the receiver does not want this event`;
 }
 
 function explain(status: number): string {
-  if (status === GONE) return "answered 410 Gone: the receiver wants no more of these";
+  if (status === GONE) return "answered 410 Gone: the receiver wants no more deliveries";
   if (status >= 300 && status <= 399) {
     return `answered ${status}: redirects are not followed; set the destination's URL to where it leads`;
   }

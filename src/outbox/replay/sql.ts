@@ -1,8 +1,13 @@
 /** Every statement of replays, of events that no route took, and of old ones: one function each, named by its verb. */
 
-import type { Act } from "../../kernel/people/audit/sql.ts";
+import { results } from "../../operate/results.ts";
+import type { Act } from "../../operate/sql.ts";
 import type { Executor } from "../../store/executor.ts";
+import { isTimedOut, limited, limitedRows, tookTooLong } from "../../store/limited.ts";
+import type { Store } from "../../store/store.ts";
 import type { EventRow, EventStatus } from "../sql.ts";
+
+const PLAN_MS = 30_000;
 
 /** As the database reads it. Nothing given: all that was delivered before. */
 export interface ReplaySelection {
@@ -23,30 +28,40 @@ export interface ReplaySelection {
 
 export interface ReplayPlanRow {
   destination: string;
-  /** New deliveries. */
+  /** Number of new deliveries. */
   made: number;
-  /** Dead letters that go back. */
+  /** Number of dead letters that go back. */
   retried: number;
-  /** Have not ended, and arrive anyway. */
-  left_alone: number;
-  /** Of the events. */
-  first_at: Date;
-  last_at: Date;
+  /** Number of deliveries that are left alone, because they have not ended yet. */
+  leftAlone: number;
+  /** Times of the first and the last event. */
+  firstAt: Date;
+  lastAt: Date;
 }
 
-/** What it would do, by destination; changes nothing. @throws PawlError `unknown_destination` */
+/** Returns what it would do, by destination; changes nothing. @throws PawlError `unknown_destination`, `took_too_long` */
 export async function planReplay(
-  executor: Executor,
+  store: Store,
   selection: ReplaySelection,
 ): Promise<ReplayPlanRow[]> {
-  const rows = await executor.rows<ReplayPlanRow>("select * from pawl.plan_replay_v1($1)", [
-    JSON.stringify(selection),
-  ]);
+  const plan = (tx: Executor) =>
+    results<ReplayPlanRow>(tx, "select * from pawl.plan_replay_v1($1)", [
+      JSON.stringify(selection),
+    ]);
+  const rows = await limited(store, PLAN_MS, plan).catch((thrown: unknown) => {
+    if (!isTimedOut(thrown)) throw thrown;
+    throw tookTooLong(
+      "the plan of a replay",
+      PLAN_MS,
+      "select less, by name or by time; with `routed` a slow condition of a route may be at fault, see `pawl routes list`",
+      thrown,
+    );
+  });
   return rows.map((row) => ({
     ...row,
     made: Number(row.made),
     retried: Number(row.retried),
-    left_alone: Number(row.left_alone),
+    leftAlone: Number(row.leftAlone),
   }));
 }
 
@@ -55,12 +70,12 @@ export async function startReplay(
   executor: Executor,
   selection: ReplaySelection,
   { by, why }: Act,
-): Promise<number> {
-  const [row] = await executor.rows<{ id: number }>(
-    "select pawl.start_replay_v1($1, $2, $3) as id",
+): Promise<string> {
+  const [row] = await executor.rows<{ id: string }>(
+    "select pawl.start_replay_v1($1, $2, $3)::text as id",
     [JSON.stringify(selection), by, why ?? null],
   );
-  return row?.id ?? 0;
+  return row?.id ?? "0";
 }
 
 export interface ReplayStep {
@@ -69,71 +84,75 @@ export interface ReplayStep {
   wait_ms: number | null;
 }
 
-/** Makes the next deliveries and remembers it, in one transaction. */
+/** How long one step may take. */
+export const STEP_MS = 10_000;
+
+/** Makes the next deliveries and remembers it, in one transaction. @throws PawlError, see `isTimedOut` */
 export async function stepReplay(
   executor: Executor,
-  id: number,
+  id: string,
   scanMax: number,
 ): Promise<ReplayStep> {
-  const [row] = await executor.rows<ReplayStep>("select * from pawl.replay_step_v1($1, $2)", [
-    id,
-    scanMax,
-  ]);
+  const [row] = await limitedRows<ReplayStep>(
+    executor,
+    STEP_MS,
+    `select * from pawl.replay_step_v1(${BigInt(id)}, ${Math.floor(scanMax)})`,
+  );
   return row ?? { made: 0, wait_ms: null };
 }
 
-/** Answers whether it was running; undefined when there is none. */
+/** Returns true if it was running; undefined if there is none. */
 export async function stopReplay(
   executor: Executor,
-  id: number,
+  id: string,
   { by, why }: Act,
 ): Promise<boolean | undefined> {
   const [row] = await executor.rows<{ was_running: boolean | null }>(
-    "select pawl.stop_replay_v1($1, $2, $3) as was_running",
+    "select pawl.stop_replay_v1(r.id, $2, $3) as was_running from pawl.replay r where r.id = $1::bigint",
     [id, by, why ?? null],
   );
   return row?.was_running ?? undefined;
 }
 
 export interface ReplayRow {
-  id: number;
+  id: string;
   state: "running" | "done" | "stopped";
-  event_id: string | null;
-  like_pattern: string | null;
-  from_at: Date | null;
-  to_at: Date | null;
+  eventId: string | null;
+  likePattern: string | null;
+  fromAt: Date | null;
+  toAt: Date | null;
   destinations: string[] | null;
   routed: boolean;
   dead: boolean;
-  rate_limit: number;
-  rate_per_ms: number;
-  /** Deliveries so far, dead letters that went back among them. */
+  rateLimit: number;
+  ratePerMs: number;
+  /** Number of deliveries so far, including dead letters that went back. */
   made: number;
-  left_alone: number;
-  /** Of what it has to look through; 0 to 1. */
+  leftAlone: number;
+  /** The part of the events that it has looked at, 0 to 1. */
   share: number;
-  task_id: string | null;
-  /** The state of that task; null when it has left history. */
+  taskId: string | null;
+  /** The state of its task; null if it has left history. */
   task: string | null;
-  started_by: string;
+  startedBy: string;
   why: string | null;
-  started_at: Date;
-  ended_at: Date | null;
+  startedAt: Date;
+  endedAt: Date | null;
 }
 
-/** The latest first. */
+/** Latest first. */
 export async function replays(
   executor: Executor,
-  { id, limit }: { id?: number | undefined; limit: number },
+  { id, limit }: { id?: string | undefined; limit: number },
 ): Promise<ReplayRow[]> {
-  const rows = await executor.rows<ReplayRow>("select * from pawl.replays_v1($1, $2)", [
+  const rows = await results<ReplayRow>(executor, "select * from pawl.replays_v1($1, $2)", [
     id ?? null,
     limit,
   ]);
   return rows.map((row) => ({
     ...row,
     made: Number(row.made),
-    left_alone: Number(row.left_alone),
+    leftAlone: Number(row.leftAlone),
   }));
 }
 
@@ -149,9 +168,10 @@ export function unroutedEvents(
   executor: Executor,
   { ids, name, limit }: Unrouted,
 ): Promise<EventRow[]> {
-  return executor.rows(
+  return results(
+    executor,
     `select number, id, name, aggregate_type, aggregate_id, occurred_at, routed_at, 'unrouted' as status, deliveries,
-            payload, meta
+            payload::text as payload_text, meta::text as meta_text
        from pawl.event e
       where e.deliveries = 0 and ($1::uuid[] is null or e.id = any ($1)) and ($2::text is null or e.name like $2)
       order by e.number desc limit $3`,
@@ -192,11 +212,8 @@ export function countByStatus(
   ids: readonly string[],
 ): Promise<{ destination: string; status: Exclude<EventStatus, "unrouted">; count: number }[]> {
   return executor.rows(
-    `select d.name as destination, pawl.delivery_status(t.state, t.attempt) as status, count(*)::int as count
-       from pawl.delivery v
-       join pawl.destination d on d.id = v.destination_id
-       cross join lateral pawl.find_task_v1(v.task_id) t
-      where v.task_id = any ($1) group by 1, 2 order by 1, 2`,
+    `select destination, status, count(*)::int as count from pawl.delivery_now_v1
+      where id = any ($1) group by 1, 2 order by 1, 2`,
     [ids],
   );
 }
@@ -219,7 +236,7 @@ export async function pruneEvents(
   }: { beforeMs: number; after: string; limit: number; isDryRun: boolean },
 ): Promise<PrunedEvents> {
   const [row] = await executor.rows<PrunedEvents>(
-    "select * from pawl.prune_events_v1($1 * interval '1 ms', $2, $3, $4)",
+    "select * from pawl.prune_events_v1($1::float8 * interval '1 ms', $2, $3, $4)",
     [beforeMs, after, limit, isDryRun],
   );
   return row ?? { looked_to: null, events: 0, deliveries: 0 };

@@ -16,7 +16,7 @@ const SHAPE = /^(?:([2-5])xx|(\d{3})(?:-(\d{3}))?)$/i;
 /** Each once and in its shortest form, in the order given. @throws PawlError `invalid_option` naming the list */
 export function statusCodes(codes: unknown, name: string): StatusCodes[] {
   if (!Array.isArray(codes) || codes.length > CODES_MAX) {
-    throw badOption("send", name, `a list of at most ${CODES_MAX} status codes`, codes);
+    throw badOption("request", name, `a list of at most ${CODES_MAX} status codes`, codes);
   }
   return [...new Set(codes.map((code: unknown) => statusCode(code, name)))];
 }
@@ -38,7 +38,7 @@ function statusCode(code: unknown, name: string): StatusCodes {
   const range = typeof code === "number" || typeof code === "string" ? rangeOf(code) : undefined;
   if (range === undefined) {
     throw badOption(
-      "send",
+      "request",
       name,
       `status codes from ${CODE_MIN} to ${CODE_MAX} such as 202, "2xx" or "500-599"`,
       code,

@@ -3,13 +3,16 @@
  * no attempt; whatever the receiver or the network does is a failed one.
  */
 
-import { PawlError, toError } from "../../base/errors.ts";
+import { PawlError } from "../../base/errors.ts";
+import { RawJson, textAt, textIfSame } from "../../base/json-text.ts";
+import { messageOf } from "../../base/thrown.ts";
 import { VERSION } from "../../base/version.ts";
-import { InvalidPayload, type TaskContext, type TaskHandler } from "../../kernel/task.ts";
+import { InvalidPayload, type StreamHandler, type TaskContext } from "../../kernel/task.ts";
 import { Recoverable } from "../../kernel/thrown.ts";
+import { sendForStatus } from "../../sender/by-status.ts";
+import type { HttpSender } from "../../sender/sender.ts";
 import type { Executor } from "../../store/executor.ts";
-import { signJwt } from "../keys/index.ts";
-import type { HttpSender } from "../sender.ts";
+import { signForSending } from "../keys/index.ts";
 import { envelope } from "./envelope.ts";
 import { failedTry, judge, type RequestSuccess } from "./judge.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -20,6 +23,8 @@ import { expiryOf } from "./sql.ts";
 
 /** Over the request's own deadline, so that its error, which says more, comes first. */
 const TIMEOUT_MARGIN_MS = 5_000;
+/** A receiver that has not answered by then is taken for one that hangs. */
+const SLOW_MS = 5_000;
 /** What is ours to repair is looked at again so soon. */
 const OWN_FAULT_DELAY_MS = { min: 1_000, max: 60_000 };
 const OWN_FAULTS: ReadonlySet<string> = new Set(["invalid_environment", "invalid_option"]);
@@ -30,13 +35,13 @@ export interface RequestHandlerOptions {
   keys: KeyRing;
 }
 
-export function requestHandler(options: RequestHandlerOptions): TaskHandler {
+export function requestHandler(options: RequestHandlerOptions): StreamHandler {
   return {
     queue: REQUESTS_QUEUE,
-    kind: REQUEST_KIND_PREFIX,
-    isPrefix: true,
+    kind: `${REQUEST_KIND_PREFIX}*`,
     version: 1,
     timeoutMs: REQUEST_TIMEOUT_MS_MAX + TIMEOUT_MARGIN_MS,
+    slowMs: SLOW_MS,
     run: (payload, context) => tryOnce(readPayload(payload), context, options),
   };
 }
@@ -51,14 +56,15 @@ async function tryOnce(
       throw thrown instanceof Recoverable ? thrown : ownFault(thrown, request);
     },
   );
-  const body = await bodyOf(request, context, { ...options, expiresAtMs });
+  const { token: body, sendByMs } = await bodyOf(request, context, { ...options, expiresAtMs });
   try {
-    const answer = await options.http.send({
+    const answer = await sendForStatus(options.http, {
       url: request.url,
       method: request.method,
       headers: headersOf(request),
       body: request.envelope ? envelope(body, request, context) : body,
       timeoutMs: request.timeoutMs,
+      ...(sendByMs !== undefined && { sendByMs }),
       signal: context.signal,
     });
     return judge(answer, request);
@@ -112,14 +118,14 @@ async function bodyOf(
   request: RequestPayload,
   context: TaskContext,
   { keys, expiresAtMs }: { keys: KeyRing; expiresAtMs: number | undefined },
-): Promise<string> {
+): Promise<{ token: string; sendByMs?: number }> {
   const { jwt, body = "", id } = request;
-  if (jwt === undefined) return body;
+  if (jwt === undefined) return { token: body };
   try {
     const key = await keys.find(jwt.key);
     if (key === undefined) throw missingKey(jwt.key);
-    return await signJwt({
-      claims: jwt.claims,
+    return await signForSending({
+      claims: await storedClaims(jwt.claims, context),
       key,
       jti: id,
       ...(jwt.ttlMs !== undefined && { ttlMs: jwt.ttlMs }),
@@ -129,9 +135,18 @@ async function bodyOf(
     if (thrown instanceof PawlError && thrown.data.option === "ttlMs") throw expired();
     if (thrown instanceof PawlError && thrown.message.startsWith("jwt:"))
       throw new InvalidPayload(thrown.message, { cause: thrown }); // its claims
-    context.log.warn({ err: toError(thrown).message }, "a request could not be signed");
+    context.log.warn({ err: messageOf(thrown) }, "a request could not be signed");
     throw ownFault(thrown, request);
   }
+}
+
+/** As they are stored: a claim such as 9007199254740993 has more digits than JavaScript's numbers hold. */
+async function storedClaims<Claims>(
+  claims: Claims,
+  { payloadText }: TaskContext,
+): Promise<Claims | RawJson> {
+  const text = textIfSame(claims, textAt(await payloadText(), ["jwt", "claims"]));
+  return text === undefined ? claims : new RawJson(text);
 }
 
 function missingKey(name: string): PawlError {
@@ -145,5 +160,5 @@ function missingKey(name: string): PawlError {
 function ownFault(thrown: unknown, { intervalMs }: RequestPayload): Recoverable {
   const { min, max } = OWN_FAULT_DELAY_MS;
   const delay = Math.min(Math.max(intervalMs, min), max);
-  return new Recoverable(toError(thrown).message, { cause: thrown, delay });
+  return new Recoverable(messageOf(thrown), { cause: thrown, delay });
 }

@@ -4,11 +4,11 @@
  */
 
 import { PawlError } from "../../base/errors.ts";
-import { excerpt } from "../excerpt.ts";
-import { maskHeaders } from "../mask-headers.ts";
-import { maskUrl } from "../mask-url.ts";
-import { parseRetryAfter } from "../retry-after.ts";
-import type { HttpAnswer } from "../sender.ts";
+import { maskUrl } from "../../base/mask.ts";
+import type { StatusAnswer } from "../../sender/by-status.ts";
+import { excerpt } from "../../sender/excerpt.ts";
+import { maskHeaders } from "../../sender/mask-headers.ts";
+import { parseRetryAfter } from "../../sender/retry-after.ts";
 import { ARCHIVED, includesStatus } from "./codes.ts";
 import type { RequestPayload } from "./payload.ts";
 
@@ -25,6 +25,8 @@ export interface RequestSuccess {
   durationMs: number;
   headers: Record<string, string>;
   response: string;
+  /** What was wrong with the answer behind its status. */
+  trouble?: string;
 }
 
 export type Verdict = "success" | "stop" | "retry";
@@ -38,17 +40,23 @@ export function verdictOf(
 }
 
 /** @throws PawlError `http_failed`: to be retried, or with `data.stop` */
-export function judge(answer: HttpAnswer, request: RequestPayload): RequestSuccess {
-  const { status, durationMs } = answer;
+export function judge(answer: StatusAnswer, request: RequestPayload): RequestSuccess {
+  const { status, durationMs, trouble } = answer;
   const response = excerpt(answer.body, BODY_CHARS_MAX);
-  const seen = { status, durationMs, headers: keptHeaders(answer.headers) };
+  const seen = {
+    status,
+    durationMs,
+    headers: keptHeaders(answer.headers),
+    ...(trouble !== undefined && { trouble }),
+  };
+  const after = trouble === undefined ? "" : `; then ${trouble}`;
   const verdict = verdictOf(status, request);
   if (verdict === "success") {
-    return { summary: `${status} in ${durationMs} ms`, ...seen, response };
+    return { summary: `${status} in ${durationMs} ms${after}`, ...seen, response };
   }
   throw new PawlError(
     "http_failed",
-    `${request.method} ${maskUrl(request.url)}: ${explain(status, verdict, request)}`,
+    `${request.method} ${maskUrl(request.url)}: ${explain(status, verdict, request)}${after}`,
     {
       data: {
         ...seen,
@@ -74,7 +82,7 @@ export function failedTry(fault: PawlError, { intervalMs }: RequestPayload): Paw
   });
 }
 
-function wait(answer: HttpAnswer, { intervalMs }: RequestPayload): Record<string, number> {
+function wait(answer: StatusAnswer, { intervalMs }: RequestPayload): Record<string, number> {
   const asked = parseRetryAfter(answer.headers["retry-after"]);
   // RFC 6585 section 4, RFC 9110 section 15.6.4: they are about the receiver as a whole
   const isPause = answer.status === 429 || answer.status === 503;

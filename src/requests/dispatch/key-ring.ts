@@ -4,10 +4,12 @@
  */
 
 import { PawlError, shown } from "../../base/errors.ts";
-import { refuseForeignSeals } from "../../base/seal.ts";
 import { didYouMean } from "../../base/suggest.ts";
+import { refuseForeignSeals } from "../../secrets/seal.ts";
+import type { SecretRef } from "../../secrets/secret.ts";
 import type { Executor } from "../../store/executor.ts";
 import { defineKey, type JwtKey } from "../keys/index.ts";
+import { whatOf } from "../keys/key.ts";
 import { type KeyRow, keyRows } from "./sql.ts";
 
 /** How old what is known of operators' keys may be. */
@@ -19,7 +21,15 @@ export interface KeyRing {
   require(name: string): Promise<void>;
 }
 
-export function keyRing(executor: Executor, own: ReadonlyMap<string, JwtKey>): KeyRing {
+/** Refuses the secret of an operator's key that the app does not let operators use. @throws PawlError `invalid_option` */
+export type RefuseSecrets = (where: string, secrets: readonly SecretRef[]) => void;
+
+/** @param refuse asked at each signing: a file, or a link to it, may be another one by then */
+export function keyRing(
+  executor: Executor,
+  own: ReadonlyMap<string, JwtKey>,
+  refuse: RefuseSecrets,
+): KeyRing {
   let rows: Promise<KeyRow[]> | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   const operators = async (): Promise<KeyRow[]> => {
@@ -37,7 +47,9 @@ export function keyRing(executor: Executor, own: ReadonlyMap<string, JwtKey>): K
       const code = own.get(name);
       if (code !== undefined) return code;
       const row = (await operators()).find((one) => one.name === name);
-      return row === undefined ? undefined : storedKey(row);
+      if (row === undefined) return undefined;
+      refuse(whatOf(name), row.secrets.slice(0, 1));
+      return storedKey(row);
     },
     require: async (name) => {
       if (own.has(name)) return;
@@ -45,7 +57,7 @@ export function keyRing(executor: Executor, own: ReadonlyMap<string, JwtKey>): K
       if (names.includes(name)) return;
       throw new PawlError(
         "invalid_option",
-        `send: \`jwt.key\`: no key ${shown(name)}; ${didYouMean(name, [...own.keys(), ...names])}; define it in \`keys\` of the app, or add it with \`pawl keys add\``,
+        `request: \`jwt.key\`: no key ${shown(name)}; ${didYouMean(name, [...own.keys(), ...names])}; define it in \`keys\` of the app, or add it with \`pawl keys add\``,
         { data: { option: "jwt.key", key: name } },
       );
     },

@@ -4,6 +4,7 @@
  */
 
 import { PawlError } from "../../base/errors.ts";
+import type { RawJson } from "../../base/json-text.ts";
 import { InvalidPayload } from "../../kernel/task.ts";
 import type { JwtClaims } from "../keys/index.ts";
 import { type StatusCodes, statusCodes, stopCodes } from "./codes.ts";
@@ -21,7 +22,8 @@ export interface RequestPayload {
   /** One of the two; neither: a plain request without a body. */
   readonly body?: string;
   readonly jwt?: {
-    readonly claims: JwtClaims;
+    /** Signed as they are stored, digit by digit. */
+    readonly claims: JwtClaims | RawJson;
     readonly key: string;
     readonly ttlMs?: number;
   };
@@ -41,7 +43,7 @@ export interface RequestPayload {
 /** @throws InvalidPayload naming the field */
 export function readPayload(payload: unknown): RequestPayload {
   const request = payload as RequestPayload | null;
-  if (typeof request !== "object" || request === null) throw broken("it is no object");
+  if (typeof request !== "object" || request === null) throw broken("it is not an object");
   if (!METHODS.includes(request.method)) throw broken("`method`");
   if (typeof request.url !== "string" || !URL.canParse(request.url)) throw broken("`url`");
   if (typeof request.id !== "string") throw broken("`id`");
@@ -66,5 +68,7 @@ function codesOf(request: RequestPayload): Pick<RequestPayload, "success" | "sto
 }
 
 function broken(what: string): InvalidPayload {
-  return new InvalidPayload(`request: its payload cannot be used: ${what}; send it with pawl.send`);
+  return new InvalidPayload(
+    `request: its payload cannot be used: ${what}; send it with pawl.request`,
+  );
 }

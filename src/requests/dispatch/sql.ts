@@ -1,9 +1,10 @@
-/** Every statement about requests and operators' keys: one function each. The work is in `0011_requests.sql`. */
+/** Every statement about requests and operators' keys: one function each. The work is in `src/requests/sql`. */
 
-import type { ErrorJson } from "../../base/json.ts";
-import type { SecretRef } from "../../base/secret.ts";
-import type { Act } from "../../kernel/people/audit/sql.ts";
+import type { ErrorJson } from "../../base/error-json.ts";
 import type { EnqueueRow } from "../../kernel/sql.ts";
+import { results } from "../../operate/results.ts";
+import type { Act } from "../../operate/sql.ts";
+import type { SecretRef } from "../../secrets/secret.ts";
 import type { Executor } from "../../store/executor.ts";
 import type { JwtAlgorithm } from "../keys/index.ts";
 
@@ -13,20 +14,16 @@ export function sendRequests(
   requests: string,
   xid: string | null,
 ): Promise<EnqueueRow[]> {
-  return executor.rows(
-    `select * from pawl.send_v1(
-       case when $2::text is null or pg_current_xact_id_if_assigned()::text = $2 then $1::jsonb else '[]' end)`,
-    [requests, xid],
-  );
+  return executor.rows("select id, outcome from pawl.send_v1($1, $2)", [requests, xid]);
 }
 
-/** Of a task that lives; a dead letter that was retried after its expiry has none any more. */
+/** The expiry of a live task; a dead letter that was retried after its expiry has none any more. */
 export async function expiryOf(
   executor: Executor,
   id: string,
 ): Promise<{ expiresAt: Date | null; isOver: boolean } | undefined> {
   const [row] = await executor.rows<{ expires_at: Date | null; is_over: boolean }>(
-    "select t.expires_at, coalesce(t.expires_at <= pawl.now(), false) as is_over from pawl.task t where t.id = $1",
+    "select t.expires_at, coalesce(t.expires_at <= pawl.now(), false) as is_over from pawl.task_live_v1 t where t.id = $1",
     [id],
   );
   return row === undefined ? undefined : { expiresAt: row.expires_at, isOver: row.is_over };
@@ -46,21 +43,21 @@ export type RequestState = (typeof REQUEST_STATES)[number];
 export interface RequestRow {
   id: string;
   state: RequestState;
-  /** Why it is dead. */
+  /** Why it is dead; null if it is not. */
   reason: string | null;
   method: string;
   url: string;
   host: string;
   company: string | null;
   plugin: string | null;
-  /** Ended ones, and the one that runs. */
+  /** Number of attempts: those that ended, and the one that runs. */
   attempt: number;
   attempts: number;
-  created_at: Date;
-  run_at: Date;
-  expires_at: Date | null;
-  ended_at: Date | null;
-  /** Of the last answer. */
+  createdAt: Date;
+  runAt: Date;
+  expiresAt: Date | null;
+  endedAt: Date | null;
+  /** Status of the last answer. */
   status: number | null;
   error: ErrorJson | null;
 }
@@ -79,7 +76,7 @@ export function requests(
   executor: Executor,
   { id, host, company, plugin, state, limit }: RequestFilter,
 ): Promise<RequestRow[]> {
-  return executor.rows("select * from pawl.requests_v1($1, $2, $3, $4, $5, $6)", [
+  return results(executor, "select * from pawl.requests_v1($1, $2, $3, $4, $5, $6)", [
     id ?? null,
     host ?? null,
     company ?? null,
@@ -87,15 +84,6 @@ export function requests(
     state ?? null,
     limit,
   ]);
-}
-
-/** The kinds of the hosts that requests went to. */
-export async function requestKinds(executor: Executor): Promise<string[]> {
-  const rows = await executor.rows<{ kind: string }>(
-    `select st.kind from pawl.stream st join pawl.queue q on q.id = st.queue_id
-      where q.name = 'requests' order by st.kind`,
-  );
-  return rows.map((row) => row.kind);
 }
 
 export interface KeyRow {
@@ -114,7 +102,7 @@ export function keyRows(executor: Executor): Promise<KeyRow[]> {
   );
 }
 
-/** The same secrets in another form. @returns false: they are no longer these */
+/** Replaces secrets by the same ones in another form. @returns false if they were changed meanwhile */
 export async function replaceSecrets(
   executor: Executor,
   name: string,

@@ -16,5 +16,6 @@ export {
   JWT_TTL_MS_DEFAULT,
   type JwtClaims,
   type SignJwtOptions,
+  signForSending,
   signJwt,
 } from "./sign-jwt.ts";

@@ -1,33 +1,45 @@
 /**
- * The keys that an app signs its requests with, by name. The first secret signs; the previous ones only say
- * what receivers may still accept. Checked when defined, read at use, never shown.
+ * The keys with which an app signs its requests, by name. The first secret signs; the previous ones only say what receivers
+ * may still accept. Checked when defined, read at use, never shown.
  */
 
 import { createPublicKey } from "node:crypto";
 import { PawlError, shown } from "../../base/errors.ts";
-import { refuseUnknownOptions } from "../../base/options.ts";
-import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../base/secret.ts";
 import { didYouMean } from "../../base/suggest.ts";
-import { checkAlgorithm, type JwtAlgorithm, signingKey } from "../../webhooks/jwt-keys.ts";
+import {
+  type FieldsOf,
+  field,
+  mapped,
+  readOptions,
+  required,
+  withDefault,
+  wrong,
+} from "../../options/field.ts";
+import { choice, matching } from "../../options/kinds.ts";
+import { several } from "../../options/parts.ts";
+import { describeSecret, isSecretRef, readSecret, type SecretRef } from "../../secrets/secret.ts";
+import { JWT_ALGORITHMS, type JwtAlgorithm, signingKey } from "../../webhooks/jwt-keys.ts";
 import type { RequestKeyOptions } from "../../webhooks/request-verifier.ts";
 
 export type { JwtAlgorithm } from "../../webhooks/jwt-keys.ts";
 
-const ALGORITHM_DEFAULT: JwtAlgorithm = "HS512";
 const SECRETS_MAX = 16;
 const KEY_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,62}$/;
+const NAME = matching('1 to 63 letters, digits, "_", "." and "-", starting with a letter', (text) =>
+  KEY_NAME.test(text),
+);
 const KID = /^[\x21-\x7e]{1,128}$/;
 
 export interface JwtKeyOptions {
   /** Default HS512. */
   algorithm?: JwtAlgorithm;
   /**
-   * HS256 and HS512: a text of at least 32 and 64 bytes (RFC 7518 section 3.2), or `base64:…` of as many.
-   * RS512 (from 2,048 bits) and EdDSA (ed25519): the private key as PEM. Best a reference: `env("CRM_KEY")`. In a list the
-   * first signs, and the others are those that it replaced.
+   * HS256 and HS512: text of at least 32 and 64 bytes (RFC 7518 section 3.2), or `base64:…` of as many. RS512 (from 2,048
+   * bits) and EdDSA (ed25519): the private key as PEM. Best use a reference: `env("CRM_KEY")`. In a list, the first signs;
+   * the others are the previous ones.
    */
   secret: string | SecretRef | readonly (string | SecretRef)[];
-  /** Stands in each token's header, so that receivers with several keys find the right one. */
+  /** Put into each token's header, so that receivers with several keys find the right one. */
   kid?: string;
 }
 
@@ -39,24 +51,33 @@ export interface JwtKey {
   readonly secrets: readonly (string | SecretRef)[];
 }
 
+const ONE_SECRET = field<string | SecretRef>({
+  kind: "secret",
+  help: "what signs, the current one first",
+  shape: "secret",
+  expected: 'a text, env("NAME") or file("/path")',
+  isSecret: true,
+  read: (given) => (typeof given === "string" || isSecretRef(given) ? given : undefined),
+});
+
+const KEY = {
+  algorithm: withDefault("HS512", choice(JWT_ALGORITHMS)),
+  secret: required(
+    mapped(several(ONE_SECRET), (secrets, place) => {
+      if (secrets.length >= 1 && secrets.length <= SECRETS_MAX) return secrets;
+      throw wrong(place, `1 to ${SECRETS_MAX} secrets`, secrets.length);
+    }),
+  ),
+  kid: matching("1 to 128 printable characters without spaces", (text) => KID.test(text)),
+} satisfies FieldsOf<JwtKeyOptions>;
+
 /** @throws PawlError `invalid_option`: options, or a secret given as text, that cannot sign */
 export function defineKey(name: string, options: JwtKeyOptions): JwtKey {
   const what = whatOf(name);
-  if (!KEY_NAME.test(name)) {
-    throw badKey(what, "its name is not 1 to 63 letters, digits, _, . or -, a letter first");
-  }
-  refuseUnknownOptions(what, options, ["algorithm", "secret", "kid"]);
-  const { algorithm = ALGORITHM_DEFAULT, secret, kid } = options;
-  checkAlgorithm(algorithm, what);
-  if (kid !== undefined && !(typeof kid === "string" && KID.test(kid))) {
-    throw badKey(what, "its `kid` is not 1 to 128 printable characters without spaces");
-  }
-  const secrets = Array.isArray(secret) ? (secret as readonly (string | SecretRef)[]) : [secret];
-  if (secrets.length < 1 || secrets.length > SECRETS_MAX) {
-    throw badKey(what, `expected 1 to ${SECRETS_MAX} secrets, got ${secrets.length}`);
-  }
-  const key = { name, algorithm, kid, secrets: [...secrets] as (string | SecretRef)[] };
-  for (const one of key.secrets) checkSecret(one, key);
+  NAME.read(name, { label: "a key's name", option: "name" });
+  const { algorithm, secret: secrets, kid } = readOptions(what, KEY, options);
+  const key: JwtKey = { name, algorithm, kid, secrets };
+  for (const one of secrets) if (typeof one === "string") signingKey(one, algorithm, what);
   return Object.freeze(key);
 }
 
@@ -100,7 +121,7 @@ export function describeKey({ name, algorithm, kid, secrets }: JwtKey): Record<s
 }
 
 /**
- * What a `requestVerifier` needs to accept this key's tokens, the previous ones' too: for shared secrets the
+ * Returns what a `requestVerifier` needs to accept tokens of this key, including previous secrets: for shared secrets the
  * secrets themselves, else the public keys.
  */
 export function receiverKeys({ name, algorithm, secrets }: JwtKey): RequestKeyOptions[] {
@@ -115,18 +136,4 @@ export function receiverKeys({ name, algorithm, secrets }: JwtKey): RequestKeyOp
 
 export function whatOf(name: string): string {
   return `key ${shown(name)}`;
-}
-
-function checkSecret(secret: string | SecretRef, { name, algorithm }: JwtKey): void {
-  const what = whatOf(name);
-  if (isSecretRef(secret)) return;
-  if (typeof secret === "string") {
-    signingKey(secret, algorithm, what);
-    return;
-  }
-  throw badKey(what, 'expected `secret` to be a text, env("NAME") or file("/path")');
-}
-
-function badKey(what: string, problem: string): PawlError {
-  return new PawlError("invalid_option", `${what}: ${problem}`, { data: { option: what } });
 }

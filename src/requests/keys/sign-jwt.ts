@@ -1,14 +1,23 @@
 /** Signs the token of one try of a request. `iat`, `exp` and `jti` are Pawl's; all other claims the caller's. */
 
 import { randomUUID } from "node:crypto";
-import { SignJWT } from "jose";
+import { CompactSign } from "jose";
 import { PawlError, shown } from "../../base/errors.ts";
-import { readSecret } from "../../base/secret.ts";
+import { toJson } from "../../base/json.ts";
+import { RawJson, withFields } from "../../base/json-text.ts";
+import { messageOf } from "../../base/thrown.ts";
+import { readSecret } from "../../secrets/secret.ts";
 import { signingKey } from "../../webhooks/jwt-keys.ts";
 import { type JwtKey, whatOf } from "./key.ts";
 
-/** Long enough for clocks that differ: a token is signed anew at each try. */
+/** Long enough for clocks that differ: a token is signed again at each try. */
 export const JWT_TTL_MS_DEFAULT = 300_000;
+/** A token is valid for at least this long when it is written; otherwise it is not sent. */
+const VALID_MS_MIN = 1_000;
+/** From the signing to the write, on a connection that is near. */
+const WAY_MS = 250;
+/** The largest that an app may permit for a request as a whole. */
+const CLAIMS_BYTES_MAX = 64 * 1_048_576;
 const OWN_CLAIMS: Record<string, string> = {
   iat: "it is the time of signing",
   exp: "set `ttlMs` or `expiresAtMs`",
@@ -25,9 +34,10 @@ export interface JwtClaims {
 }
 
 export interface SignJwtOptions {
-  claims: JwtClaims;
+  /** As `RawJson` they are signed digit by digit, as they stand there. */
+  claims: JwtClaims | RawJson;
   key: JwtKey;
-  /** From now; default 5 min. */
+  /** From now; default 5 min. `exp` is a whole second. */
   ttlMs?: number;
   /** `exp` never lies after it. */
   expiresAtMs?: number;
@@ -37,17 +47,30 @@ export interface SignJwtOptions {
   nowMs?: number;
 }
 
+export interface SignedJwt {
+  token: string;
+  /** Milliseconds since 1970: written later, it would be valid for less than a second. */
+  sendByMs: number;
+}
+
 /**
- * Signed with the key's current secret; its `kid`, where it has one, stands in the header.
+ * Signs with the key's current secret; its `kid`, if it has one, is put into the header.
  *
- * @throws PawlError `invalid_option` for claims that are Pawl's own, or that are no JSON; `invalid_environment`
- * for a secret that is missing
+ * @throws PawlError `invalid_option` for claims that Pawl sets itself or that are not JSON, or for a token that would be
+ * valid for less than a second; `invalid_environment` if a secret is missing
  */
 export async function signJwt(options: SignJwtOptions): Promise<string> {
-  const { claims, key, ttlMs = JWT_TTL_MS_DEFAULT, expiresAtMs, nowMs = Date.now() } = options;
-  const payload = ownClaims(claims, {
+  return (await signForSending(options)).token;
+}
+
+/** The same, with the time until which it may be sent. */
+export async function signForSending(options: SignJwtOptions): Promise<SignedJwt> {
+  const { claims, key, nowMs = Date.now() } = options;
+  const exp = expiryS(options, nowMs);
+  checkClaims(claims);
+  const payload = withFields(claimsText(claims), {
     iat: Math.floor(nowMs / 1_000),
-    exp: Math.floor(Math.min(nowMs + ttlMs, expiresAtMs ?? Number.POSITIVE_INFINITY) / 1_000),
+    exp,
     jti: options.jti ?? randomUUID(),
   });
   const header = {
@@ -58,11 +81,39 @@ export async function signJwt(options: SignJwtOptions): Promise<string> {
   const what = whatOf(key.name);
   const [current = ""] = key.secrets;
   const secret = signingKey(readSecret(current, what), key.algorithm, what);
-  return new SignJWT(payload).setProtectedHeader(header).sign(secret);
+  const token = await new CompactSign(Buffer.from(payload)).setProtectedHeader(header).sign(secret);
+  return { token, sendByMs: exp * 1_000 - VALID_MS_MIN };
+}
+
+/** @throws PawlError `invalid_option` if it is not JSON */
+function claimsText(claims: JwtClaims | RawJson): string {
+  if (claims instanceof RawJson) return claims.text;
+  try {
+    return toJson(claims, { what: "claims", bytesMax: CLAIMS_BYTES_MAX });
+  } catch (error) {
+    throw badClaim("claims", messageOf(error));
+  }
+}
+
+/** Unix seconds: `ttlMs` from now, or as soon as the token would be valid for long enough, and never after the expiry. */
+function expiryS(
+  { ttlMs = JWT_TTL_MS_DEFAULT, expiresAtMs }: SignJwtOptions,
+  nowMs: number,
+): number {
+  const wanted = ttlMs > 0 ? Math.floor((nowMs + ttlMs) / 1_000) : Number.NaN;
+  const first = Math.ceil((nowMs + VALID_MS_MIN + WAY_MS) / 1_000);
+  const last = Math.floor((expiresAtMs ?? Number.POSITIVE_INFINITY) / 1_000);
+  const exp = Math.min(Math.max(wanted, first), last);
+  if (Number.isSafeInteger(exp) && exp * 1_000 - nowMs >= VALID_MS_MIN) return exp;
+  throw badClaim(
+    "ttlMs",
+    "the token would be valid for less than a second; check `ttlMs` and `expiresAtMs`",
+  );
 }
 
 /** Refuses at the call what would be refused at each try. @throws PawlError `invalid_option` */
-export function checkClaims(claims: JwtClaims): void {
+export function checkClaims(given: JwtClaims | RawJson): void {
+  const claims = given instanceof RawJson ? (given.toJSON() as JwtClaims) : given;
   if (claims === null || typeof claims !== "object" || Array.isArray(claims)) {
     throw badClaim("claims", `expected \`claims\` to be an object, got ${shown(claims)}`);
   }
@@ -82,20 +133,6 @@ export function checkClaims(claims: JwtClaims): void {
     }
     throw badClaim(name, `expected the claim \`${name}\` to be a text, got ${shown(value)}`);
   }
-}
-
-function ownClaims(
-  claims: JwtClaims,
-  own: { iat: number; exp: number; jti: string },
-): Record<string, unknown> {
-  checkClaims(claims);
-  if (!Number.isSafeInteger(own.exp) || own.exp < own.iat) {
-    throw badClaim(
-      "ttlMs",
-      "the token would expire before it is signed; check `ttlMs` and `expiresAtMs`",
-    );
-  }
-  return { ...claims, ...own };
 }
 
 function badClaim(option: string, message: string): PawlError {

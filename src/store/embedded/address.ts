@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { chmod, lstat, mkdir, rmdir } from "node:fs/promises";
+import { lstat, mkdir, rmdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -89,7 +89,6 @@ async function makePrivate(folder: string, runAs: RunAs | undefined): Promise<bo
   try {
     await mkdir(folder, { mode: 0o700 });
     await giveTo(runAs, folder);
-    await chmod(folder, 0o700);
   } catch (error) {
     if (errorCodeOf(error) !== "EEXIST") return false;
   }

@@ -7,6 +7,7 @@
 import { access, readdir, realpath } from "node:fs/promises";
 import path from "node:path";
 import { PawlError } from "../../base/errors.ts";
+import { messageOf } from "../../base/thrown.ts";
 import { runCommand } from "./command.ts";
 import { findPackage, runnablePackage } from "./package-binaries.ts";
 import type { Place } from "./place.ts";
@@ -73,7 +74,7 @@ async function* candidates(
     try {
       yield await runnablePackage(packageRoot, place);
     } catch (error) {
-      failures.push(`${packageRoot}: ${error instanceof Error ? error.message : String(error)}`);
+      failures.push(`${packageRoot}: ${messageOf(error)}`);
     }
   }
   yield* folders;

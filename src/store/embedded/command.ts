@@ -1,11 +1,26 @@
 /**
- * Runs the programs of PostgreSQL to their end. Their environment is ours without the `PG…` variables, which would
- * redirect them, and in the locale C, because `LANG` may name a locale that the machine does not have.
+ * Runs the programs of PostgreSQL to their end. They get a short list of our variables: a server lives on
+ * as another user, and ours hold secrets. The locale is C, because `LANG` may name one that the machine does not have.
  */
 
 import { spawn } from "node:child_process";
 
 const OUTPUT_CHARS_MAX = 20_000;
+const VARIABLES =
+  process.platform === "win32"
+    ? [
+        "Path",
+        "PATH",
+        "SystemRoot",
+        "SystemDrive",
+        "ComSpec",
+        "PATHEXT",
+        "TEMP",
+        "TMP",
+        "USERPROFILE",
+        "APPDATA",
+      ]
+    : ["PATH", "HOME", "TMPDIR", "TZ"];
 
 /** Whom the programs run as, where that is not this process. Unsigned ids, as `chown` wants them. */
 export interface RunAs {
@@ -17,6 +32,8 @@ export interface CommandOptions {
   runAs: RunAs | undefined;
   /** A file descriptor for the output. A server keeps what it inherits open, so it must never get a pipe. */
   outputFd?: number;
+  /** What it reads from its standard input; default: nothing. */
+  input?: string;
 }
 
 /** `code` is undefined when the program could not be run or was killed; `output` then says why. */
@@ -30,12 +47,12 @@ export function runCommand(
   args: readonly string[],
   options: CommandOptions,
 ): Promise<CommandResult> {
-  const { runAs, outputFd } = options;
+  const { runAs, outputFd, input } = options;
   const { promise, resolve } = deferred<CommandResult>();
   const child = spawn(program, args, {
     cwd: process.platform === "win32" ? undefined : "/", // ours may be closed to the user it runs as
     env: commandEnvironment(),
-    stdio: outputFd === undefined ? ["ignore", "pipe", "pipe"] : ["ignore", outputFd, outputFd],
+    stdio: [input === undefined ? "ignore" : "pipe", outputFd ?? "pipe", outputFd ?? "pipe"],
     windowsHide: true,
     ...(runAs === undefined ? {} : { uid: runAs.uid | 0, gid: runAs.gid | 0 }), // Node takes signed ids here
   });
@@ -45,6 +62,7 @@ export function runCommand(
   };
   child.stdout?.setEncoding("utf8").on("data", collect);
   child.stderr?.setEncoding("utf8").on("data", collect);
+  child.stdin?.on("error", () => undefined).end(input); // it ended without reading: its exit code tells
   child.once("error", (error) => resolve({ code: undefined, output: error.message }));
   child.once("close", (code, signal) => {
     if (code === null) resolve({ code: undefined, output: `${output}\nended by ${signal}`.trim() });
@@ -54,7 +72,10 @@ export function runCommand(
 }
 
 function commandEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(PG[A-Z]|LC_|LANG)/.test(name));
+  const kept = VARIABLES.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  });
   return { ...Object.fromEntries(kept), LC_ALL: "C" };
 }
 

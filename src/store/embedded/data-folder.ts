@@ -4,24 +4,14 @@
  */
 
 import { randomBytes } from "node:crypto";
-import {
-  appendFile,
-  chmod,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { PawlError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
 import { ROLE, usesSocket } from "./address.ts";
 import { type Binaries, programPath } from "./binaries.ts";
 import { runCommand } from "./command.ts";
+import { readPlain, removeTree, replaceFile, writeAs } from "./own-file.ts";
 import type { Place } from "./place.ts";
 import { giveTo } from "./run-as.ts";
 import { SETTINGS_FILE } from "./settings.ts";
@@ -48,16 +38,14 @@ export async function makeDataFolder(
   const unfinished = await mkdtemp(path.join(place.home, UNFINISHED));
   try {
     await giveTo(place.runAs, unfinished);
-    await chmod(unfinished, 0o700);
     await runInitdb(place, binaries, [...(isDurable ? [] : ["--no-sync"]), "-D", unfinished]);
-    await appendFile(
-      path.join(unfinished, "postgresql.conf"),
-      `\ninclude_if_exists = '${SETTINGS_FILE}'\n`,
-    );
+    const main = path.join(unfinished, "postgresql.conf");
+    const made = await readPlain(main);
+    await writeAs(place.runAs, main, `${made}\ninclude_if_exists = '${SETTINGS_FILE}'\n`);
     await rename(unfinished, place.dataDir);
     await syncFolder(place.home);
   } catch (error) {
-    await rm(unfinished, { recursive: true, force: true }).catch(() => undefined);
+    await removeTree(unfinished).catch(() => undefined);
     throw error;
   }
   log.info({ dataDir: place.dataDir, version: binaries.version }, "embedded data folder made");
@@ -88,16 +76,14 @@ function hintFor(output: string): string {
 
 async function makePassword(place: Place): Promise<string> {
   const file = passwordFile(place);
-  await writeFile(file, `${randomBytes(24).toString("hex")}\n`, { mode: 0o600 });
+  await replaceFile(file, `${randomBytes(24).toString("hex")}\n`, 0o600);
   return file;
 }
 
 /** Best effort: an initdb whose starter was killed may still be writing there. */
 async function removeUnfinished(home: string): Promise<void> {
   const names = (await readdir(home)).filter((name) => name.startsWith(UNFINISHED));
-  await Promise.allSettled(
-    names.map((name) => rm(path.join(home, name), { recursive: true, force: true, maxRetries: 3 })),
-  );
+  await Promise.allSettled(names.map((name) => removeTree(path.join(home, name))));
 }
 
 async function moveAside(dataDir: string, log: Logger): Promise<void> {

@@ -5,10 +5,13 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { open, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { lstat, lutimes, open, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../../base/errors.ts";
+import { unheard } from "../../base/unheard.ts";
+import { openPlain, readPlain } from "./own-file.ts";
 import { errorCodeOf } from "./system-error.ts";
 
 const POLL_MS = 30;
@@ -30,7 +33,7 @@ export async function withFolderLock<T>(folder: string, work: () => Promise<T>):
   heldHere.add(token);
   try {
     const file = await acquire(folder, token);
-    const heartbeat = setInterval(() => void touch(file), HEARTBEAT_MS);
+    const heartbeat = setInterval(() => unheard(() => touch(file)), HEARTBEAT_MS);
     heartbeat.unref();
     try {
       return await work();
@@ -81,7 +84,7 @@ async function take(folder: string, number: number, token: string): Promise<bool
 
 async function isHeld(file: string): Promise<boolean> {
   try {
-    const [content, { mtimeMs }] = await Promise.all([readFile(file, "utf8"), stat(file)]);
+    const [content, { mtimeMs }] = await Promise.all([readPlain(file), lstat(file)]);
     const silentMs = Date.now() - mtimeMs;
     if (content === "") return silentMs < UNSIGNED_MS_MAX;
     if (content.startsWith(RELEASED)) return false;
@@ -105,7 +108,8 @@ function isAlive(pid: number): boolean {
 
 async function release(file: string): Promise<void> {
   try {
-    await writeFile(file, RELEASED, { flag: "r+" }); // over the start of the holder: never empty in between
+    const handle = await openPlain(file, constants.O_WRONLY);
+    await handle.write(RELEASED, 0).finally(() => handle.close()); // over the holder: never empty in between
   } catch (error) {
     if (errorCodeOf(error) !== "ENOENT") throw error; // the whole folder was removed meanwhile
   }
@@ -113,7 +117,7 @@ async function release(file: string): Promise<void> {
 
 async function touch(file: string): Promise<void> {
   const now = new Date();
-  await utimes(file, now, now).catch(() => undefined);
+  await lutimes(file, now, now).catch(() => undefined);
 }
 
 async function highest(folder: string): Promise<number> {

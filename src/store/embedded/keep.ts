@@ -3,12 +3,13 @@
  * been killed. A person who starts it by hand wants it to stay until it is stopped by hand.
  */
 
-import { access, rm, writeFile } from "node:fs/promises";
+import { access, rm } from "node:fs/promises";
 import path from "node:path";
+import { replaceFile } from "./own-file.ts";
 
 export async function setKept(dir: string, isKept: boolean): Promise<void> {
   if (isKept)
-    await writeFile(markerOf(dir), "started by hand: stays until it is stopped by hand\n");
+    await replaceFile(markerOf(dir), "started by hand: stays until it is stopped by hand\n");
   else await rm(markerOf(dir), { force: true });
 }
 

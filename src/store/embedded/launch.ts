@@ -3,16 +3,17 @@
  * PostgreSQL's own check of the data folder is the last line against two servers in one folder.
  */
 
-import { chmod, open, rename, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { lstat, open, rename } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../../base/errors.ts";
 import { makeAddress, removeSocketFolder } from "./address.ts";
 import { type Binaries, defaultSearch, findBinaries, programPath } from "./binaries.ts";
 import { runCommand } from "./command.ts";
 import { dataMajor } from "./data-folder.ts";
+import { isPlain, openPlain } from "./own-file.ts";
 import { type PidFile, processState, readPidFile, removeEmptyPidFile } from "./pid-file.ts";
 import type { Place } from "./place.ts";
-import { giveTo } from "./run-as.ts";
 import { writeSettings } from "./settings.ts";
 import { readPassword } from "./sighting.ts";
 import { errorCodeOf } from "./system-error.ts";
@@ -110,7 +111,7 @@ async function requestStop(place: Place, { pid }: PidFile): Promise<void> {
 
 /** The last lines of the log, from a position on. */
 export async function logTail({ logFile }: Place, from = 0): Promise<string> {
-  const handle = await open(logFile, "r").catch(() => undefined);
+  const handle = await openPlain(logFile, constants.O_RDONLY).catch(() => undefined);
   if (handle === undefined) return "";
   try {
     const { size } = await handle.stat();
@@ -123,12 +124,21 @@ export async function logTail({ logFile }: Place, from = 0): Promise<string> {
   }
 }
 
-/** Private, because a log shows statements; one older log is kept. */
+/** Private, because a log shows statements; one older log is kept. So is what another user put in its place. */
 async function openLog({ logFile, runAs }: Place) {
-  const size = (await stat(logFile).catch(() => undefined))?.size ?? 0;
-  if (size > LOG_BYTES_MAX) await rename(logFile, `${logFile}.1`);
-  const handle = await open(logFile, "a", 0o600);
-  await giveTo(runAs, logFile);
-  await chmod(logFile, 0o600);
+  const owner = runAs?.uid ?? process.getuid?.() ?? 0;
+  const found = await lstat(logFile).catch(() => undefined);
+  const isFit = found !== undefined && isPlain(found) && found.uid === owner;
+  if (found !== undefined && (!isFit || found.size > LOG_BYTES_MAX)) {
+    await rename(logFile, `${logFile}.1`);
+  }
+  const handle = await openPlain(logFile, constants.O_WRONLY | constants.O_APPEND).catch(
+    (error: unknown) => {
+      if (errorCodeOf(error) !== "ENOENT") throw error;
+      return open(logFile, "ax", 0o600);
+    },
+  );
+  if (runAs !== undefined) await handle.chown(runAs.uid, runAs.gid);
+  await handle.chmod(0o600);
   return handle;
 }

@@ -8,7 +8,9 @@ import { cp, lstat, mkdtemp, readdir, readFile, rename, rm, stat, symlink } from
 import { createRequire } from "node:module";
 import path from "node:path";
 import { runCommand } from "./command.ts";
-import type { Place } from "./place.ts";
+import { removeTree } from "./own-file.ts";
+import { isOurAlone } from "./owners.ts";
+import { makeHomeOfPrograms, type Place } from "./place.ts";
 import { errorCodeOf } from "./system-error.ts";
 
 const COPY = "postgresql-";
@@ -52,10 +54,15 @@ async function runs(folder: string, { runAs }: Place): Promise<boolean> {
 }
 
 /** Named after the package's version, and complete when it has its name. To be called under the lock. */
-async function copyOf(packageRoot: string, { home }: Place): Promise<string> {
+async function copyOf(packageRoot: string, place: Place): Promise<string> {
+  // somebody else could put other programs there, or another folder under its name while it is written
+  const home = (await isOurAlone(place.home)) ? place.home : await makeHomeOfPrograms();
   const copy = path.join(home, COPY + (await packageVersion(packageRoot)));
-  if (await exists(copy)) return copy;
-  await removeOldCopies(home);
+  if (await exists(copy)) {
+    if (await isOurAlone(copy)) return copy;
+    await removeTree(copy);
+  }
+  if (home === place.home) await removeOldCopies(home);
   const unfinished = await mkdtemp(path.join(home, `${COPY}unfinished-`));
   await cp(path.join(packageRoot, "native"), path.join(unfinished, "native"), {
     recursive: true,
@@ -63,14 +70,18 @@ async function copyOf(packageRoot: string, { home }: Place): Promise<string> {
   });
   await makeLinks(unfinished);
   await runCommand("/bin/sh", ["-c", 'chmod -R a+rX "$1"', "sh", unfinished], { runAs: undefined });
-  await rename(unfinished, copy);
+  // under another lock somebody may have been faster, where the folder serves several
+  await rename(unfinished, copy).catch(async (error: unknown) => {
+    await removeTree(unfinished);
+    if (!(await exists(copy))) throw error;
+  });
   return copy;
 }
 
 async function removeOldCopies(home: string): Promise<void> {
   const names = await readdir(home);
   const old = names.filter((name) => name.startsWith(COPY));
-  await Promise.all(old.map((name) => rm(path.join(home, name), { recursive: true, force: true })));
+  await Promise.all(old.map((name) => removeTree(path.join(home, name))));
 }
 
 async function packageVersion(packageRoot: string): Promise<string> {

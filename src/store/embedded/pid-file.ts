@@ -5,9 +5,10 @@
  */
 
 import { execFile } from "node:child_process";
-import { readFile, rm, stat } from "node:fs/promises";
+import { lstat, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
+import { readPlain } from "./own-file.ts";
 import { errorCodeOf } from "./system-error.ts";
 
 const BEING_WRITTEN_MS_MAX = 3_000;
@@ -30,7 +31,7 @@ export type ProcessState = "gone" | "zombie" | "ours" | "other" | "unknown";
 
 /** Undefined when there is none, or when it is only half written. */
 export async function readPidFile(dataDir: string): Promise<PidFile | undefined> {
-  const text = await readFile(pidFilePath(dataDir), "utf8").catch((error: unknown) => {
+  const text = await readPlain(pidFilePath(dataDir)).catch((error: unknown) => {
     if (errorCodeOf(error) === "ENOENT") return "";
     throw error;
   });
@@ -53,7 +54,7 @@ export async function removeStalePidFile(dataDir: string, pid: number): Promise<
 /** After a power cut the file may be empty, and PostgreSQL then refuses to start. To be called under the lock. */
 export async function removeEmptyPidFile(dataDir: string): Promise<void> {
   const file = pidFilePath(dataDir);
-  const found = await stat(file).catch(() => undefined);
+  const found = await lstat(file).catch(() => undefined);
   const isOld = found !== undefined && Date.now() - found.mtimeMs > BEING_WRITTEN_MS_MAX;
   if (isOld && found.size === 0) await rm(file, { force: true });
 }

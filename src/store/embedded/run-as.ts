@@ -3,7 +3,7 @@
  * where that owner is root too, or unknown to the system: initdb wants a name. Everybody else runs it as themselves.
  */
 
-import { chown, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { lchown, mkdir, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { type RunAs, runCommand } from "./command.ts";
 
@@ -38,8 +38,9 @@ async function nobody(): Promise<RunAs> {
   return { uid: Number(uid ?? NOBODY_ID) >>> 0, gid: Number(gid ?? NOBODY_ID) >>> 0 };
 }
 
+/** Never what a link of that name leads to. */
 export async function giveTo(runAs: RunAs | undefined, file: string): Promise<void> {
-  if (runAs !== undefined) await chown(file, runAs.uid, runAs.gid);
+  if (runAs !== undefined) await lchown(file, runAs.uid, runAs.gid);
 }
 
 /** Asked of a shell that runs as that user, because mode bits do not tell about access lists and mounts. */

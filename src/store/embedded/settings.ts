@@ -1,14 +1,13 @@
 /**
- * `pawl.conf` in the data folder, written anew at every start: a private server that loses nothing it acknowledged.
+ * `pawl.conf` in the data folder, written again at every start: a private server that loses nothing it acknowledged.
  * `postgresql.conf` includes it, and `ALTER SYSTEM` comes after it, so an operator can still decide otherwise.
  */
 
-import { rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { PawlError, shown } from "../../base/errors.ts";
 import type { Address } from "./address.ts";
+import { writeAs } from "./own-file.ts";
 import type { Place } from "./place.ts";
-import { giveTo } from "./run-as.ts";
 
 export const SETTINGS_FILE = "pawl.conf";
 
@@ -50,11 +49,7 @@ export async function writeSettings(
   const all = { ...SETTINGS, ...listening(address), ...extra };
   const file = path.join(place.dataDir, SETTINGS_FILE);
   const lines = Object.entries(all).map(([name, value]) => settingLine(name, value));
-  await writeFile(`${file}.new`, `# written by Pawl at every start\n${lines.join("\n")}\n`, {
-    mode: 0o600,
-  });
-  await giveTo(place.runAs, `${file}.new`);
-  await rename(`${file}.new`, file);
+  await writeAs(place.runAs, file, `# written by Pawl at every start\n${lines.join("\n")}\n`);
 }
 
 function listening({ host, port }: Address): Record<string, string> {

@@ -3,16 +3,21 @@
  * Looking changes nothing; what to do about it is decided by start, stop and status.
  */
 
-import { access, readFile, stat } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
 import path from "node:path";
 import { Client } from "pg";
+import { answered } from "../connection.ts";
 import { type Address, addressOf, addressUrl, ROLE, socketPath, usesSocket } from "./address.ts";
+import { readPlain } from "./own-file.ts";
 import { type PidFile, processState, readPidFile } from "./pid-file.ts";
 import type { Place } from "./place.ts";
 import { errorCodeOf } from "./system-error.ts";
 
-const ANSWER_MS_MAX = 5_000;
-export const PROBE_NAME = "pawl embedded";
+/** A server that has not answered by then counts as silent. */
+const ANSWER_MS_MAX = 15_000;
+/** What is asked of one that answers may take longer: making a database is a copy of files, written to disk. */
+const WORK_MS_MAX = 120_000;
+const PROBE_NAME = "pawl embedded";
 
 export interface AnsweringServer {
   kind: "answering";
@@ -64,7 +69,7 @@ export async function lookForServer(place: Place): Promise<Sighting> {
 /** Undefined where a socket is used: its folder is private, nobody else gets that far. */
 export async function readPassword(place: Place): Promise<string | undefined> {
   if (usesSocket) return undefined;
-  const text = await readFile(passwordFile(place), "utf8").catch(() => undefined);
+  const text = await readPlain(passwordFile(place)).catch(() => undefined);
   return text?.trim();
 }
 
@@ -83,15 +88,15 @@ async function ask(
     application_name: PROBE_NAME,
     options: "-c statement_timeout=0", // says nothing, but keeps a `PGOPTIONS` meant for another server away
     connectionTimeoutMillis: ANSWER_MS_MAX,
-    query_timeout: ANSWER_MS_MAX,
+    query_timeout: WORK_MS_MAX,
   });
   client.on("error", () => undefined); // the server was stopped: the next query tells
   try {
     await client.connect();
-    const { rows } = await client.query<{ dataDir: string; version: string }>(
-      `select current_setting('data_directory') as "dataDir", current_setting('server_version') as version`,
-    );
-    return { client, dataDir: rows[0]?.dataDir ?? "", version: rows[0]?.version ?? "" };
+    const text = `select current_setting('data_directory') as "dataDir", current_setting('server_version') as version`;
+    const { rows } = await answered(client, { text }, ANSWER_MS_MAX);
+    const found = rows[0] as { dataDir: string; version: string } | undefined;
+    return { client, dataDir: found?.dataDir ?? "", version: found?.version ?? "" };
   } catch (error) {
     await client.end().catch(() => undefined);
     throw error;

@@ -3,8 +3,9 @@
 import { access } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Client } from "pg";
-import { PawlError, toError } from "../../base/errors.ts";
+import { PawlError } from "../../base/errors.ts";
 import { type Logger, silentLogger } from "../../base/log.ts";
+import { messageOf } from "../../base/thrown.ts";
 import { addressOf, DATABASE, socketPath } from "./address.ts";
 import { type Binaries, defaultSearch, findBinaries } from "./binaries.ts";
 import { dataMajor, makeDataFolder } from "./data-folder.ts";
@@ -146,7 +147,7 @@ function unanswered(
   tail: string,
 ): PawlError {
   const who = pidFile === undefined ? "a server" : `process ${pidFile.pid}`;
-  const why = cause === undefined ? "" : ` (${toError(cause).message})`;
+  const why = cause === undefined ? "" : ` (${messageOf(cause)})`;
   return new PawlError(
     "embedded_failed",
     `embedded PostgreSQL: ${who} holds the data folder ${place.dataDir} and does not answer${why}; end it, or use the user who started it, and try again. The log ${place.logFile} ends:\n${tail}`,

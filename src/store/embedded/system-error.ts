@@ -1,6 +1,7 @@
 /** What Node's system calls and the PostgreSQL driver throw, and how it becomes an error of ours. */
 
-import { PawlError, toError } from "../../base/errors.ts";
+import { PawlError } from "../../base/errors.ts";
+import { messageOf } from "../../base/thrown.ts";
 
 /** `ENOENT`, `57P03`, or undefined. */
 export function errorCodeOf(error: unknown): string | undefined {
@@ -16,7 +17,7 @@ export async function asEmbeddedError<T>(work: () => Promise<T>): Promise<T> {
     if (error instanceof PawlError) throw error;
     throw new PawlError(
       "embedded_failed",
-      `embedded PostgreSQL: ${toError(error).message}; set PAWL_DIR to a folder on a local disk that you own, or DATABASE_URL to a server`,
+      `embedded PostgreSQL: ${messageOf(error)}; set PAWL_DIR to a folder on a local disk that you own, or DATABASE_URL to a server`,
       { cause: error },
     );
   }

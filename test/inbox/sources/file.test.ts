@@ -142,12 +142,12 @@ describe("R43: what is wrong with a file is told apart:", () => {
     await expect(readAll(source)).rejects.toMatchObject({ sent: "no" });
   });
 
-  test("a folder is no file", async () => {
+  test("a folder is not a file", async () => {
     await expect(readAll(sourceOf(dir))).rejects.toThrow(SourceAnswered);
   });
 
   test.skipIf(process.platform === "win32")(
-    "a pipe is no file, and nobody is waited for to write to it",
+    "a pipe is not a file, and nobody is waited for to write to it",
     async () => {
       const pipe = path.join(dir, "pipe");
       execFileSync("mkfifo", [pipe]);
@@ -168,7 +168,7 @@ describe("R43: what is wrong with a file is told apart:", () => {
     await writeFile(file, '{"n":1}\n');
     await expect(readAll(source, window)).rejects.toThrow(/cut or replaced/);
     await writeFile(file, '{"m":1}\n{"m":2}\n{"m":3}\n');
-    await expect(readAll(source, window)).rejects.toThrow(/begins otherwise/);
+    await expect(readAll(source, window)).rejects.toThrow(/does not begin like/);
   });
 
   test.each<[string, object]>([

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { env } from "../../../src/base/secret.ts";
 import { isBad, type Page, type PullSource } from "../../../src/inbox/source.ts";
 import { type HttpSourceOptions, httpSource } from "../../../src/inbox/sources/http.ts";
-import { freePort, httpServer } from "../../requests/local-servers.ts";
+import { env } from "../../../src/secrets/secret.ts";
+import { freePort, httpServer } from "../../sender/local-servers.ts";
 import { fetchContext, readAll, readOne, windowOf } from "./reading.ts";
 
 interface Answer {
@@ -266,7 +266,7 @@ describe("R43: faults are told apart:", () => {
       "R97: a redirect, which is not followed",
       { status: 302, headers: { location: "/x?a=b" } },
       {},
-      /302 to \/x\?\*\*\* \(not followed\)/,
+      /302 to \/x\?… \(not followed\)/,
     ],
     [
       "another type of content",
@@ -280,7 +280,7 @@ describe("R43: faults are told apart:", () => {
       { maxResponseBytes: 1_000 },
       /longer than 1000 bytes/,
     ],
-    ["no JSON", { body: "[{" }, {}, /no JSON/],
+    ["no JSON", { body: "[{" }, {}, /not JSON/],
     [
       "no array where it is looked for",
       { body: { data: {} } },
@@ -313,7 +313,7 @@ describe("R43: faults are told apart:", () => {
     const at = "2030-01-01T00:00:00Z";
     const timed = { page: "timestamp", occurredAt: "at", limit: 2 } as const;
     const same = await feedOf(() => ({ body: ["a", "b"].map((id) => ({ id, at })) }));
-    await expect(readAll(sourceOf(same.url, timed))).rejects.toThrow(/no way on/);
+    await expect(readAll(sourceOf(same.url, timed))).rejects.toThrow(/no next cursor/);
     const falling = await feedOf(() => ({
       body: [
         { id: "b", at: "2030-01-02T00:00:00Z" },
@@ -322,14 +322,14 @@ describe("R43: faults are told apart:", () => {
     }));
     await expect(readAll(sourceOf(falling.url, timed))).rejects.toThrow(/ascending order/);
     const timeless = await feedOf(() => ({ body: [{ id: "a" }, { id: "b" }] }));
-    await expect(readAll(sourceOf(timeless.url, timed))).rejects.toThrow(/no way on/);
+    await expect(readAll(sourceOf(timeless.url, timed))).rejects.toThrow(/no next cursor/);
   });
 
   test("R46: an item that is no event is set aside alone, with its bytes", async () => {
     const body = '[{"id":1},{"id":2,"at":"never"},{"id":3,"text":"\\u0000"},{"id":4}]';
     const feed = await feedOf(() => ({ body }));
-    const { pages } = await readAll(sourceOf(feed.url, { occurredAt: "at" }));
-    const events = pages[0]?.events ?? [];
+    const source = sourceOf(feed.url, { occurredAt: "at" });
+    const { events } = (await readOne(source, windowOf(source))).page; // the feed gives this page for ever
     expect(events.map((one) => [one.id, isBad(one)])).toEqual([
       ["1", false],
       ["2", true],

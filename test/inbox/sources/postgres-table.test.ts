@@ -101,6 +101,23 @@ describe("R45: rows of another database are loaded by their id,", () => {
     ]);
   });
 
+  test("a table whose numbers began again says so; one whose old rows were deleted is only empty", async () => {
+    const table = await tableWith(PLAIN);
+    await admin.query(`insert into ${table} (n) select generate_series(1, 5)`);
+    const source = sourceOf(table);
+    const { window } = await readAll(source);
+    await admin.query(`delete from ${table} where id > 2`);
+    expect(idsOf((await readAll(source, window)).pages)).toEqual([]);
+    await admin.query(`delete from ${table}`);
+    expect(idsOf((await readAll(source, window)).pages)).toEqual([]);
+    await admin.query(`truncate ${table} restart identity`);
+    await admin.query(`insert into ${table} (n) values (1)`);
+    await expect(readAll(source, window)).rejects.toThrow(
+      /its ids end at 1, before the cursor 5: its numbers began again/,
+    );
+    expect(idsOf((await readAll(source, windowOf(source))).pages)).toEqual(["1"]);
+  });
+
   test("what rolled back leaves a gap, and holds up nothing", async () => {
     const table = await tableWith(PLAIN);
     const insert = `insert into ${table} (n) values (1)`;
@@ -239,11 +256,11 @@ describe("R43: what cannot be loaded safely is an error of the source:", () => {
   });
 
   test.each<[string, string, Partial<PostgresTableOptions>, RegExp]>([
-    ["no such table", "nowhere", {}, /not there/],
-    ["a view", "a_view", {}, /no table/],
+    ["no such table", "nowhere", {}, /does not exist/],
+    ["a view", "a_view", {}, /not a table/],
     ["a column that is not there", "a_table", { payload: "pay_load" }, /did you mean "payload"/],
     ["an id that is no whole number", "a_table", { id: "payload" }, /whole number/],
-    ["a name that is an injection", 'a_table"; drop table a_table; --', {}, /not there/],
+    ["a name that is an injection", 'a_table"; drop table a_table; --', {}, /does not exist/],
   ])("%s", async (_, table, options, message) => {
     await admin.query(`
       create table if not exists a_table (id bigint, payload jsonb);
@@ -260,7 +277,12 @@ describe("R43: what cannot be loaded safely is an error of the source:", () => {
       table: "t",
     });
     expect(JSON.stringify(dead.config)).not.toContain("pa55word");
-    expect(dead.onFault).toEqual({ unsent: "retry", answered: "hold", unknown: "retry" });
+    expect(dead.onFault).toEqual({
+      unsent: "retry",
+      answered: "hold",
+      busy: "hold",
+      unknown: "retry",
+    });
     await expect(readAll(dead)).rejects.toMatchObject({ name: "SourceUnavailable", sent: "no" });
     const table = await tableWith(PLAIN);
     const late = await openTransaction(`insert into ${table} (n) values (1)`);

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { connect } from "amqplib";
 import { describe, expect, test } from "vitest";
-import { env } from "../../../src/base/secret.ts";
 import { isBad, type Page, SourceAnswered, SourceUnavailable } from "../../../src/inbox/source.ts";
 import { amqpStreamClient } from "../../../src/inbox/sources/amqp-stream-client.ts";
 import {
@@ -10,6 +9,7 @@ import {
   rabbitmqStreamSource,
 } from "../../../src/inbox/sources/rabbitmq-stream.ts";
 import type { StreamClient } from "../../../src/inbox/sources/stream-client.ts";
+import { env } from "../../../src/secrets/secret.ts";
 import { fakeStreamClient } from "../../../src/testing/index.ts";
 import { brokerProxy } from "../../outbox/broker.ts";
 import { streamOf } from "../../support/stream-queue.ts";

@@ -2,7 +2,7 @@
 
 import { silentLogger } from "../../../src/base/log.ts";
 import type { FetchContext, Page, PullSource, RawPage, Window } from "../../../src/inbox/source.ts";
-import { openSender } from "../../../src/requests/sender.ts";
+import { openSender } from "../../../src/sender/sender.ts";
 
 export const windowOf = (source: PullSource): Window => ({
   after: source.start,

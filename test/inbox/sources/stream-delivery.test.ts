@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { silentLogger } from "../../../src/base/log.ts";
 import { deliverStream } from "../../../src/inbox/sources/stream-delivery.ts";
-import { openSender } from "../../../src/requests/sender.ts";
+import { openSender } from "../../../src/sender/sender.ts";
 import { fakeStreamClient } from "../../../src/testing/index.ts";
 
 afterEach(() => {

@@ -4,12 +4,11 @@ import type { Pawl } from "../../../src/index.ts";
 import { runOne } from "../../../src/kernel/run-one/run-one.ts";
 import { requestHandler } from "../../../src/requests/dispatch/handler.ts";
 import { keyRing } from "../../../src/requests/dispatch/key-ring.ts";
-import { openSender } from "../../../src/requests/sender.ts";
+import { openSender } from "../../../src/sender/sender.ts";
+import { deferred, freePort } from "../../sender/local-servers.ts";
 import { movableClock } from "../../support/clock.ts";
 import { freshDatabase } from "../../support/database.ts";
-import { stalls } from "../../support/stalls.ts";
 import { until } from "../../support/until.ts";
-import { freePort } from "../local-servers.ts";
 import { app, ended, failed, receiver } from "./support.ts";
 
 const SPEC = { method: "POST", body: "x" } as const;
@@ -51,10 +50,10 @@ describe("hosts", () => {
     const pawl = await app({ requests: { concurrency: 20, perHost: 4 } });
     await pawl.work({ concurrency: 20 });
     const hangs = { ...SPEC, url: slow.url, timeout: "10m" };
-    for (let i = 0; i < 30; i += 1) await pawl.send(hangs);
+    for (let i = 0; i < 30; i += 1) await pawl.request(hangs);
     await until("its window is full", () => hanging.open() === 4);
     const others = await Promise.all(
-      Array.from({ length: 30 }, () => pawl.send({ ...SPEC, url: good.url })),
+      Array.from({ length: 30 }, () => pawl.request({ ...SPEC, url: good.url })),
     );
     for (const { id } of others) expect((await ended(pawl, id)).state).toBe("done");
     expect(hanging.most()).toBe(4);
@@ -69,7 +68,7 @@ describe("hosts", () => {
     const pawl = await app({ requests: { breaker } });
     await pawl.work();
     const spec = { ...SPEC, url: dead, interval: "1ms" };
-    const sent = await Promise.all(Array.from({ length: 4 }, () => pawl.send(spec)));
+    const sent = await Promise.all(Array.from({ length: 4 }, () => pawl.request(spec)));
     const host = new URL(dead).host;
     await until("the breaker is open", async () => {
       const rows = await pawl.store.rows(
@@ -78,8 +77,8 @@ describe("hosts", () => {
       );
       return rows.length === 1;
     });
-    const { id } = await pawl.send({ ...SPEC, url: dead });
-    const ok = await pawl.send({ ...SPEC, url: good.url });
+    const { id } = await pawl.request({ ...SPEC, url: dead });
+    const ok = await pawl.request({ ...SPEC, url: good.url });
     await ended(pawl, ok.id);
     expect(await pawl.task(id)).toMatchObject({ state: "ready", attempt: 0 });
     expect((await pawl.why(id))?.line).toContain("breaker");
@@ -91,27 +90,32 @@ describe("hosts", () => {
     const pawl = await app({ requests: { breaker: { failures: 2, open: "10m" } } });
     await pawl.work();
     const bad = await Promise.all(
-      Array.from({ length: 6 }, () => pawl.send({ ...SPEC, url: `${url}/bad`, attempts: 1 })),
+      Array.from({ length: 6 }, () => pawl.request({ ...SPEC, url: `${url}/bad`, attempts: 1 })),
     );
     for (const { id } of bad) expect((await ended(pawl, id)).reason).toBe("attempts");
-    const { id } = await pawl.send({ ...SPEC, url: `${url}/ok` });
+    const { id } = await pawl.request({ ...SPEC, url: `${url}/ok` });
     expect((await ended(pawl, id)).state).toBe("done");
   });
 
   test("the first request to a host that no worker has met starts at once, not at the next look at the streams", async () => {
-    const hosts = await Promise.all([1, 2, 3, 4].map(() => receiver([{ status: 200 }])));
+    const hosts = await Promise.all(
+      Array.from({ length: 6 }, () => receiver([{ status: 200 }, { status: 200 }])),
+    );
     const pawl = await app();
     const worker = await pawl.work();
-    const stalled = stalls();
-    let tookMs = 0;
-    for (const { url } of hosts) {
+    const took = async (url: string) => {
       await until("the worker is idle", () => worker.isIdle);
       const sentAt = performance.now();
-      await ended(pawl, (await pawl.send({ ...SPEC, url })).id);
-      tookMs += performance.now() - sentAt;
+      await ended(pawl, (await pawl.request({ ...SPEC, url })).id);
+      return performance.now() - sentAt;
+    };
+    const laterMs: number[] = [];
+    for (const { url } of hosts) {
+      const [first, second] = [await took(url), await took(url)];
+      laterMs.push(first - second);
     }
-    // four looks at the streams would take 20 s
-    expect(tookMs - stalled()).toBeLessThan(15_000);
+    // each of them would wait for a look at the streams, which is taken every 5 s; a busy machine is slow now and then
+    expect(laterMs.toSorted((a, b) => a - b)[1]).toBeLessThan(2_500);
   });
 
   test("after 500 hosts further ones share streams, the same always the same one", async () => {
@@ -122,7 +126,7 @@ describe("hosts", () => {
          from pawl.queue q cross join generate_series(1, 500) g where q.name = 'requests'`,
     );
     await pawl.work();
-    const ids = [await pawl.send({ ...SPEC, url }), await pawl.send({ ...SPEC, url })];
+    const ids = [await pawl.request({ ...SPEC, url }), await pawl.request({ ...SPEC, url })];
     for (const { id } of ids) expect(await ended(pawl, id)).toMatchObject({ state: "done" });
     expect(received).toHaveLength(2);
     const kinds = (await kindsOf(pawl)).slice(500);
@@ -171,9 +175,9 @@ describe("order and limits over the fleet", () => {
     const clock = await movableClock(pawl.store);
     const hour = Date.now() + HOUR_MS;
     for (const [name, dueMs] of Object.entries({ c: -10, d: -5, b: -20, a: -30 })) {
-      await pawl.send({ ...SPEC, url: `${url}/${name}`, runAt: new Date(hour + dueMs) });
+      await pawl.request({ ...SPEC, url: `${url}/${name}`, runAt: new Date(hour + dueMs) });
     }
-    for (const name of ["1", "2", "3"]) await pawl.send({ ...SPEC, url: `${url}/${name}` });
+    for (const name of ["1", "2", "3"]) await pawl.request({ ...SPEC, url: `${url}/${name}` });
     await clock.advance(HOUR_MS);
     await pawl.work();
     await until("all came", () => received.length === 7);
@@ -184,14 +188,14 @@ describe("order and limits over the fleet", () => {
   });
 
   test("R6: the limit is exact over several workers", async () => {
-    const { url: databaseUrl } = await freshDatabase();
+    const { url: databaseUrl } = await freshDatabase({ longLeases: true });
     const held = gate();
     const { url } = await receiver(held.answer);
     const options = { requests: { concurrency: 6, perHost: 50 } };
     const fleet = await Promise.all([1, 2, 3].map(() => app(options, databaseUrl)));
     const [pawl] = fleet;
     if (pawl === undefined) throw new Error("no client");
-    for (let i = 0; i < 40; i += 1) await pawl.send({ ...SPEC, url });
+    for (let i = 0; i < 40; i += 1) await pawl.request({ ...SPEC, url, timeout: "10m" });
     await Promise.all(fleet.map((one) => one.work({ concurrency: 20 })));
     await until("the window is full", () => held.open() === 6);
     held.release();
@@ -205,13 +209,23 @@ describe("order and limits over the fleet", () => {
   });
 
   test("R7: many that are run by hand beside working workers are each tried once an attempt, and none is lost", async () => {
-    const { url, received } = await receiver((one) => ({
-      status: JSON.parse(one.body).__task.attempt.number === 1 ? 500 : 200,
-    }));
+    const byWorkers = 20;
+    const byHand = deferred<void>();
+    const { url, received } = await receiver(async (one) => {
+      // workers are held up until one was run by hand: they could have sent all by then
+      if (Number(one.path?.slice(1)) < byWorkers) await byHand.promise;
+      return { status: JSON.parse(one.body).__task.attempt.number === 1 ? 500 : 200 };
+    });
     const pawl = await app({ requests: { breaker: false } });
     const sent = await Promise.all(
       Array.from({ length: 60 }, (_, i) =>
-        pawl.send({ ...SPEC, url: `${url}/${i}`, interval: "50ms", attempts: 5 }),
+        pawl.request({
+          ...SPEC,
+          url: `${url}/${i}`,
+          interval: "50ms",
+          attempts: 5,
+          timeout: "10m",
+        }),
       ),
     );
     await pawl.work({ concurrency: 5 });
@@ -219,16 +233,25 @@ describe("order and limits over the fleet", () => {
     const handler = requestHandler({
       executor: pawl.store,
       http,
-      keys: keyRing(pawl.store, pawl.app.keys),
+      keys: keyRing(pawl.store, pawl.app.keys, () => undefined),
     });
     const stop = new Promise<void>(() => undefined);
     const { store } = pawl;
     const options = { store, queue: "requests", handler, application: "app", revision: 0, stop };
-    const runs = sent
-      .slice(20, 60)
-      .map(({ id }) => runOne(id, { ...options, resultBytesMax: 65_536, log: silentLogger }));
-    const did = (await Promise.all(runs)).map((one) => one.did);
-    expect(did.filter((one) => one === "run").length).toBeGreaterThan(0);
+    let did = 0;
+    const byOne = async (id: string) => {
+      const one = await runOne(id, { ...options, resultBytesMax: 65_536, log: silentLogger }).catch(
+        // its claim came too late: it was given back, not started
+        (error: unknown) => expect(error).toMatchObject({ code: "lease_lost" }),
+      );
+      if (one?.did === "run") did += 1;
+    };
+    await Promise.all(sent.slice(byWorkers).map(({ id }) => byOne(id)));
+    await until("one was run by hand", async () => {
+      for (const { id } of sent.slice(byWorkers)) if (did === 0) await byOne(id);
+      return did > 0;
+    });
+    byHand.resolve();
     for (const { id } of sent) {
       expect(await ended(pawl, id)).toMatchObject({ state: "done", attempt: 2 });
     }
@@ -241,7 +264,7 @@ describe("order and limits over the fleet", () => {
     const pawl = await app();
     await pawl.work();
     const jwt = { claims: { cid: 1 }, key: "crm", ttl: "1h" };
-    const { id } = await pawl.send({ method: "POST", url, jwt, interval: "2h" });
+    const { id } = await pawl.request({ method: "POST", url, jwt, interval: "2h" });
     const dead = await ended(pawl, id);
     expect(dead.state).toBe("dead");
     // as if all of it had been two hours earlier, by every clock
@@ -259,7 +282,7 @@ describe("order and limits over the fleet", () => {
     const { url, received } = await receiver([{ status: 200 }]);
     const pawl = await app();
     const clock = await movableClock(pawl.store, { isSlow: true });
-    const { id } = await pawl.send({
+    const { id } = await pawl.request({
       method: "POST",
       url,
       jwt: { claims: {}, key: "crm", ttl: "3s" },

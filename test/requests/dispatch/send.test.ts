@@ -1,16 +1,16 @@
 import { jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
 import { silentLogger } from "../../../src/base/log.ts";
-import { attemptsOf } from "../../../src/kernel/people/sql.ts";
-import type { TaskContext } from "../../../src/kernel/task.ts";
+import { attemptsOf } from "../../../src/kernel/operator/sql.ts";
+import type { HandlerContext } from "../../../src/kernel/task.ts";
 import { Recoverable } from "../../../src/kernel/thrown.ts";
 import { requestHandler } from "../../../src/requests/dispatch/handler.ts";
 import { keyRing } from "../../../src/requests/dispatch/key-ring.ts";
 import { checkRequest } from "../../../src/requests/dispatch/spec.ts";
-import { openSender } from "../../../src/requests/sender.ts";
+import { openSender } from "../../../src/sender/sender.ts";
 import { openStore } from "../../../src/store/store.ts";
 import { requestVerifier } from "../../../src/webhooks/index.ts";
-import { freePort } from "../local-servers.ts";
+import { freePort } from "../../sender/local-servers.ts";
 import { app, ended, failed, receiver, SECRET } from "./support.ts";
 
 const KEY = new TextEncoder().encode(SECRET);
@@ -22,7 +22,12 @@ describe("what is sent", () => {
     await pawl.work();
     const before = Math.floor(Date.now() / 1_000) - 5;
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"] as const) {
-      const { id } = await pawl.send({ method, url: `${url}/a?b=1`, body: "a.b.c", attempts: 7 });
+      const { id } = await pawl.request({
+        method,
+        url: `${url}/a?b=1`,
+        body: "a.b.c",
+        attempts: 7,
+      });
       expect(await ended(pawl, id)).toMatchObject({ state: "done", attempt: 1 });
       const last = received.at(-1);
       expect(last).toMatchObject({ method, path: "/a?b=1" });
@@ -52,7 +57,7 @@ describe("what is sent", () => {
       { body: "<a/>", contentType: "application/xml" },
       {},
     ];
-    for (const body of bodies) await ended(pawl, (await pawl.send({ ...plain, ...body })).id);
+    for (const body of bodies) await ended(pawl, (await pawl.request({ ...plain, ...body })).id);
     expect(received.map((one) => [one.headers["content-type"], one.body])).toEqual([
       ["text/plain; charset=utf-8", "žluťoučký\n"],
       ["application/json", '{"a":[1]}'],
@@ -67,7 +72,7 @@ describe("what is sent", () => {
     await pawl.work();
     const claims = { iss: "plugin", aud: "crm", cid: 5, body: { duration: 12 } };
     const sent = { claims, key: "crm", ttl: "1h" };
-    const { id } = await pawl.send({ method: "PATCH", url, jwt: sent, interval: "1100ms" });
+    const { id } = await pawl.request({ method: "PATCH", url, jwt: sent, interval: "1100ms" });
     await ended(pawl, id);
     const tokens = received.map((one) => JSON.parse(one.body).request as string);
     expect(new Set(tokens).size).toBe(2);
@@ -91,13 +96,18 @@ describe("what is sent", () => {
     const pawl = await app();
     const spec = { method: "POST", url } as const;
     const jwt = { claims: {}, key: "crm", ttl: "1h" };
-    const byTtl = await pawl.send({ ...spec, jwt });
-    const expiresAt = new Date(Date.now() + 150_000);
-    const byDate = await pawl.send({ ...spec, jwt, expiresAt });
-    const byTime = await pawl.send({ ...spec, jwt: { claims: {}, key: "crm" }, expiresIn: "50s" });
+    const byTtl = await pawl.request({ ...spec, jwt });
+    const expiresAt = new Date(Date.now() + 250_000);
+    const byDate = await pawl.request({ ...spec, jwt, expiresAt });
+    const byTime = await pawl.request({
+      ...spec,
+      jwt: { claims: {}, key: "crm" },
+      expiresIn: "250s",
+      interval: "10m", // it ends with its first try
+    });
     const [first, second] = [await pawl.task(byTtl.id), await pawl.task(byDate.id)];
     expect(lifeMs(first)).toBe(3_600_000);
-    expect(second?.expires_at?.getTime()).toBe(expiresAt.getTime());
+    expect(second?.expiresAt?.getTime()).toBe(expiresAt.getTime());
     await pawl.work();
     await Promise.all([failed(pawl, byTtl.id), failed(pawl, byDate.id), ended(pawl, byTime.id)]);
     const exps = received.map((one) => {
@@ -106,7 +116,7 @@ describe("what is sent", () => {
     });
     expect(exps).toHaveLength(3);
     const latest = Math.max(...exps.map((one) => one.exp)) * 1_000;
-    expect(latest).toBeLessThanOrEqual(first?.expires_at?.getTime() ?? 0);
+    expect(latest).toBeLessThanOrEqual(first?.expiresAt?.getTime() ?? 0);
     expect(exps.map((one) => one.exp)).toContain(Math.floor(expiresAt.getTime() / 1_000));
   });
 
@@ -116,16 +126,16 @@ describe("what is sent", () => {
     const spec = { method: "POST", url, body: "b" } as const;
     await expect(
       pawl.transaction(async (tx) => {
-        await pawl.send(spec, { tx });
+        await pawl.request(spec, { tx });
         throw new Error("no");
       }),
     ).rejects.toThrow("no");
-    const { id } = await pawl.transaction((tx) => pawl.send(spec, { tx }));
+    const { id } = await pawl.transaction((tx) => pawl.request(spec, { tx }));
     await pawl.work();
     await ended(pawl, id);
     expect(received).toHaveLength(1);
     const { query } = pawl.store as unknown as { query: never };
-    await expect(pawl.send(spec, { tx: { query } })).rejects.toMatchObject({
+    await expect(pawl.request(spec, { tx: { query } })).rejects.toMatchObject({
       code: "not_a_transaction",
     });
   });
@@ -137,7 +147,7 @@ describe("how it ends", () => {
     const { url } = await receiver([{ status: 202, headers, body: "thanks" }]);
     const pawl = await app();
     await pawl.work();
-    const { id } = await pawl.send({ method: "POST", url, body: "x", success: [202] });
+    const { id } = await pawl.request({ method: "POST", url, body: "x", success: [202] });
     const task = await ended(pawl, id);
     expect(task).toMatchObject({
       state: "done",
@@ -153,9 +163,14 @@ describe("how it ends", () => {
     const pawl = await app();
     await pawl.work();
     const spec = { method: "POST", body: "x", interval: "20ms" } as const;
-    const stop = await pawl.send({ ...spec, url: `${url}/stop`, stop: [404] });
-    const spent = await pawl.send({ ...spec, url: `${url}/spent`, attempts: 3 });
-    const late = await pawl.send({ ...spec, url: `${url}/late`, expiresIn: "1s", interval: "10s" });
+    const stop = await pawl.request({ ...spec, url: `${url}/stop`, stop: [404] });
+    const spent = await pawl.request({ ...spec, url: `${url}/spent`, attempts: 3 });
+    const late = await pawl.request({
+      ...spec,
+      url: `${url}/late`,
+      expiresIn: "1s",
+      interval: "10s",
+    });
     expect(await ended(pawl, stop.id)).toMatchObject({
       state: "dead",
       reason: "stop-code",
@@ -176,7 +191,7 @@ describe("how it ends", () => {
     const pawl = await app();
     await pawl.work();
     const expiresAt = new Date(Date.now() + 3_600_000);
-    const { id } = await pawl.send({
+    const { id } = await pawl.request({
       method: "POST",
       url,
       body: "x",
@@ -191,7 +206,7 @@ describe("how it ends", () => {
   test("R3: an expired request is never sent", async () => {
     const { url, received } = await receiver([{ status: 200 }]);
     const pawl = await app();
-    const { id } = await pawl.send({
+    const { id } = await pawl.request({
       method: "POST",
       url,
       body: "x",
@@ -206,7 +221,7 @@ describe("how it ends", () => {
     const { url, received } = await receiver([{ status: 418 }]);
     const pawl = await app();
     await pawl.work();
-    const { id } = await pawl.send({ method: "POST", url, body: "x" });
+    const { id } = await pawl.request({ method: "POST", url, body: "x" });
     const task = await ended(pawl, id);
     expect(task).toMatchObject({ state: "dead", reason: "stop-code" });
     expect(task.error?.message).toContain("archived");
@@ -219,14 +234,14 @@ describe("how it ends", () => {
     const pawl = await app();
     await pawl.work();
     const spec = { method: "POST", body: "x", attempts: 1 } as const;
-    const both = await pawl.send({
+    const both = await pawl.request({
       ...spec,
       url: `${url}/404`,
       success: ["2xx", 404],
       stop: ["400-499"],
     });
-    const gone = await pawl.send({ ...spec, url: `${url}/410` });
-    const range = await pawl.send({ ...spec, url: `${url}/503`, stop: ["500-599"] });
+    const gone = await pawl.request({ ...spec, url: `${url}/410` });
+    const range = await pawl.request({ ...spec, url: `${url}/503`, stop: ["500-599"] });
     expect((await ended(pawl, both.id)).state).toBe("done");
     expect((await ended(pawl, gone.id)).reason).toBe("attempts");
     expect((await ended(pawl, range.id)).reason).toBe("stop-code");
@@ -239,10 +254,10 @@ describe("what fails", () => {
     const gone = `http://127.0.0.1:${await freePort()}`;
     const pawl = await app();
     await pawl.work();
-    const spec = { method: "POST", body: "x" } as const;
-    const refused = await pawl.send({ ...spec, url: gone });
-    const timeout = await pawl.send({ ...spec, url: slow.url, timeout: "200ms" });
-    const tls = await pawl.send({ ...spec, url: slow.url.replace("http:", "https:") });
+    const spec = { method: "POST", body: "x", interval: "1h" } as const;
+    const refused = await pawl.request({ ...spec, url: gone });
+    const timeout = await pawl.request({ ...spec, url: slow.url, timeout: "200ms" });
+    const tls = await pawl.request({ ...spec, url: slow.url.replace("http:", "https:") });
     expect((await failed(pawl, refused.id)).error).toMatchObject({
       message: expect.stringContaining("connection refused"),
       data: { reason: "refused", sent: "no", durationMs: expect.any(Number) },
@@ -261,7 +276,7 @@ describe("what fails", () => {
     await pawl.work();
     delete process.env.PAWL_TEST_CRM;
     const jwt = { claims: {}, key: "crm" };
-    const { id } = await pawl.send({ method: "POST", url, jwt, attempts: 1, interval: "1s" });
+    const { id } = await pawl.request({ method: "POST", url, jwt, attempts: 1, interval: "1s" });
     const waiting = await failed(pawl, id, 0);
     expect(waiting.error?.message).toContain("PAWL_TEST_CRM");
     expect(received).toHaveLength(0);
@@ -274,14 +289,18 @@ describe("what fails", () => {
     const { url, received } = await receiver([{ status: 200 }]);
     const away = openStore({ url: `postgresql://127.0.0.1:${await freePort()}/gone` });
     const http = openSender({ allow: ["127.0.0.1"] });
-    const handler = requestHandler({ executor: away, http, keys: keyRing(away, new Map()) });
+    const handler = requestHandler({
+      executor: away,
+      http,
+      keys: keyRing(away, new Map(), () => undefined),
+    });
     const context = {
       taskId: "1",
       attempt: 1,
       createdAt: new Date(Date.now() - 10_000),
       signal: new AbortController().signal,
       log: silentLogger,
-    } as TaskContext;
+    } as HandlerContext;
     const bodies = [
       { body: "x", expiresIn: "5s" }, // over by this clock: the database is asked
       { jwt: { claims: {}, key: "an operator's" } },
@@ -304,10 +323,10 @@ describe("what fails", () => {
     await pawl.work();
     const spec = { method: "POST", body: "x", interval: "10m" } as const;
     for (const [path, waitMs] of [["/long", 3_600_000] as const, ["/short", 600_000] as const]) {
-      const { id } = await pawl.send({ ...spec, url: `${url}${path}` });
+      const { id } = await pawl.request({ ...spec, url: `${url}${path}` });
       const task = await failed(pawl, id);
       const [attempt] = await attemptsOf(pawl.store, id);
-      expect(task.run_at.getTime() - (attempt?.ended_at.getTime() ?? 0)).toBe(waitMs);
+      expect(task.runAt.getTime() - (attempt?.endedAt.getTime() ?? 0)).toBe(waitMs);
     }
   });
 
@@ -318,13 +337,13 @@ describe("what fails", () => {
     const { url } = await receiver([{ status: 500, headers, body: "💥\"'\n".repeat(20_000) }]);
     const pawl = await app();
     await pawl.work();
-    const { id } = await pawl.send({ method: "POST", url, body: "x" });
+    const { id } = await pawl.request({ method: "POST", url, body: "x" });
     const data = (await failed(pawl, id)).error?.data as { status: number; body: string };
     expect(data.status).toBe(500);
     expect(data.body).toContain("💥");
   });
 });
 
-function lifeMs(task: { expires_at: Date | null; created_at: Date } | undefined): number {
-  return (task?.expires_at?.getTime() ?? 0) - (task?.created_at.getTime() ?? 0);
+function lifeMs(task: { expiresAt: Date | null; createdAt: Date } | undefined): number {
+  return (task?.expiresAt?.getTime() ?? 0) - (task?.createdAt.getTime() ?? 0);
 }

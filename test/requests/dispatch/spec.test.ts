@@ -78,9 +78,7 @@ describe("what is refused at the call", () => {
   });
 
   test("the app's options are checked, and its queue is not taken by another", () => {
-    expect(refusal(() => defineApp({ requests: { perHost: 0 } })).message).toContain(
-      "kindConcurrency",
-    );
+    expect(refusal(() => defineApp({ requests: { perHost: 0 } })).message).toContain("perHost");
     expect(refusal(() => defineApp({ requests: { limit: 3 } as never })).code).toBe(
       "invalid_option",
     );

@@ -3,10 +3,10 @@
 import { afterAll, afterEach } from "vitest";
 import { silentLogger } from "../../../src/base/log.ts";
 import { type AppOptions, connect, defineApp, type Pawl } from "../../../src/index.ts";
-import type { TaskDetail } from "../../../src/kernel/people/sql.ts";
+import type { TaskDetail } from "../../../src/kernel/operator/sql.ts";
+import { bodyOf, httpServer, type LocalServer } from "../../sender/local-servers.ts";
 import { freshDatabase } from "../../support/database.ts";
 import { until } from "../../support/until.ts";
-import { bodyOf, httpServer, type LocalServer } from "../local-servers.ts";
 
 export const SECRET = "s".repeat(64);
 
@@ -58,7 +58,7 @@ export async function receiver(
 }
 
 export async function app(options: AppOptions = {}, url?: string): Promise<Pawl> {
-  const databaseUrl = url ?? (await freshDatabase()).url;
+  const databaseUrl = url ?? (await freshDatabase({ longLeases: true })).url;
   const definition = defineApp({
     http: { allow: ["127.0.0.1", "localhost"] },
     keys: { crm: { secret: SECRET } },

@@ -41,7 +41,7 @@ test("R12: CDR records of a PBX: PATCH to the cluster's URI, 24 h, 202, 1440 att
     success: [202],
     tenant: { company: COMPANY, plugin: "pbx-1" },
   };
-  const { id } = await pawl.send(request);
+  const { id } = await pawl.request(request);
   const task = await failed(pawl, id);
   const { attempts, intervalMs, timeoutMs, stop } = task.payload as RequestPayload;
   expect({ attempts, intervalMs, timeoutMs, stop }).toEqual({
@@ -74,9 +74,9 @@ test("R12: statuses of chat messages: 300 s, 200, stop at 404, every 10 s, 30 at
     stop: [404],
     interval: "10s",
   } as const;
-  const gone = await pawl.send({ ...spec, url: `${url}/gone` });
+  const gone = await pawl.request({ ...spec, url: `${url}/gone` });
   expect(await ended(pawl, gone.id)).toMatchObject({ reason: "stop-code", attempt: 1 });
-  const { id } = await pawl.send({ ...spec, url: `${url}/status` });
+  const { id } = await pawl.request({ ...spec, url: `${url}/status` });
   expect((await pawl.task(id))?.payload).toMatchObject({ attempts: 30, intervalMs: 10_000 });
   for (let attempt = 1; attempt < 30; attempt += 1) {
     await failed(pawl, id, attempt);
@@ -96,7 +96,7 @@ test("R12: notifications of a logistic: 24 h, 202, stop at 410 because it was re
   const pawl = await app();
   const worker = await pawl.work();
   const jwt = await token({ track: "T1" }, 86_400);
-  const { id } = await pawl.send({
+  const { id } = await pawl.request({
     method: "PATCH",
     url: `${url}/CRM/plugin/logistic/status`,
     body: jwt,

@@ -109,7 +109,14 @@ function start(world: World, { worker, claim }: Asked, row: Handle["row"]): void
   assert.equal(row.attempt, task.attempt, `attempts of task ${row.id} that ended`);
   const isExpired = task.expiresAt !== null && task.expiresAt <= world.now;
   assert.equal(row.is_expired === true, isExpired, `whether task ${row.id} has expired`);
-  const handle: Handle = { worker: worker.id, claim, row, isExpired, fate: "open" };
+  const handle: Handle = {
+    worker: worker.id,
+    claim,
+    claimedAt: world.now,
+    row,
+    isExpired,
+    fate: "open",
+  };
   world.handles.push(handle);
   task.running = handle;
   task.isLate = false;

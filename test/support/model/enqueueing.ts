@@ -73,6 +73,7 @@ function newTask(world: World, id: string, spec: Spec, rank: Task["rank"]): Task
     isLate: false,
     attempt: 0,
     crashes: 0,
+    losses: 0,
     history: [],
     isCancelRequested: false,
     running: null,

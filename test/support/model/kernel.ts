@@ -10,7 +10,6 @@ import {
   register,
   rescue,
   type Sorted,
-  settleInTransaction,
   sortLanes,
   startWorker,
   streams,
@@ -18,6 +17,7 @@ import {
   turn,
   useShards,
 } from "../../../src/kernel/sql.ts";
+import { settling } from "../../../src/kernel/task-transaction/sql.ts";
 import { translateDatabaseError } from "../../../src/store/sqlstate.ts";
 import type { OpenTransaction, Store } from "../../../src/store/store.ts";
 import { claimed, endLease } from "../kernel.ts";
@@ -150,7 +150,7 @@ export class Kernel {
         (await open.tx.query<Row>(text, [...values])).rows,
     };
     try {
-      const answer = await settleInTransaction(executor, worker, claimed(row, claim), null);
+      const answer = await settling(worker, claimed(row, claim), null).record(executor);
       if (answer?.is_settled === true) await open.commit();
       return answer?.is_settled === true;
     } catch (error) {

@@ -52,6 +52,7 @@ export function retryDead(world: World, ids: readonly string[]): Answer[] {
     Object.assign(task, {
       attempt: 0,
       crashes: 0,
+      losses: task.reason === "crashed" ? 1 : 0,
       runAt: world.now,
       isBlocking: false,
       worker: null,

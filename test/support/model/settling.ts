@@ -5,7 +5,6 @@ import { isBefore } from "./rank.ts";
 import { type Handle, LEASE_MS, type Task, type Worker, type World } from "./world.ts";
 
 const CRASHES_MAX = 3;
-const LOST_DELAY_MS_MAX = 3_000;
 
 export interface Ending {
   readonly kind:
@@ -53,7 +52,9 @@ function judge(world: World, handle: Handle, ending: Ending): void {
   const { worker } = handle;
   const isFree = ["recoverable", "snooze", "expired"].includes(ending.kind);
   const attempt = task.attempt + (isFree ? 0 : 1);
-  const isCrash = ending.kind === "lost" && task.solo && ending.isAlone === true;
+  const isLost = ending.kind === "lost";
+  const isCrash = isLost && task.losses > 0 && ending.isAlone === true;
+  const losses = isLost ? task.losses + 1 : 0;
   const crashes = task.crashes + (isCrash ? 1 : 0);
   const runAt = world.now + delayOf(task, ending, attempt);
   const ended = endOf(task, ending);
@@ -68,13 +69,14 @@ function judge(world: World, handle: Handle, ending: Ending): void {
     recorded(world, handle, "expired", { attempt, worker });
   } else {
     task.history.push(`${task.attempt + 1} ${ending.kind}`);
-    const solo = ending.kind === "lost";
+    const solo = losses > 1;
     const place = solo === task.solo ? task.place : 1;
     Object.assign(task, {
       state: "scheduled",
       running: null,
       attempt,
       crashes,
+      losses,
       runAt,
       solo,
       place,
@@ -102,12 +104,10 @@ function deathOf(
   return null;
 }
 
-function delayOf(task: Task, { kind, delayMs, delayMsMin = 0 }: Ending, attempt: number): number {
+function delayOf(task: Task, { delayMs, delayMsMin = 0 }: Ending, attempt: number): number {
   const { delays_ms } = LINES[task.kind].retry;
   const place = Math.min(Math.max(attempt, 1), delays_ms.length) - 1;
-  const wanted = delayMs ?? delays_ms[place] ?? 0;
-  const atMost = kind === "lost" ? Math.min(wanted, LOST_DELAY_MS_MAX) : wanted;
-  return Math.max(atMost, delayMsMin, 0);
+  return Math.max(delayMs ?? delays_ms[place] ?? 0, delayMsMin, 0);
 }
 
 function recorded(
@@ -168,13 +168,31 @@ export function rescue(world: World): { worker_id: number; tasks: number } | und
   if (worker === undefined) return undefined;
   const handles = world.openHandles(worker.id);
   const isAlone = handles.length === 1;
+  for (const handle of handles) putBehind(world, world.taskOf(handle));
   fail(
     world,
-    handles.map((handle) => ({ handle, ending: { kind: "lost", isAlone } })),
+    handles.toSorted(lastBegunFirst).map((handle, place) => {
+      const delayMs = world.taskOf(handle).losses > 0 ? place : 0;
+      return { handle, ending: { kind: "lost", isAlone, delayMs } };
+    }),
   );
   worker.hasEnded = true;
   worker.claims.clear();
   return { worker_id: worker.id, tasks: handles.length };
+}
+
+/** What waits to be tried as this one was comes after it. */
+function putBehind(world: World, lost: Task): void {
+  if (!lost.solo) return;
+  const shard = world.shardOf(lost);
+  for (const task of world.live) {
+    if (task.state !== "ready" || task.running !== null || world.shardOf(task) !== shard) continue;
+    Object.assign(task, { state: "scheduled", runAt: world.now + 1_000, isLate: false });
+  }
+}
+
+function lastBegunFirst(a: Handle, b: Handle): number {
+  return b.claimedAt - a.claimedAt || Number(a.row.id) - Number(b.row.id);
 }
 
 function byRank(a: Task, b: Task): number {

@@ -73,7 +73,7 @@ export async function workerIn(world: World, kernel: Kernel, slot: number): Prom
   return worker;
 }
 
-/** What a worker whose lease is over gets for everything it says; it registers anew next time. */
+/** What a worker whose lease is over gets for everything it says; it registers again next time. */
 export async function expectLeaseLost(
   world: World,
   kernel: Kernel,

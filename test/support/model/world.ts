@@ -31,6 +31,8 @@ export interface Task {
   /** Attempts that ended. */
   attempt: number;
   crashes: number;
+  /** With its worker, in a row. */
+  losses: number;
   /** The attempts that were not the last one, as `number outcome`. */
   readonly history: string[];
   runAt: number;
@@ -48,6 +50,7 @@ export interface Task {
 export interface Handle {
   readonly worker: number;
   readonly claim: number;
+  readonly claimedAt: number;
   readonly row: TurnRow;
   readonly isExpired: boolean;
   fate: "open" | "recorded" | "taken";

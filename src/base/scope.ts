@@ -1,0 +1,76 @@
+/** Scopes: what can be turned off. `all`, or `<kind>:<name>`. The one parser of their text, and the one printer. */
+
+import type { ErrorCode } from "./error-codes.ts";
+
+export type ScopeKind = "queue" | "destination" | "source" | "route";
+
+interface ScopeKindInfo {
+  /** The error for a name that is not there. */
+  unknown: ErrorCode;
+  /** Each of this kind is a queue with the scope as its name. */
+  isQueue?: true;
+  /** A file or a variable on one host can hold it there. */
+  isLocal: boolean;
+}
+
+/** `pawl.scope_kind` has the same kinds; each part fills in its own. */
+const KINDS: Readonly<Record<ScopeKind, ScopeKindInfo>> = {
+  queue: { unknown: "unknown_queue", isLocal: true },
+  destination: { unknown: "unknown_destination", isQueue: true, isLocal: true },
+  source: { unknown: "source_not_found", isLocal: true },
+  // any worker may route
+  route: { unknown: "route_not_found", isLocal: false },
+};
+
+export interface Scope {
+  kind: "all" | ScopeKind;
+  /** Empty for `all`. */
+  name: string;
+}
+
+export const SCOPE_KINDS: readonly ScopeKind[] = Object.keys(KINDS) as ScopeKind[];
+export const LOCAL_KINDS: readonly ScopeKind[] = SCOPE_KINDS.filter((kind) => KINDS[kind].isLocal);
+
+/** Returns undefined for a text that names no scope. */
+export function parseScope(text: string): Scope | undefined {
+  if (text === "all") return { kind: "all", name: "" };
+  const [kind = "", ...rest] = text.split(":");
+  const name = rest.join(":");
+  if (!isKind(kind) || name === "") return undefined;
+  return kind === "queue" ? ofQueue(name) : { kind, name };
+}
+
+export function scopeText({ kind, name }: Scope): string {
+  return kind === "all" ? "all" : `${kind}:${name}`;
+}
+
+/** The scope of a queue's tasks: `queue:low`, or `destination:erp`, whose queue has that name. */
+export function queueScope(queue: string): string {
+  return scopeText(ofQueue(queue));
+}
+
+/** The queue whose tasks a scope holds; undefined where it holds all, or none. */
+export function queueOfScope(text: string): string | undefined {
+  const scope = parseScope(text);
+  if (scope === undefined || scope.kind === "all") return undefined;
+  if (scope.kind === "queue") return scope.name;
+  return isQueueKind(scope.kind) ? scopeText(scope) : undefined;
+}
+
+export function unknownCode(kind: ScopeKind): ErrorCode {
+  return KINDS[kind].unknown;
+}
+
+function ofQueue(name: string): Scope {
+  const [kind = "", ...rest] = name.split(":");
+  const isOther = isKind(kind) && isQueueKind(kind) && rest.join(":") !== "";
+  return isOther ? { kind, name: rest.join(":") } : { kind: "queue", name };
+}
+
+function isQueueKind(kind: ScopeKind): boolean {
+  return KINDS[kind].isQueue === true;
+}
+
+function isKind(text: string): text is ScopeKind {
+  return Object.hasOwn(KINDS, text);
+}

@@ -1,0 +1,27 @@
+/** What an app defines of sources. */
+
+import { aboutIt } from "../base/errors.ts";
+import { type AppBase, type Definition, definition } from "../kernel/part.ts";
+import { type FieldsOf, withDefault } from "../options/field.ts";
+import { listOf } from "../options/parts.ts";
+import { checkSources, type SourceDefinition } from "./source.ts";
+
+export interface InboxAppOptions {
+  /** The sources to load into the inbox. */
+  sources?: readonly SourceDefinition[];
+}
+
+export interface InboxApp extends AppBase {
+  readonly sources: readonly SourceDefinition[];
+}
+
+const FIELDS = {
+  sources: withDefault([], listOf<SourceDefinition>("each made by its function")),
+} satisfies FieldsOf<InboxAppOptions>;
+
+export const inboxDefinition: Definition = definition(FIELDS, ({ sources }, { http }) => {
+  checkSources(sources);
+  for (const source of sources)
+    aboutIt(`source "${source.name}"`, () => source.checkHost?.(http.allow ?? []));
+  return { sources } satisfies Omit<InboxApp, keyof AppBase>;
+});

@@ -1,0 +1,93 @@
+/** What `pawl.tasks` offers. */
+
+import type { Duration } from "../../../base/duration.ts";
+import type { ActOptions, Desk } from "../../../operate/verb.ts";
+import type { TaskId } from "../../task.ts";
+import type { AttemptRow, KindRow, TaskDetail, TaskRow, TaskState } from "../sql.ts";
+
+/** The code of the config that handles a kind. */
+export interface KnownHandler {
+  kind: string;
+  queue: string;
+  handler: string;
+}
+
+export interface TasksDesk extends Desk {
+  /** Handlers of the config; none without a config. */
+  handlers: () => readonly KnownHandler[];
+  application: string | null;
+}
+
+export interface ListTasks {
+  /** Default: live tasks. */
+  state?: TaskState;
+  queue?: string;
+  kind?: string;
+  /** Maximum number of tasks, up to 10,000; default 50. */
+  limit?: number;
+}
+
+export interface ShownTask {
+  task: TaskDetail;
+  /** Attempts before the last one, oldest first. */
+  attempts: AttemptRow[];
+  /** Why it is in its state; null if it has ended. */
+  why: string | null;
+}
+
+export type HandledKind = KindRow & { handler: string | null };
+
+export interface ChangeTasks extends ActOptions {
+  /** Returns what would happen, and changes nothing. */
+  dryRun?: boolean;
+}
+
+export interface RescheduleTask extends ActOptions {
+  /** The earliest start. */
+  runAt?: Date;
+  /** The earliest start, as a time from now by the database's clock. */
+  delay?: Duration;
+  /** 0 (first) to 3 (last). */
+  priority?: number;
+}
+
+export interface Ended {
+  dryRun: boolean;
+  /** Tasks that ended at once. */
+  cancelled: string[];
+  /** Running tasks that were asked to end. */
+  requested: string[];
+}
+
+export interface Retried {
+  dryRun: boolean;
+  count: number;
+  ids: string[];
+  /** These stay dead, because a live task has their key. */
+  duplicates: string[];
+}
+
+export interface Moved {
+  id: string;
+  /** The task after the change; null if it no longer exists. */
+  task: TaskDetail | null;
+}
+
+/** `pawl.tasks`. */
+export interface Tasks {
+  /** Returns tasks, newest first. @throws PawlError `unknown_queue`, `unknown_kind` */
+  list(options?: ListTasks): Promise<TaskRow[]>;
+  /** Returns a task, live, dead or in history; undefined if there is none. */
+  show(id: TaskId): Promise<ShownTask | undefined>;
+  /** Returns all kinds, with their handlers and the number of live workers that take them. */
+  kinds(): Promise<HandledKind[]>;
+  /**
+   * Ends waiting tasks at once and asks running ones to end. If one task is not live, none is changed.
+   * @throws PawlError `task_not_found`
+   */
+  cancel(ids: TaskId | readonly TaskId[], options?: ChangeTasks): Promise<Ended>;
+  /** Puts dead letters back into their queues, and makes scheduled tasks ready now. @throws PawlError `task_not_found` */
+  retry(ids: TaskId | readonly TaskId[], options?: ChangeTasks): Promise<Retried>;
+  /** Changes the start time or the priority of a waiting task. @throws PawlError `task_not_found`, `invalid_option` */
+  reschedule(id: TaskId, options?: RescheduleTask): Promise<Moved>;
+}

@@ -1,0 +1,63 @@
+-- How many tasks the limits let start: counted while the rows of the queue's limits and of the stream's breaker are locked.
+
+-- Tasks of a queue that run now: in a claim and not settled.
+create or replace function pawl.running_in(p_queue int) returns int
+language sql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  select count(*)::int from pawl.claimed_task c where c.queue_id = p_queue
+$$;
+
+-- The same of one stream.
+create or replace function pawl.running_of(p_stream int) returns int
+language sql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  select count(*)::int from pawl.claimed_task c
+   where c.queue_id = (select st.queue_id from pawl.stream st where st.id = p_stream) and c.stream_id = p_stream
+$$;
+
+-- How many starts a rate permits at a time (GCRA): after them the row's tat may be at most burst gaps ahead.
+create or replace function pawl.starts_left(p_limit pawl.queue_limit, p_now timestamptz) returns int
+language sql immutable
+return case when p_limit.gap is null then null else greatest(floor(
+    extract(epoch from p_now + p_limit.burst * p_limit.gap - greatest(p_limit.tat, p_now))
+      / extract(epoch from p_limit.gap)), 0)::int end;
+
+-- How many of p_wanted tasks of a stream the limits let start, and the time for which that was counted. Holds the limits
+-- until the transaction ends, so that nobody else counts at the same time; null if somebody else holds them (with p_waits: for
+-- longer than lock_timeout).
+-- Lock order: the queue's limits, then the stream's breaker.
+create or replace function pawl.allowed_starts(p_queue int, p_stream int, p_wanted int, p_waits boolean, out starts int, out at timestamptz)
+language plpgsql volatile as $$
+declare
+  v_limit pawl.queue_limit;
+  v_breaker pawl.breaker;
+begin
+  if p_waits then
+    begin
+      select l.* into v_limit from pawl.queue_limit l where l.queue_id = p_queue for update;
+      select b.* into v_breaker from pawl.breaker b where b.stream_id = p_stream and b.phase <> 'closed' for update;
+    exception when lock_not_available then return; -- what else the turn does goes on
+    end;
+  else
+    select l.* into v_limit from pawl.queue_limit l where l.queue_id = p_queue for update skip locked;
+    if not found and exists (select 1 from pawl.queue_limit l where l.queue_id = p_queue) then return; end if;
+    select b.* into v_breaker from pawl.breaker b where b.stream_id = p_stream and b.phase <> 'closed' for update skip locked;
+    if not found and exists (select 1 from pawl.breaker b where b.stream_id = p_stream and b.phase <> 'closed') then return; end if;
+  end if;
+  at := pawl.clock_now();
+  -- running tasks are counted in a statement after the lock, which sees every claim that was made before
+  starts := least(p_wanted, v_limit.concurrency - case when v_limit.concurrency is not null then pawl.running_in(p_queue) end,
+    pawl.starts_left(v_limit, at));
+  if v_limit.kind_concurrency is not null or v_breaker.phase is not null then
+    starts := least(starts, least(v_limit.kind_concurrency, pawl.breaker_starts(v_breaker, at)) - pawl.running_of(p_stream));
+  end if;
+  if v_breaker.phase = 'open' and starts > 0 and pawl.is_probe_untold(v_breaker.probe_id, v_breaker.probe_seq, at) then
+    starts := 0;
+  end if;
+end $$;
+
+create or replace function pawl.count_starts(p_queue int, p_starts bigint, p_at timestamptz) returns void
+language sql volatile as $$
+  update pawl.queue_limit l set tat = greatest(l.tat, p_at) + p_starts * l.gap
+   where l.queue_id = p_queue and l.gap is not null
+$$;

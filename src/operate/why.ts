@@ -1,0 +1,17 @@
+/** What `pawl why <id>` can be asked about. A part says which ids are its own, and why the thing with that id does not move. */
+
+import type { Executor } from "../store/executor.ts";
+
+export interface WhyTarget<Found extends object = object> {
+  /** "a source" */
+  readonly what: string;
+  /** "source:<name>" */
+  readonly id: string;
+  readonly example: readonly [line: string, what: string];
+  /** Returns the id as the part knows it; undefined for that of something else. */
+  idOf(given: unknown): string | undefined;
+  /** @throws PawlError for what is not there */
+  why(executor: Executor, id: string): Promise<Found>;
+  /** For people. */
+  text(found: Found): string;
+}

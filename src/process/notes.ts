@@ -1,0 +1,74 @@
+/** What a step says beside its output: a line, fields for the run's data, and what it sends outside. */
+
+import { toJson } from "../base/json.ts";
+import { maskContent } from "../base/mask-json.ts";
+import { badOption } from "../base/options.ts";
+import { storableText } from "../base/text.ts";
+import { cut } from "../base/text-cut.ts";
+import { asText } from "../base/thrown.ts";
+
+const MESSAGE_CHARS_MAX = 2_000;
+const SENT_MAX = 100;
+const ACTION_CHARS_MAX = 200;
+
+export class Notes {
+  readonly #bytesMax: number;
+  #message: string | null = null;
+  #data: Record<string, unknown> | undefined;
+  readonly #sent: string[] = [];
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  message(text: unknown): void {
+    this.#message = line(text);
+  }
+
+  /**
+   * Kept as it is now: what the caller changes later changes nothing.
+   * @throws PawlError `invalid_option`, `payload_not_json`, `payload_too_large`
+   */
+  merge(fields: unknown): void {
+    if (typeof fields !== "object" || fields === null || Array.isArray(fields))
+      throw badOption("context.merge", "fields", "an object", fields);
+    const text = toJson(fields, { what: "fields of context.merge", bytesMax: this.#bytesMax });
+    this.#data = withFields(this.#data ?? {}, JSON.parse(text));
+  }
+
+  sent(action: unknown, payload: unknown): void {
+    if (this.#sent.length >= SENT_MAX) return;
+    const name = storableText(cut(asText(action), ACTION_CHARS_MAX));
+    const what = `payload of context.sent(${JSON.stringify(name)})`;
+    const text = toJson(payload ?? null, { what, bytesMax: this.#bytesMax, isLossy: true });
+    const masked = maskContent(text);
+    this.#sent.push(`{"action":${JSON.stringify(name)},"payload":${masked}}`);
+  }
+
+  get text(): string | null {
+    return this.#message;
+  }
+
+  get dataJson(): string | null {
+    return this.#data === undefined ? null : JSON.stringify(this.#data);
+  }
+
+  get sentJson(): string | null {
+    return this.#sent.length === 0 ? null : `[${this.#sent.join(",")}]`;
+  }
+}
+
+/** Merges two objects entry by entry, because a field may be called __proto__. */
+export function withFields(one: object, other: object): Record<string, unknown> {
+  return Object.fromEntries([...Object.entries(one), ...Object.entries(other)]);
+}
+
+/** A line for operators that PostgreSQL can store. */
+export function line(text: unknown): string {
+  return storableText(cut(asText(text), MESSAGE_CHARS_MAX));
+}
+
+/** @throws PawlError `payload_not_json`, `payload_too_large`: later steps would read something else than what was returned */
+export function outputJson(output: unknown, what: string, bytesMax: number): string | null {
+  return output === undefined ? null : toJson(output, { what, bytesMax });
+}

@@ -1,0 +1,46 @@
+/** The part `queue`: jobs, run by the handlers of the app's code. */
+
+import type { Part, PartTools } from "../kernel/part.ts";
+import { QUEUE_PRODUCER_CALLS, queueCalls, queueWrites } from "./calls.ts";
+import { type QueueApp, queueDefinition } from "./definition.ts";
+import { jobHandler } from "./job.ts";
+import { behaviourRow } from "./queue-row.ts";
+
+interface QueueTools extends PartTools {
+  app: QueueApp;
+}
+
+export const queuePart: Part<QueueTools> = {
+  name: "queue",
+  definition: queueDefinition,
+  calls: ({ app, caller }) => queueCalls(app, caller.base.store),
+  producerCalls: QUEUE_PRODUCER_CALLS,
+  writes: queueWrites,
+  queues: ({ queues }) => queues.map((queue) => queue.name),
+  catalogue: ({ jobs, queues }) => ({
+    queues: queues.map((one) => ({
+      name: one.name,
+      retry: one.retry,
+      timeout_ms: one.timeoutMs,
+      shards: one.shards,
+      ...behaviourRow(one),
+      ...(one.isDefault && { is_default: true }),
+    })),
+    streams: jobs.map(({ queue, name, retry, timeoutMs }) => ({
+      queue,
+      kind: name,
+      version: 1,
+      retry,
+      timeout_ms: timeoutMs,
+      handler: `job ${name}`,
+    })),
+  }),
+  work: async ({ app: { jobs, queues }, plan }) => {
+    if (!plan.runsTasks) return {};
+    const timeouts = new Map(queues.map((queue) => [queue.name, queue.timeoutMs]));
+    return {
+      handlers: jobs.map((job) => jobHandler(job, timeouts.get(job.queue) ?? null)),
+      serving: { jobs: jobs.map((job) => job.name) },
+    };
+  },
+};

@@ -1,0 +1,52 @@
+/** Writes what the app's code defines into the catalogue, so that SQL, the router and every worker see it. */
+
+import type { AppBase, Part, PartTools } from "../kernel/part.ts";
+import { type Definitions, register } from "../kernel/sql.ts";
+import type { Executor } from "../store/executor.ts";
+import type { Store } from "../store/store.ts";
+import { inForeignTransaction } from "../store/transaction.ts";
+import { ownNames } from "./sql.ts";
+
+/**
+ * All of it or nothing: a route that is refused leaves the queues as they were.
+ * @throws PawlError `owned_by_code` naming what another app defines
+ */
+export async function registerApp<App extends AppBase>(
+  store: Store,
+  app: App,
+  parts: readonly Registered<App>[],
+): Promise<void> {
+  await store.ownTransaction((tx) =>
+    inForeignTransaction(tx, store.render, async (executor) => {
+      await registerAll(executor, app, parts);
+      return true;
+    }),
+  );
+}
+
+type Stream = Definitions["streams"][number];
+type Registered<App> = Pick<Part<PartTools & { app: App }>, "catalogue" | "register">;
+
+async function registerAll<App extends AppBase>(
+  executor: Executor,
+  app: App,
+  parts: readonly Registered<App>[],
+): Promise<void> {
+  const owner = { application: app.name, revision: app.revision };
+  const all = parts.map((part) => part.catalogue?.(app) ?? {});
+  const catalogue = {
+    ...owner,
+    payload_bytes_max: app.maxPayloadBytes,
+    queues: all.flatMap(({ queues = [] }) => queues),
+    streams: all.flatMap(({ streams = [] }) => streams.map(streamOf)),
+  };
+  const names = Object.assign({}, ...all.map((one) => one.names)) as Record<string, string[]>;
+  const named = Object.entries(names).map(([kind, list]) => [kind, list.map((name) => ({ name }))]);
+  await ownNames(executor, { ...catalogue, ...Object.fromEntries(named) });
+  await register(executor, catalogue);
+  for (const part of parts) await part.register?.(executor, owner, app);
+}
+
+function streamOf({ queue, kind, version, retry, timeout_ms }: Stream): Stream {
+  return { queue, kind, version, retry, timeout_ms };
+}

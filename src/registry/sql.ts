@@ -1,0 +1,40 @@
+/** Statements about apps that share a database. */
+
+import type { Definitions } from "../kernel/sql.ts";
+import { results } from "../operate/results.ts";
+import type { Act } from "../operate/sql.ts";
+import type { Executor } from "../store/executor.ts";
+
+/** Beside queues and streams: names by kind, `{ sources: [{ name }] }`. */
+export type OwnedNames = Definitions & Record<string, unknown>;
+
+/** @throws PawlError `owned_by_code` naming what another app defines */
+export async function ownNames(executor: Executor, names: OwnedNames): Promise<void> {
+  await executor.rows("select pawl.own_names_v1($1)", [JSON.stringify(names)]);
+}
+
+export interface AppRow {
+  name: string;
+  revision: number;
+  registeredAt: Date;
+  /** Number of live workers. */
+  workers: number;
+  queues: number;
+  jobs: number;
+  destinations: number;
+  routes: number;
+  sources: number;
+}
+
+export async function apps(executor: Executor): Promise<AppRow[]> {
+  const rows = await results<AppRow & { owned: object }>(executor, "select * from pawl.apps_v1()");
+  return rows.map(({ owned, ...row }) => ({ ...row, ...owned }));
+}
+
+/** @throws PawlError `invalid_option` for an unknown app, or if workers of it live */
+export async function removeApp(
+  executor: Executor,
+  { name, by, why }: Act & { name: string },
+): Promise<void> {
+  await executor.rows("select pawl.remove_app_v1($1, $2, $3)", [name, by, why ?? null]);
+}

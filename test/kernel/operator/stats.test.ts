@@ -1,0 +1,104 @@
+/** Statistics of a long backlog: right, marked where estimated, and without reading the table. */
+
+import { expect, test } from "vitest";
+import { stats } from "../../../src/kernel/operator/sql.ts";
+import { outboxStats } from "../../../src/outbox/sql.ts";
+import type { Store } from "../../../src/store/store.ts";
+import { freshStore } from "../../support/database.ts";
+
+const store = await freshStore({ max: 2 });
+const QUEUES = ["long", "later", "laned", "short", "stuck", "buried"];
+/** None has a task: they cost a row each. */
+const EMPTY = Array.from({ length: 300 }, (_, i) => `empty-${i}`);
+await store.rows("select pawl.register_v1($1)", [
+  JSON.stringify({
+    application: "test",
+    revision: 0,
+    payload_bytes_max: 1_048_576,
+    queues: [...QUEUES, ...EMPTY].map((name) => ({ name, shards: 1 })),
+    streams: [...QUEUES, ...EMPTY].map((queue) => ({ queue, kind: `of-${queue}` })),
+  }),
+]);
+
+/** As enqueueing leaves them: in runs of a queue, among those of others. */
+async function fill(queue: string, tasks: number, state: string, lane: string | null = null) {
+  await store.rows(
+    `insert into pawl.task (shard_id, queue_id, seq, state, run_at, created_at, payload, lane)
+     select h.id, q.id, nextval('pawl.seq'), $3, pawl.now(), pawl.now(), '{}', case $4 when 'each' then 'lane ' || g else $4 end
+       from pawl.queue q join pawl.shard h on h.queue_id = q.id and h.priority = 1 cross join generate_series(1, $2::int) g
+      where q.name = $1`,
+    [queue, tasks, state, lane],
+  );
+}
+for (let run = 0; run < 6; run++) {
+  await fill("long", 9_000, "ready");
+  await fill("later", 4_000, "scheduled");
+  await fill("laned", 7_000, "waiting", "one");
+  await fill("short", 50, "ready");
+}
+await fill("stuck", 40, "blocked", "each");
+await store.rows(
+  `insert into pawl.dead (id, stream_id, seq, priority, attempt, crashes, reason, payload, created_at, run_at, died_at)
+   select nextval('pawl.task_id_seq'), st.id, 0, 1, 1, 0, 'attempts', '{}', pawl.now(), pawl.now(), pawl.now()
+     from pawl.stream st cross join generate_series(1, 30000) g where st.kind = 'of-buried'`,
+);
+await store.rows(
+  `insert into pawl.event (name, aggregate_type, aggregate_id, payload, deliveries, routed_at)
+   select 'a.b', 'order', '1', '{}', case g % 2 when 0 then 0 end, case g % 2 when 0 then pawl.now() end
+     from generate_series(1, 60000) g`,
+);
+
+test("R104: counts beyond what is counted are right within 10 %, and marked", async () => {
+  const of = new Map((await stats(store)).map((row) => [row.queue, row]));
+  for (const [queue, name, count] of [
+    ["long", "ready", 54_000],
+    ["later", "scheduled", 24_000],
+    ["laned", "waiting", 42_000],
+    ["buried", "dead", 30_000],
+  ] as const) {
+    const row = of.get(queue);
+    expect(row?.estimates).toEqual([name]);
+    expect(Math.abs((row?.[name] ?? 0) / count - 1), `${queue}: ${row?.[name]}`).toBeLessThan(0.1);
+  }
+  expect(of.get("short")).toMatchObject({ ready: 300, estimates: [], isEstimate: false });
+  expect(of.get("stuck")).toMatchObject({ blocked: 40, estimates: [] });
+  expect(of.get("empty-7")).toMatchObject({ ready: 0, waiting: 0, dead: 0, estimates: [] });
+  const outbox = await outboxStats(store);
+  expect(outbox.estimates).toEqual(["toRoute", "unrouted"]);
+  expect(Math.abs(outbox.toRoute / 30_000 - 1)).toBeLessThan(0.1);
+  expect(Math.abs(outbox.unrouted / 30_000 - 1)).toBeLessThan(0.1);
+});
+
+/** How often a statement of the function read a table whole. */
+async function wholeReads(at: Store, statement: string): Promise<unknown[]> {
+  return at.transaction(async (tx) => {
+    await tx.query(statement);
+    const { rows } = await tx.query(
+      `select relname from pg_stat_xact_user_tables
+        where schemaname = 'pawl' and relname in ('task', 'dead', 'event') and seq_scan > 0`,
+    );
+    return rows;
+  });
+}
+
+test("R104: statistics and lists never read all tasks, whatever the planner believes", async () => {
+  for (const analyzed of [false, true]) {
+    if (analyzed) await store.rows("analyze pawl.task, pawl.dead, pawl.event");
+    for (const statement of [
+      "select * from pawl.stats_v1()",
+      "select * from pawl.outbox_stats_v1()",
+      "select * from pawl.queues_v1()",
+      "select * from pawl.switches_v1()",
+      "select * from pawl.tasks_v1(null, null, null, 20)",
+      "select * from pawl.tasks_v1('ready', 'long', null, 20)",
+      "select * from pawl.tasks_v1('running', null, null, 20)",
+      "select * from pawl.tasks_v1('dead', 'long', null, 20)",
+      "select * from pawl.dead_v1(null, 'long', null, null, null, null, 20)",
+      "select * from pawl.dead_v1(null, null, null, null, null, null, 20)",
+      "select * from pawl.dead_v1(array[1, 2], null, null, null, null, null, 20)",
+      "select * from pawl.why_task_v1((select max(id) from pawl.task))",
+    ]) {
+      expect(await wholeReads(store, statement), statement).toEqual([]);
+    }
+  }
+});
