@@ -100,6 +100,10 @@ describe("the tree of sources is tidy:", () => {
     expect(tests.length).toBeGreaterThan(0);
     expect(tidy.wishfulTestNames(tests)).toEqual([]);
   });
+
+  test("no helper of tests cleans up for the first file alone", () => {
+    expect(tidy.hooksOfHelpers(tests)).toEqual([]);
+  });
 });
 
 describe("each rule finds its own broken sample:", () => {
@@ -283,6 +287,18 @@ describe("each rule finds its own broken sample:", () => {
     const line = spell("console", ".log(1)");
     const printing = [file("src/base/a.ts", line), file("src/cli/main.ts", line)];
     expect(tidy.consoleLogs(printing)).toEqual([`src/base/a.ts:1: ${line.slice(0, -2)}`]);
+  });
+
+  test("a hook that a helper of tests sets while it is loaded", () => {
+    const hook = "afterEach(() => close());";
+    const inside = `  ${hook}`;
+    expect(
+      tidy.hooksOfHelpers([
+        file("test/a/support.ts", "// opens", hook),
+        file("test/a/inside.ts", "export function opened() {", inside, "}"),
+        file("test/a/own.test.ts", hook),
+      ]),
+    ).toEqual(["test/a/support.ts:2: afterEach("]);
   });
 
   test("a note of unfinished work", () => {

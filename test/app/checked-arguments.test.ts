@@ -3,7 +3,6 @@
  * command line, and nothing is sent. What reached the database would come back in its words, or be taken for something else.
  */
 
-import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { PawlError } from "../../src/base/errors.ts";
@@ -14,6 +13,7 @@ import { choice, eventId, integer, numberId } from "../../src/options/kinds.ts";
 import { fakeSource } from "../../src/testing/index.ts";
 import { clientCalls } from "../support/client-calls.ts";
 import { freshDatabase } from "../support/database.ts";
+import { askedOf } from "../support/sent.ts";
 
 const { url } = await freshDatabase();
 const job = defineJob({ name: "a", input: z.object({}), run: () => undefined });
@@ -113,14 +113,14 @@ const NO_TIMES = [new Date("x"), new Date(8_640_000_000_000_000), "tomorrow", -1
 const NO_DURATIONS = ["soon", "", -1, Number.NaN, Number.POSITIVE_INFINITY, "3651d", null, {}, []];
 
 async function refusal(run: () => unknown): Promise<{ error: unknown; statements: number }> {
-  const sent = [vi.spyOn(pg.Pool.prototype, "query"), vi.spyOn(pg.Pool.prototype, "connect")];
+  const asked = askedOf(url);
   const error = await Promise.resolve()
     .then(run)
     .then(
       (answer) => ({ answer }),
       (thrown: unknown) => thrown,
     );
-  const statements = sent.reduce((sum, { mock }) => sum + mock.calls.length, 0);
+  const statements = asked();
   vi.restoreAllMocks();
   return { error, statements };
 }

@@ -10,6 +10,7 @@ import { atEnd } from "../support/at-end.ts";
 import { commitProxy } from "../support/commit-proxy.ts";
 import { freshStore } from "../support/database.ts";
 import { claimed, defineKinds, enqueueCount, newWorker, sendTurn } from "../support/kernel.ts";
+import { timersOf } from "../support/timers.ts";
 import { until } from "../support/until.ts";
 
 /** One task, claimed. */
@@ -53,14 +54,14 @@ test("a handler that ended while it waited for a connection leaves no transactio
   const { store, task, workerId } = await oneClaimed();
   const pool = poolOfOne(store.url);
   const holder = await pool.begin();
-  const intervals = vi.spyOn(globalThis, "setInterval");
+  const intervals = timersOf(/task-transaction/, "setInterval");
   const transaction = new TaskTransaction(task, { store, pool, workerId });
   const asked = transaction.tx.query("select 1");
   transaction.abandon();
   await holder.rollback();
   await expect(asked).rejects.toThrow();
-  expect(intervals).not.toHaveBeenCalled();
-  intervals.mockRestore();
+  vi.restoreAllMocks();
+  expect(intervals).toEqual([]);
   await (await pool.begin()).rollback();
 });
 

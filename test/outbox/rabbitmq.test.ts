@@ -9,6 +9,7 @@ import { outboxStats } from "../../src/outbox/sql.ts";
 import { freePort } from "../sender/local-servers.ts";
 import { freshDatabase } from "../support/database.ts";
 import { deliveryContext } from "../support/delivery.ts";
+import { timersOf } from "../support/timers.ts";
 import { until } from "../support/until.ts";
 import { brokerProxy, brokerSide } from "./broker.ts";
 
@@ -237,13 +238,13 @@ describe.skipIf(url === "")("with a broker", () => {
   test("R83: a broker that has fallen silent leaves no timer behind when it is closed", async () => {
     const { exchange } = await brokerSide(url);
     const proxy = await brokerProxy(url);
-    const made = vi.spyOn(globalThis, "setInterval");
+    const made = timersOf(/amqplib/, "setInterval");
     const ended = vi.spyOn(globalThis, "clearInterval");
     const destination = opened({ url: proxy.url, exchange });
     await send(destination);
     proxy.mute();
     await destination.close?.();
-    const beats = made.mock.results.map((one) => one.value as unknown);
+    const beats = made.map(({ timer }) => timer);
     const cleared = ended.mock.calls.map(([timer]) => timer as unknown);
     vi.restoreAllMocks();
     expect(beats.length).toBeGreaterThan(0);

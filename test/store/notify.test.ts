@@ -10,6 +10,7 @@ import { listen } from "../../src/store/notify.ts";
 import { atEnd } from "../support/at-end.ts";
 import { freshDatabase } from "../support/database.ts";
 import { databaseProxy } from "../support/database-proxy.ts";
+import { timersOf } from "../support/timers.ts";
 import { until } from "../support/until.ts";
 
 afterEach(() => {
@@ -73,20 +74,6 @@ function startingUp(): Buffer {
   head.write("E");
   head.writeInt32BE(fields.length + 4, 1);
   return Buffer.concat([head, fields]);
-}
-
-/** From where a file of ours sets a timer from now on; others of this process may set some too. */
-function timersOf(file: RegExp): string[] {
-  const set: string[] = [];
-  const { setTimeout } = globalThis;
-  vi.spyOn(globalThis, "setTimeout").mockImplementation(((
-    ...args: Parameters<typeof setTimeout>
-  ) => {
-    const { stack = "" } = new Error("a timer is set");
-    if (file.test(stack)) set.push(stack);
-    return setTimeout(...args);
-  }) as never);
-  return set;
 }
 
 test("a connection that closes late is not replaced twice", async () => {

@@ -215,3 +215,11 @@ function find(
 function withoutComments(text: string): string {
   return text.replace(COMMENT_LINE, "");
 }
+
+/** Files of tests share a process, and a helper is loaded once: what it hooks while it is loaded runs for the first file alone. */
+export function hooksOfHelpers(files: readonly TextFile[]): string[] {
+  const helpers = files.filter(
+    ({ path }) => !path.endsWith(".test.ts") && path !== "test/support/each-file.ts",
+  );
+  return find(helpers, /^(?:before|after)(?:Each|All)\(/m);
+}

@@ -1,10 +1,10 @@
 /** A receiver on the loopback, and an app that sends to it. */
 
-import { afterAll, afterEach } from "vitest";
 import { silentLogger } from "../../../src/base/log.ts";
 import { type AppOptions, connect, defineApp, type Pawl } from "../../../src/index.ts";
 import type { TaskDetail } from "../../../src/kernel/operator/sql.ts";
-import { bodyOf, httpServer, type LocalServer } from "../../sender/local-servers.ts";
+import { bodyOf, httpServer } from "../../sender/local-servers.ts";
+import { atEnd } from "../../support/at-end.ts";
 import { freshDatabase } from "../../support/database.ts";
 import { until } from "../../support/until.ts";
 
@@ -29,14 +29,6 @@ export interface Receiver {
   close(): Promise<void>;
 }
 
-const servers: LocalServer[] = [];
-const clients: Pawl[] = [];
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((pawl) => pawl.close()));
-  await Promise.all(servers.splice(0).map((server) => server.close()));
-});
-afterAll(() => undefined);
-
 /** Answers in turn, the last one for ever; a function is asked each time. */
 export async function receiver(
   answers: readonly Answer[] | ((request: Received) => Promise<Answer> | Answer),
@@ -53,7 +45,7 @@ export async function receiver(
         : (answers[received.length - 1] ?? answers.at(-1) ?? { status: 200 });
     response.writeHead(answer.status, answer.headers).end(answer.body);
   });
-  servers.push(server);
+  atEnd(() => server.close());
   return { url: server.url, host: new URL(server.url).host, received, close: () => server.close() };
 }
 
@@ -65,7 +57,7 @@ export async function app(options: AppOptions = {}, url?: string): Promise<Pawl>
     ...options,
   });
   const pawl = await connect(definition, { databaseUrl, log: silentLogger });
-  clients.push(pawl);
+  atEnd(() => pawl.close());
   return pawl;
 }
 
