@@ -226,7 +226,7 @@ test.each(Object.entries(CLIENT))(
   "pawl.%s refuses an option that it does not know",
   async (name, row) => {
     const call = name.split(":")[0] ?? "";
-    await expectRefusal(CALLED[name] ?? CALLED[call] ?? call, row);
+    await expectRefusal(CALLED[name] ?? CALLED[call] ?? call, row, url);
   },
 );
 

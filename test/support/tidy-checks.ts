@@ -197,6 +197,14 @@ function rank(path: string): number {
 }
 
 /** One finding a file, at its first line that matches. */
+/** Files of tests share a process, and a helper is loaded once: what it hooks while it is loaded runs for the first file alone. */
+export function hooksOfHelpers(files: readonly TextFile[]): string[] {
+  const helpers = files.filter(
+    ({ path }) => !path.endsWith(".test.ts") && path !== "test/support/each-file.ts",
+  );
+  return find(helpers, /^(?:before|after)(?:Each|All)\(/m);
+}
+
 function find(
   files: readonly TextFile[],
   pattern: RegExp,
@@ -214,12 +222,4 @@ function find(
 /** Keeps the number of lines. */
 function withoutComments(text: string): string {
   return text.replace(COMMENT_LINE, "");
-}
-
-/** Files of tests share a process, and a helper is loaded once: what it hooks while it is loaded runs for the first file alone. */
-export function hooksOfHelpers(files: readonly TextFile[]): string[] {
-  const helpers = files.filter(
-    ({ path }) => !path.endsWith(".test.ts") && path !== "test/support/each-file.ts",
-  );
-  return find(helpers, /^(?:before|after)(?:Each|All)\(/m);
 }

@@ -1,8 +1,8 @@
 /** A call that gets a misspelt option, and what it has to answer: for tables of calls. */
 
-import pg from "pg";
 import { expect, vi } from "vitest";
 import { PawlError } from "../../src/base/errors.ts";
+import { askedOf } from "./sent.ts";
 
 /** The misspelt option, the one that is meant or none, and the call. */
 export type Row = readonly [misspelt: string, meant: string | null, call: (odd: object) => unknown];
@@ -12,11 +12,15 @@ export function loose(call: (...given: never[]) => unknown): (...given: unknown[
   return call as (...given: unknown[]) => unknown;
 }
 
-/** It says what it does not know, and what is meant, and sends nothing: each statement goes through the pool. */
-export async function expectRefusal(call: string, [misspelt, meant, run]: Row): Promise<void> {
-  const sent = [vi.spyOn(pg.Pool.prototype, "query"), vi.spyOn(pg.Pool.prototype, "connect")];
+/** It says what it does not know, and what is meant, and sends nothing. @param url of the database that the call is for, if any */
+export async function expectRefusal(
+  call: string,
+  [misspelt, meant, run]: Row,
+  url?: string,
+): Promise<void> {
+  const asked = askedOf(url);
   const error = await refusalOf(() => run({ [misspelt]: 1 }));
-  const count = sent.reduce((sum, { mock }) => sum + mock.calls.length, 0);
+  const count = asked();
   vi.restoreAllMocks();
   expect(error).toBeInstanceOf(PawlError);
   expect(error).toMatchObject({ code: "invalid_option", data: { option: misspelt } });
