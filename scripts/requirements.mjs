@@ -68,7 +68,7 @@ function filesUnder(path) {
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-    .filter((file) => !/[\\/](node_modules|dist|\.pawl)[\\/]/.test(file));
+    .filter((file) => !/[\\/](node_modules|dist|\.pawl|\.samples)[\\/]/.test(file));
 }
 
 function refuseUnknownNumbers(requirements, tests) {

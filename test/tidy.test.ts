@@ -101,6 +101,11 @@ describe("the tree of sources is tidy:", () => {
     expect(tidy.wishfulTestNames(tests)).toEqual([]);
   });
 
+  test("tests name requirements that are listed", () => {
+    const list = readFileSync(join(ROOT, "docs/requirements.md"), "utf8");
+    expect(tidy.unknownRequirements(tests, list)).toEqual([]);
+  });
+
   test("no helper of tests cleans up for the first file alone", () => {
     expect(tidy.hooksOfHelpers(tests)).toEqual([]);
   });
@@ -271,6 +276,7 @@ describe("each rule finds its own broken sample:", () => {
     expect(tidy.entriesOf({ bin: { pawl: "./dist/cli/main.js" }, exports })).toEqual([
       "src/index.ts",
       "src/cli/main.ts",
+      "src/queue/thread/entry.ts",
       "src/testing/index.ts",
     ]);
   });
@@ -373,5 +379,13 @@ describe("each rule finds its own broken sample:", () => {
     const named = (name: string): tidy.TextFile => file("test/a.test.ts", start + name + end);
     expect(tidy.wishfulTestNames([named(spell("it sho", "uld work"))])).toHaveLength(1);
     expect(tidy.wishfulTestNames([named("it works")])).toEqual([]);
+  });
+
+  test("a requirement that the list does not have", () => {
+    const named = file(
+      "test/a.test.ts",
+      `test("${spell("R", "7")} ${spell("R", "8a")}: it works")`,
+    );
+    expect(tidy.unknownRequirements([named], "- **R8a** works")).toEqual(["test/a.test.ts: R7"]);
   });
 });

@@ -51,7 +51,7 @@ export async function freshDatabase(options: DatabaseOptions = {}): Promise<Test
   const template = options.migrated === false ? "template1" : TEMPLATE;
   await withAdmin(server, async (admin) => {
     if (template === TEMPLATE && !(await hasTemplate(admin))) await makeTemplate(server, admin);
-    await admin.query(`create database ${name} template ${template}`);
+    await admin.query(`create database ${name} template ${template} ${await placed(admin)}`);
   });
   const drop = () =>
     withAdmin(server, async (admin) => {
@@ -102,6 +102,15 @@ export async function isLockAwaited(client: pg.Client): Promise<boolean> {
       where d.datname = current_database() and not l.granted`,
   );
   return rowCount !== 0;
+}
+
+/** Copies files, which from PostgreSQL 15 on has to be asked for: half of the work of writing their pages as WAL. */
+async function placed(admin: pg.Client): Promise<string> {
+  const { rows } = await admin.query<{ version: number }>(
+    "select current_setting('server_version_num')::int as version",
+  );
+  const tablespace = inject("tablespace");
+  return `${(rows[0]?.version ?? 0) < 150_000 ? "" : "strategy file_copy"} ${tablespace && `tablespace ${tablespace}`}`;
 }
 
 async function hasTemplate(admin: pg.Client): Promise<boolean> {

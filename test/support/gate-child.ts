@@ -10,6 +10,8 @@ const time: StandardSchemaV1<Time> = {
 };
 interface Time {
   ms: number;
+  /** Its limit key, in the queues that have limits per key. */
+  tenant?: string;
 }
 
 /** One in ten fails the first time. */
@@ -18,7 +20,8 @@ const job = (queue: string) =>
     name: queue,
     queue,
     input: time,
-    retry: { attempts: 2, delays: ["5ms"], jitter: 0 },
+    limitKey: ({ tenant }) => tenant,
+    retry: { attempts: 5, delay: "5ms", jitter: 0 }, // a killed worker may cost it some
     run: async ({ ms }, { attempt }) => {
       await pause(ms);
       if (attempt === 1 && ms % 10 === 0) throw new Error("not yet");
@@ -31,7 +34,17 @@ export const seatsJob = job("seats");
 export const pacedJob = job("paced");
 export const bothJob = job("both");
 
+export const tenantsJob = job("tenants");
+export const pacedTenantsJob = job("paced-tenants");
+
+export const crowdedJob = job("crowded");
+export const pacedCrowdJob = job("paced-crowd");
+
 export const SEATS = 7;
+export const TENANT_SEATS = 2;
+export const CROWD_SEATS = 1;
+/** A burst of two: a start that is late is made up for. */
+export const CROWD_RATE = { limit: 1, per: "1s", burst: 2 } as const;
 export const RATE = { limit: 50, per: "1s", burst: 5 } as const;
 
 export const gateApp: App = defineApp({
@@ -41,8 +54,22 @@ export const gateApp: App = defineApp({
     seats: { concurrency: SEATS },
     paced: { rate: RATE },
     both: { concurrency: SEATS, rate: RATE },
+    tenants: { keyConcurrency: TENANT_SEATS },
+    "paced-tenants": { keyRate: RATE },
+    crowded: { keyConcurrency: CROWD_SEATS },
+    "paced-crowd": { keyRate: CROWD_RATE },
   },
-  jobs: [alphaJob, betaJob, seatsJob, pacedJob, bothJob],
+  jobs: [
+    alphaJob,
+    betaJob,
+    seatsJob,
+    pacedJob,
+    bothJob,
+    tenantsJob,
+    pacedTenantsJob,
+    crowdedJob,
+    pacedCrowdJob,
+  ],
 });
 
 /**

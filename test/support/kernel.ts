@@ -104,6 +104,7 @@ export interface TurnOptions {
   gone?: readonly number[];
   shards?: readonly number[];
   solo?: boolean;
+  moved?: Set<number>;
 }
 
 /** One turn; claims from every shard there is unless told which. */
@@ -113,7 +114,8 @@ export async function sendTurn(
 ): Promise<TurnRow[]> {
   const { worker, claim = 0, limit = 0, outcomes = [], gone = [], solo = true } = options;
   const shards = options.shards ?? (limit > 0 ? await everyShard(executor) : []);
-  return turn(executor, { worker, claim, limit, outcomes, gone, shards, solo });
+  const moved = options.moved ?? new Set();
+  return turn(executor, { worker, claim, limit, outcomes, gone, shards, solo, moved });
 }
 
 async function everyShard(executor: Executor): Promise<number[]> {

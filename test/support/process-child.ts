@@ -8,6 +8,8 @@ import {
   type App,
   defineApp,
   defineProcess,
+  flow,
+  on,
   type StepContext,
   type TxContext,
 } from "../../src/index.ts";
@@ -17,8 +19,11 @@ import { asWorker } from "./as-worker.ts";
 const STATEMENTS = {
   load: "load_runs_v1",
   record: "record_steps_v1",
+  item: "record_items_v1",
   "record in a transaction": "record_in_transaction_v1",
   commit: "commit",
+  turn: "turn_v1",
+  route: "route_v1",
 } as const;
 type Statement = keyof typeof STATEMENTS;
 export type ProcessKill = `${Statement} ${"sent" | "answered"}` | "in a call" | "in a transaction";
@@ -27,10 +32,16 @@ export const PROCESS_KILLS: readonly ProcessKill[] = [
   "load answered",
   "record sent",
   "record answered",
+  "item sent",
+  "item answered",
   "record in a transaction sent",
   "record in a transaction answered",
   "commit sent",
   "commit answered",
+  "turn sent",
+  "turn answered",
+  "route sent",
+  "route answered",
   "in a call",
   "in a transaction",
 ];
@@ -85,7 +96,9 @@ const anything = {
 /** Each call writes on a connection of its own, as the world outside would. */
 let world: pg.Pool | undefined;
 
-async function outside({ runId, step, idempotencyKey }: StepContext): Promise<number> {
+type Named = Pick<StepContext, "runId" | "step" | "idempotencyKey">;
+
+async function outside({ runId, step, idempotencyKey }: Named): Promise<number> {
   world ??= new pg.Pool({ connectionString: process.env.PAWL_TEST_WORKER_URL, max: 2 });
   hasRun = true;
   await world.query(EFFECT, [runId, step, idempotencyKey, process.pid]);
@@ -102,6 +115,18 @@ async function inside({ tx, runId, step, idempotencyKey }: TxContext): Promise<v
 
 const retry = { attempts: 1_000, delay: "1ms", factor: 1 } as const;
 
+export const partProcess = defineProcess({
+  name: "part",
+  version: 1,
+  input: anything,
+  retry,
+  steps: (s) =>
+    s.tx("part", async (context) => {
+      await inside(context as TxContext);
+      return { part: true };
+    }),
+});
+
 export const killedProcess = defineProcess({
   name: "killed",
   version: 1,
@@ -115,7 +140,23 @@ export const killedProcess = defineProcess({
       })
       .call("pay", (context) => outside(context as StepContext))
       .sleep("rest", "20ms")
+      .send("notify", {
+        request: ({ runId }) => ({
+          method: "POST",
+          url: `${process.env.PAWL_TEST_RECEIVER}/${runId}`,
+          body: runId,
+        }),
+      })
+      .send("tell", {
+        event: ({ runId }) => ({ name: "run.told", aggregate: ["run", runId], payload: null }),
+      })
+      .child("part", { process: partProcess, input: () => ({}) })
       .call("once", (context) => outside(context as StepContext), { ifInterrupted: "hold" })
+      .each("items", {
+        items: () => [1, 2, 3],
+        concurrency: 2,
+        run: (_, context) => outside(context),
+      })
       .wait("approved")
       .tx("ship", async (context) => {
         await inside(context as TxContext);
@@ -123,7 +164,16 @@ export const killedProcess = defineProcess({
       }),
 });
 
-export const processApp: App = defineApp({ processes: [killedProcess] });
+export const processApp: App = defineApp({
+  processes: [killedProcess, partProcess],
+  http: { allow: ["127.0.0.1"] },
+  destinations: {
+    told: flow(async ({ aggregateId }, { tx, deliveryId }) => {
+      await tx.query(EFFECT, [aggregateId, "told", deliveryId, process.pid]);
+    }),
+  },
+  routes: [on("run.told").to("told")],
+});
 
 if (killAt !== "") killAtStatement();
 await asWorker(processApp, () => undefined);

@@ -37,12 +37,16 @@ function write(path: string, text: string): void {
 }
 
 function runVitest(...args: string[]): void {
+  run("--reporter", REPORTER, ...args);
+}
+
+function run(...args: string[]): void {
   const outer = Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST"));
-  spawnSync(
-    process.execPath,
-    [VITEST, "run", "--root", folder, "--maxWorkers", "1", "--reporter", REPORTER, ...args],
-    { cwd: folder, env: { ...Object.fromEntries(outer), NODE_ENV: "test" }, encoding: "utf8" },
-  );
+  spawnSync(process.execPath, [VITEST, "run", "--root", folder, "--maxWorkers", "1", ...args], {
+    cwd: folder,
+    env: { ...Object.fromEntries(outer), NODE_ENV: "test" },
+    encoding: "utf8",
+  });
 }
 
 function result(name: "tests" | "partial"): RecordedRun | undefined {
@@ -82,4 +86,29 @@ test("a configuration that includes fewer files is not taken for a full run", ()
   runVitest("--config", "narrow.config.js");
   expect(result("tests")).toBeUndefined();
   expect(result("partial")?.filtered).toBe(true);
+});
+
+test("tests that a package brings, and samples that tests write, are no files that were left out", () => {
+  write("test/compat/node_modules/driver/src/own.test.ts", "");
+  write("test/compat/.samples/made.test.ts", "");
+  runVitest();
+  expect(result("tests")).toMatchObject({ filtered: false });
+});
+
+test("a folder whose packages could not be installed counts as skipped, and the run is a full one", () => {
+  write("test/compat/a.test.ts", 'import "a package that is not here";');
+  write(
+    "without.config.js",
+    `export default { test: {
+       globals: true,
+       exclude: ["**/node_modules/**", "test/compat/**"],
+       reporters: [[${JSON.stringify(REPORTER)}, { skipped: ["test/compat"] }]],
+     } };`,
+  );
+  run("--config", "without.config.js");
+  const { filtered, tests } = result("tests") ?? {};
+  expect(filtered).toBe(false);
+  expect(tests?.filter((one) => one.file.startsWith("test/compat"))).toEqual([
+    { name: "test/compat/a.test.ts", file: "test/compat/a.test.ts", state: "skipped" },
+  ]);
 });

@@ -25,9 +25,19 @@ export interface RecordedRun {
   tests: RecordedTest[];
 }
 
+export interface ReporterOptions {
+  /** Folders whose tests cannot run here, such as `test/compat`: their files count as skipped, not as a filter. */
+  skipped?: readonly string[];
+}
+
 export class RequirementsReporter implements Reporter {
+  readonly #skipped: readonly string[];
   #vitest: Vitest | undefined;
   #startedAt = new Date();
+
+  constructor(options: ReporterOptions = {}) {
+    this.#skipped = options.skipped ?? [];
+  }
 
   onInit(vitest: Vitest): void {
     this.#vitest = vitest;
@@ -41,12 +51,23 @@ export class RequirementsReporter implements Reporter {
     const vitest = this.#vitest;
     if (vitest === undefined) return;
     const { root } = vitest.config;
+    const ran = new Set(modules.map((module) => relativePath(root, module.moduleId)));
+    const notRun = testFiles(root).filter((file) => !ran.has(file));
+    const isSkipped = (file: string) =>
+      this.#skipped.some((folder) => file.startsWith(`${folder}/`));
     const run: RecordedRun = {
       startedAt: this.#startedAt.toISOString(),
       finishedAt: new Date().toISOString(),
       reason,
-      filtered: isFiltered(vitest, modules),
-      tests: modules.flatMap((module) => recordModule(module, root)),
+      // the files on disk decide, not the configuration: a narrower `include` is a filter as well
+      filtered:
+        vitest.getGlobalTestNamePattern() !== undefined || !notRun.every((file) => isSkipped(file)),
+      tests: [
+        ...modules.flatMap((module) => recordModule(module, root)),
+        ...notRun
+          .filter(isSkipped)
+          .map((file) => ({ name: file, file, state: "skipped" as const })),
+      ],
     };
     const isFull = !run.filtered && reason !== "interrupted";
     writeWhole(join(root, ".results"), isFull ? "tests.json" : "partial.json", run);
@@ -56,22 +77,20 @@ export class RequirementsReporter implements Reporter {
 // biome-ignore lint/style/noDefaultExport: vitest loads a reporter given by its path from the default export only
 export default RequirementsReporter;
 
-/** The files on disk decide, not the configuration: a narrower `include` is a filter as well. */
-function isFiltered(vitest: Vitest, modules: readonly TestModule[]): boolean {
-  if (vitest.getGlobalTestNamePattern() !== undefined) return true;
-  const ran = new Set(modules.map((module) => relative(vitest.config.root, module.moduleId)));
-  return testFiles(vitest.config.root).some((file) => !ran.has(file));
-}
-
+/** Those of the project: packages bring tests of their own, and samples are written while tests run. */
 function testFiles(root: string): string[] {
   return readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
-    .filter((path) => path.endsWith(".test.ts"))
-    .map((path) => join("test", path));
+    .map((path) => `test/${path.split(sep).join("/")}`)
+    .filter((path) => path.endsWith(".test.ts") && !/\/(?:node_modules|\.[^/]+)\//.test(path));
+}
+
+function relativePath(root: string, path: string): string {
+  return relative(root, path).split(sep).join("/");
 }
 
 /** An error outside the tests (an import, a hook of a file or describe) counts as a failed test of its own. */
 function recordModule(module: TestModule, root: string): RecordedTest[] {
-  const file = relative(root, module.moduleId).split(sep).join("/");
+  const file = relativePath(root, module.moduleId);
   const tests = [...module.children.allTests()].map((test) => recordTest(test, file));
   const suites = [...module.children.allSuites()].filter((suite) => suite.errors().length > 0);
   const broken = suites.map((suite) => suite.fullName);

@@ -16,18 +16,19 @@ export const LAYERS = [
   "base",
   "secrets",
   "options",
+  "foreign",
   "webhooks",
   "store",
-  "control",
   "sender",
   "operate",
   "kernel",
   "queue",
-  "schedule",
   "requests",
   "outbox",
-  "inbox",
   "process",
+  "control",
+  "schedule",
+  "inbox",
   "registry",
   "app",
   "http",
@@ -123,14 +124,15 @@ export function lonelyExports(files: readonly TextFile[], users: readonly TextFi
   );
 }
 
-/** What package.json offers, as files of src: `bin`, `exports`, and the two that always are entries. */
+/** The package, the command, and what runs in the thread of a job. */
+const ENTRIES = ["src/index.ts", "src/cli/main.ts", "src/queue/thread/entry.ts"];
+
+/** What package.json offers, as files of src: `bin`, `exports`, and those that always are entries. */
 export function entriesOf(manifest: { bin?: unknown; exports?: unknown }): string[] {
   const targets = [
     ...JSON.stringify([manifest.bin, manifest.exports]).matchAll(/"\.\/dist\/([^"*]+)\.js"/g),
   ];
-  return [
-    ...new Set(["src/index.ts", "src/cli/main.ts", ...targets.map((one) => `src/${one[1]}.ts`)]),
-  ];
+  return [...new Set([...ENTRIES, ...targets.map((one) => `src/${one[1]}.ts`)])];
 }
 
 export function longFiles(files: readonly TextFile[]): string[] {
@@ -175,6 +177,17 @@ export function wishfulTestNames(files: readonly TextFile[]): string[] {
       .map((match) => match[1] ?? "")
       .filter((name) => /\bshould\b/i.test(name))
       .map((name) => `${file.path}: ${name}`),
+  );
+}
+
+/** Numbers of requirements in the names of tests that the list does not have: `npm run requirements` would refuse them. */
+export function unknownRequirements(files: readonly TextFile[], list: string): string[] {
+  const known = new Set(list.match(/(?<=^- \*\*)R\d+[a-z]?/gm));
+  return files.flatMap((file) =>
+    [...file.text.matchAll(TEST_NAME)]
+      .flatMap((match) => (match[1] ?? "").match(/\bR\d+[a-z]?\b/g) ?? [])
+      .filter((id) => !known.has(id))
+      .map((id) => `${file.path}: ${id}`),
   );
 }
 

@@ -7,8 +7,10 @@ import { silentLogger } from "../../src/base/log.ts";
 import {
   connect,
   defineApp,
+  defineCommand,
   defineJob,
   defineProcess,
+  defineSchedule,
   defineSource,
   type Pawl,
 } from "../../src/index.ts";
@@ -21,6 +23,7 @@ import { until } from "./until.ts";
 const OLD = `old:${Buffer.alloc(32, 1).toString("base64")}`;
 const NEW = `new:${Buffer.alloc(32, 2).toString("base64")}`;
 const SIGNING = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
+const PAST = { from: new Date("2026-01-01"), to: new Date("2026-02-02") };
 export const KEPT = { by: "ada", why: "a drill" };
 
 const COUNTED = { aggregate: ["shelf", "7"], payload: { in_stock: 1 } } as const;
@@ -47,12 +50,18 @@ const job = defineJob({
   },
 });
 
+const APPROVAL = { name: "approval", input: z.object({}) } as const;
 const approval = defineProcess({
-  name: "approval",
-  version: 1,
-  input: z.object({}),
+  ...APPROVAL,
+  version: 2,
   steps: (s) => s.wait("asked").wait("approved"),
+  migrate: { 1: ({ step }) => ({ step }) },
+  older: [
+    defineProcess({ ...APPROVAL, version: 1, steps: (s) => s.wait("asked").wait("answered") }),
+  ],
 });
+
+const tidy = defineCommand({ name: "tidy", params: ["a", 2], run: () => undefined });
 
 const orders = defineSource({ name: "orders", fetch: async () => [], gap: 0 });
 
@@ -75,9 +84,15 @@ export async function staged(): Promise<Stage> {
   const lookup: LookupFunction = (_host, _options, answer) =>
     answer(new Error("no names here"), "");
   const app = defineApp({
+    // of a queue that no verb needs
+    quietHours: {
+      closing: { from: "23:50", to: "24:00", timeZone: "UTC", holds: ["queue:none"] },
+    },
     name: "shop",
     jobs: [job],
     processes: [approval],
+    schedules: [defineSchedule({ name: "yearly", cron: "@yearly", job, input: {} })],
+    commands: [tidy],
     sources: [orders],
     http: { allow: ["127.0.0.1"], lookup },
   });
@@ -118,9 +133,33 @@ async function held({ pawl }: Stage): Promise<void> {
   await pawl.store.rows("update pawl.source set state = 'held', held_at = pawl.now()");
 }
 
+/** A process that has died holds the lock. What it wrote into the audit is not that of a verb. */
+async function leftLocked({ pawl }: Stage): Promise<void> {
+  await pawl.store.rows(
+    "select pawl.start_command_v1('tidy', 'a', 'hold', 'gone', 1, 'ada', null, 'commands.run')",
+  );
+  await pawl.store.rows("delete from pawl.audit where id = (select max(a.id) from pawl.audit a)");
+}
+
 async function started(stage: Stage): Promise<void> {
   const runAt = new Date(Date.now() + 86_400_000); // a worker that is there leaves it alone
   stage.run = (await stage.pawl.start(approval, {}, { runAt })).id;
+}
+
+async function startedBefore({ pawl }: Stage): Promise<void> {
+  await pawl.store.rows("select * from pawl.start_processes_v1($1)", [
+    JSON.stringify([
+      { process: "approval", version: 1, input: {}, run_at: "2100-01-01T00:00:00Z" },
+    ]),
+  ]);
+}
+
+async function startedAndHeld(stage: Stage): Promise<void> {
+  await started(stage);
+  await stage.pawl.store.rows(
+    "insert into pawl.process_step (run_id, no, step, outcome) values ($1, 1, 'asked', 'held')",
+    [stage.run],
+  );
 }
 
 async function inboxNumber({ pawl }: Stage): Promise<string> {
@@ -142,15 +181,18 @@ export const READY: Record<string, (stage: Stage) => Promise<unknown>> = {
   "processes.restart": started,
   "processes.skip": started,
   "processes.complete": started,
+  "processes.work": started,
   "processes.signal": started,
   "processes.abandon": started,
-  "processes.release": async (stage) => {
-    await started(stage);
-    await stage.pawl.store.rows(
-      "insert into pawl.process_step (run_id, no, step, outcome) values ($1, 1, 'asked', 'held')",
-      [stage.run],
-    );
-  },
+  "processes.migrate": startedBefore,
+  "processes.release": startedAndHeld,
+  "processes.hold": started,
+  "processes.holdAll": started,
+  "processes.skipAll": started,
+  "processes.releaseAll": startedAndHeld,
+  "processes.restartAll": started,
+  "processes.abandonAll": started,
+  "locks.release": leftLocked,
   "sources.retry": held,
   "sources.release": held,
   "sources.skip": held,
@@ -174,13 +216,26 @@ export const ACTS: Record<string, (stage: Stage) => Promise<unknown>> = {
   "processes.skip": ({ pawl, run = "" }) => pawl.processes.skip(run, "asked", KEPT),
   "processes.complete": ({ pawl, run = "" }) =>
     pawl.processes.complete(run, "asked", { ...KEPT, output: 1 }),
+  "processes.work": ({ pawl, run = "" }) => pawl.processes.work(run, KEPT),
   "processes.release": ({ pawl, run = "" }) => pawl.processes.release(run, KEPT),
   "processes.signal": ({ pawl, run = "" }) => pawl.processes.signal(run, "approved", KEPT),
+  "processes.restartAll": ({ pawl }) =>
+    pawl.processes.restartAll({ ...KEPT, status: "pending", process: "approval" }),
+  "processes.hold": ({ pawl, run = "" }) => pawl.processes.hold(run, KEPT),
+  "processes.holdAll": ({ pawl }) => pawl.processes.holdAll({ ...KEPT, process: "approval" }),
+  "processes.skipAll": ({ pawl }) =>
+    pawl.processes.skipAll({ ...KEPT, status: "pending", at: "asked" }),
+  "processes.releaseAll": ({ pawl }) => pawl.processes.releaseAll(KEPT),
+  "processes.abandonAll": ({ pawl }) => pawl.processes.abandonAll({ ...KEPT, status: "pending" }),
+  "processes.pause": ({ pawl }) => pawl.processes.pause("approval", KEPT),
+  "processes.resume": ({ pawl }) => pawl.processes.resume("approval", KEPT),
+  "processes.migrate": ({ pawl }) => pawl.processes.migrate("approval", { ...KEPT, from: 1 }),
   "processes.abandon": ({ pawl, run = "" }) => pawl.processes.abandon(run, KEPT),
   "switches.off": ({ pawl }) => pawl.switches.off("all", KEPT),
   "switches.on": ({ pawl }) => pawl.switches.on("all", KEPT),
   "queues.pause": ({ pawl }) => pawl.queues.pause("low", KEPT),
   "queues.resume": ({ pawl }) => pawl.queues.resume("low", KEPT),
+  "quiet.force": ({ pawl }) => pawl.quiet.force("closing", KEPT),
   "tasks.cancel": ({ pawl, later }) => pawl.tasks.cancel(later[0] ?? "", KEPT),
   "tasks.retry": ({ pawl, later, dead }) => pawl.tasks.retry([later[1] ?? "", dead[0] ?? ""], KEPT),
   "tasks.reschedule": ({ pawl, later }) =>
@@ -234,6 +289,17 @@ export const ACTS: Record<string, (stage: Stage) => Promise<unknown>> = {
   "requests.run": ({ pawl, request }) => pawl.requests.run(request.live, KEPT).catch(notSent),
   "requests.stop": ({ pawl, request }) => pawl.requests.stop(request.live, KEPT),
   "requests.retry": ({ pawl, request }) => pawl.requests.retry(request.dead, KEPT),
+  "commands.run": ({ pawl }) => pawl.commands.run("tidy", { param: 2, ...KEPT }),
+  "commands.start": ({ pawl }) => pawl.commands.start("tidy", { param: 2, ...KEPT }),
+  "locks.release": ({ pawl }) => pawl.locks.release("tidy:a", KEPT),
+  "schedules.pause": ({ pawl }) => pawl.schedules.pause("yearly", KEPT),
+  "schedules.resume": ({ pawl }) => pawl.schedules.resume("yearly", KEPT),
+  "schedules.add": ({ pawl }) =>
+    pawl.schedules.add("weekly", { cron: "@weekly", job: "invoice", ...KEPT }),
+  "schedules.edit": ({ pawl }) => pawl.schedules.edit("weekly", { cron: "@monthly", ...KEPT }),
+  "schedules.backfill": ({ pawl }) => pawl.schedules.backfill("weekly", { ...PAST, ...KEPT }),
+  "schedules.remove": ({ pawl }) => pawl.schedules.remove("weekly", KEPT),
+  "schedules.run": ({ pawl }) => pawl.schedules.run("yearly", KEPT),
   "sources.pause": ({ pawl }) => pawl.sources.pause("orders", KEPT),
   "sources.resume": ({ pawl }) => pawl.sources.resume("orders", KEPT),
   "sources.retry": ({ pawl }) => pawl.sources.retry("orders", KEPT),
@@ -276,6 +342,7 @@ export const READING: Record<string, (stage: Stage, seen: Seen) => Promise<unkno
     await pawl.why("source:orders"),
   ],
   "workers.list": ({ pawl }) => pawl.workers.list(),
+  "switches.groups": ({ pawl }) => pawl.switches.groups(),
   "switches.list": ({ pawl }) => pawl.switches.list(),
   "processes.list": async (stage) => {
     await started(stage);
@@ -284,6 +351,8 @@ export const READING: Record<string, (stage: Stage, seen: Seen) => Promise<unkno
   "processes.show": ({ pawl, run = "" }) => pawl.processes.show(run),
   "processes.versions": ({ pawl }) => pawl.processes.versions(),
   "queues.list": ({ pawl }) => pawl.queues.list(),
+  "quiet.list": ({ pawl }) => pawl.quiet.list(),
+  "quiet.preview": ({ pawl }) => pawl.quiet.preview(),
   "tasks.list": ({ pawl }) => pawl.tasks.list(),
   "tasks.show": ({ pawl, dead }) => pawl.tasks.show(dead[0] ?? ""),
   "tasks.kinds": ({ pawl }) => pawl.tasks.kinds(),
@@ -305,6 +374,13 @@ export const READING: Record<string, (stage: Stage, seen: Seen) => Promise<unkno
   "requests.list": ({ pawl }) => pawl.requests.list(),
   "requests.show": ({ pawl, request }) => pawl.requests.show(request.dead),
   "keys.list": ({ pawl }) => pawl.keys.list(),
+  "commands.list": ({ pawl }) => pawl.commands.list(),
+  "commands.runs": ({ pawl }) => pawl.commands.runs(),
+  "locks.list": ({ pawl }) => pawl.locks.list(),
+  "schedules.list": ({ pawl }) => pawl.schedules.list(),
+  "schedules.show": ({ pawl }) => pawl.schedules.show("yearly"),
+  "schedules.why": ({ pawl }) => pawl.schedules.why("yearly"),
+  "schedules.preview": ({ pawl }) => pawl.schedules.preview("yearly"),
   "sources.list": ({ pawl }) => pawl.sources.list(),
   "sources.get": ({ pawl }) => pawl.sources.get("orders"),
   "sources.show": ({ pawl }) => pawl.sources.show("orders"),

@@ -107,7 +107,7 @@ export async function wholeLife(
       ),
     );
     const [letter] = await until("a dead letter", async () => {
-      const letters = await dead(pawl.store, { limit: 10 });
+      const letters = (await dead(pawl.store, { limit: 10 })).rows;
       return letters.length > 0 && letters;
     });
     life.shown.dead = letter;

@@ -68,7 +68,23 @@ export const poisonJob = defineJob({
   },
 });
 
-export const faultApp: App = defineApp({ jobs: [shortJob, holdJob, neighbourJob, poisonJob] });
+/** Takes ten at once; one that is poison kills the worker, and what is beside it. */
+export const bulkJob = defineJob({
+  name: "bulk",
+  input: z.object({ isPoison: z.boolean() }),
+  batch: { max: 10 },
+  retry: RETRY,
+  run: async (tasks) => {
+    await Promise.all(tasks.map(({ taskId }) => began(taskId)));
+    if (!tasks.some(({ input }) => input.isPoison)) return undefined;
+    process.kill(process.pid, "SIGKILL");
+    return new Promise(() => undefined);
+  },
+});
+
+export const faultApp: App = defineApp({
+  jobs: [shortJob, holdJob, neighbourJob, poisonJob, bulkJob],
+});
 
 await asWorker(faultApp, (connected) => {
   pawl = connected;
