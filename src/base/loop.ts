@@ -13,6 +13,8 @@ export interface LoopOptions {
   failed: (error: unknown) => void;
   /** The least time between two rounds, however often it is woken; default 0, after a failure 100 ms. */
   gapMs?: number;
+  /** Its rounds are not hurried: `wake` does nothing. */
+  isUnhurried?: boolean;
 }
 
 export interface Loop {
@@ -24,7 +26,7 @@ export interface Loop {
   readonly graceMsMin?: number;
 }
 
-export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
+export function loop({ runOnce, failed, gapMs = 0, isUnhurried = false }: LoopOptions): Loop {
   let timer: NodeJS.Timeout | undefined;
   let immediate: NodeJS.Immediate | undefined;
   let round: Promise<void> | undefined;
@@ -80,6 +82,7 @@ export function loop({ runOnce, failed, gapMs = 0 }: LoopOptions): Loop {
       next(0);
     },
     wake: () => {
+      if (isUnhurried) return;
       if (round === undefined) next(0);
       else isWoken = true;
     },

@@ -2,13 +2,24 @@
 
 import type { ErrorCode } from "./error-codes.ts";
 
-export type ScopeKind = "queue" | "destination" | "source" | "route";
+export type ScopeKind =
+  | "queue"
+  | "kind"
+  | "process"
+  | "destination"
+  | "source"
+  | "schedule"
+  | "command"
+  | "group"
+  | "route";
 
 interface ScopeKindInfo {
   /** The error for a name that is not there. */
   unknown: ErrorCode;
   /** Each of this kind is a queue with the scope as its name. */
   isQueue?: true;
+  /** Each of this kind is a kind of task: in this queue; "": in all that no part of Pawl fills. */
+  kindsIn?: string;
   /** A file or a variable on one host can hold it there. */
   isLocal: boolean;
 }
@@ -16,8 +27,13 @@ interface ScopeKindInfo {
 /** `pawl.scope_kind` has the same kinds; each part fills in its own. */
 const KINDS: Readonly<Record<ScopeKind, ScopeKindInfo>> = {
   queue: { unknown: "unknown_queue", isLocal: true },
+  kind: { unknown: "unknown_kind", kindsIn: "", isLocal: true },
+  process: { unknown: "unknown_kind", kindsIn: "processes", isLocal: true },
   destination: { unknown: "unknown_destination", isQueue: true, isLocal: true },
   source: { unknown: "source_not_found", isLocal: true },
+  schedule: { unknown: "schedule_not_found", isLocal: true },
+  command: { unknown: "command_not_found", kindsIn: "commands", isLocal: true },
+  group: { unknown: "group_not_found", isLocal: true },
   // any worker may route
   route: { unknown: "route_not_found", isLocal: false },
 };
@@ -27,6 +43,9 @@ export interface Scope {
   /** Empty for `all`. */
   name: string;
 }
+
+/** The members of groups, by the group's name: scopes, as they are printed. */
+export type Groups = Readonly<Record<string, readonly string[]>>;
 
 export const SCOPE_KINDS: readonly ScopeKind[] = Object.keys(KINDS) as ScopeKind[];
 export const LOCAL_KINDS: readonly ScopeKind[] = SCOPE_KINDS.filter((kind) => KINDS[kind].isLocal);
@@ -49,12 +68,30 @@ export function queueScope(queue: string): string {
   return scopeText(ofQueue(queue));
 }
 
-/** The queue whose tasks a scope holds; undefined where it holds all, or none. */
-export function queueOfScope(text: string): string | undefined {
+/** The scope itself, and the members of a group. */
+export function scopesIn(text: string, groups: Groups): readonly string[] {
   const scope = parseScope(text);
-  if (scope === undefined || scope.kind === "all") return undefined;
-  if (scope.kind === "queue") return scope.name;
-  return isQueueKind(scope.kind) ? scopeText(scope) : undefined;
+  const isGroup = scope?.kind === "group" && Object.hasOwn(groups, scope.name);
+  return isGroup ? [text, ...(groups[scope.name] ?? [])] : [text];
+}
+
+/** Which tasks a scope holds; empty where it holds all, or none. */
+export function tasksOfScope(text: string): { queue?: string; kind?: string } {
+  const scope = parseScope(text);
+  if (scope === undefined || scope.kind === "all") return {};
+  if (scope.kind === "queue") return { queue: scope.name };
+  if (isQueueKind(scope.kind)) return { queue: scopeText(scope) };
+  const { kindsIn } = KINDS[scope.kind];
+  if (kindsIn === undefined) return {};
+  return kindsIn === "" ? { kind: scope.name } : { queue: kindsIn, kind: scope.name };
+}
+
+/** Whether what one scope holds is held by the other too. */
+export function isHeldToo(scope: string, by: string): boolean {
+  if (by === scope) return false;
+  if (by === "all") return true;
+  const { queue, kind } = tasksOfScope(by);
+  return queue !== undefined && kind === undefined && queue === tasksOfScope(scope).queue;
 }
 
 export function unknownCode(kind: ScopeKind): ErrorCode {

@@ -1,5 +1,6 @@
 /** The shards in which a look found work, in the order in which a worker wants them: queue, priority, then in turn. */
 
+import type { FairShares } from "./fair-shares.ts";
 import type { LookRow } from "./sql.ts";
 
 /**
@@ -8,6 +9,7 @@ import type { LookRow } from "./sql.ts";
  */
 const MISSES_MAX = 3;
 const REST_MS = 1_000;
+const PRIORITIES = 4;
 
 export interface Candidate {
   readonly shard: number;
@@ -34,6 +36,12 @@ export interface NextShards {
 export class Candidates {
   #list: Candidate[] = [];
   readonly #misses = new Map<number, { times: number; at: number; isPassedOver: boolean }>();
+  readonly #fair: FairShares | undefined;
+
+  /** @param fair how queues share the starts; without it the first queue comes first */
+  constructor(fair?: FairShares) {
+    this.#fair = fair;
+  }
 
   /** @param queueRank the place of a stream's queue in the order given to the worker */
   replace(rows: readonly LookRow[], queueRank: (stream: number) => number): void {
@@ -68,8 +76,9 @@ export class Candidates {
     const open = mayTakeSolo ? this.#list : this.#list.filter((one) => !one.solo);
     const hasRoom = (one: Candidate) => room(one.stream) > 0;
     const free = open.filter((one) => !this.#rests(one));
-    const from = free.some(hasRoom) ? free : open;
-    if (from !== open) this.#passOver(open);
+    const among = free.some(hasRoom) ? free : open;
+    if (among !== open) this.#passOver(open);
+    const from = this.#inTurn(among);
     const first = from.find(hasRoom);
     if (first === undefined) return { shards: [], limit: 0 };
     const most = Math.min(room(first.stream), limit);
@@ -79,6 +88,23 @@ export class Candidates {
       if (shards.length === count) break;
     }
     return { shards, limit: most };
+  }
+
+  /** @param tasks what a claim got from these shards */
+  claimed(from: readonly Candidate[], tasks: readonly { shard_id: number }[]): void {
+    const fair = this.#fair;
+    if (fair === undefined) return;
+    for (const one of from) {
+      const got = tasks.filter((task) => task.shard_id === one.shard).length;
+      fair.started(placeOf(one), got);
+    }
+  }
+
+  #inTurn(open: readonly Candidate[]): readonly Candidate[] {
+    const fair = this.#fair;
+    if (fair === undefined) return open;
+    const reached = (one: Candidate) => fair.reached(placeOf(one));
+    return open.toSorted((a, b) => reached(a) - reached(b)); // stable: within a queue the order stays
   }
 
   /** A claim came from this shard. If the claim was full, the shard may hold more: it goes behind the others of its rank. */
@@ -127,6 +153,11 @@ function candidateOf(row: LookRow, queueRank: (stream: number) => number): Candi
     isReady: row.is_ready,
     isLimited: row.is_limited,
     isWatched: row.is_watched,
-    rank: queueRank(row.stream_id) * 4 + row.priority,
+    rank: queueRank(row.stream_id) * PRIORITIES + row.priority,
   };
+}
+
+/** The place of its queue in the worker's order. */
+function placeOf({ rank }: Candidate): number {
+  return Math.floor(rank / PRIORITIES);
 }

@@ -15,6 +15,11 @@ export class Claims {
   readonly #asked = new Set<number>();
   readonly #open = new Map<number, OpenClaim>();
 
+  /** The number of the last one that was asked for. */
+  get last(): number {
+    return this.#last;
+  }
+
   ask(): number {
     this.#last += 1;
     this.#asked.add(this.#last);

@@ -52,6 +52,13 @@ export interface Serving {
   readonly concurrency: number;
 }
 
+export interface DeliveredEvent extends Attempt {
+  readonly eventId: string;
+  readonly eventName: string;
+  /** The name of the destination. */
+  readonly destination: string;
+}
+
 /** Functions that are called in the worker's process. A promise that they return is not awaited. */
 export interface WorkObserver {
   started?: (serving: Serving & { readonly workerId: string }) => void;
@@ -66,6 +73,8 @@ export interface WorkObserver {
   failed?: (attempt: FailedAttempt) => void;
   /** A task went to the dead letters. */
   dead?: (task: DeadTask) => void;
+  /** A destination has taken an event; this may not be recorded in the database yet, so the same event may come again. */
+  delivered?: (delivery: DeliveredEvent) => void;
   /** The database cannot be reached. */
   databaseLost?: (lost: { readonly since: Date; readonly error: string }) => void;
   databaseBack?: (back: { readonly since: Date; readonly forMs: number }) => void;
@@ -77,6 +86,7 @@ export const OBSERVED = [
   "attemptEnded",
   "failed",
   "dead",
+  "delivered",
   "databaseLost",
   "databaseBack",
 ] as const;

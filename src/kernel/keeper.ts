@@ -1,5 +1,5 @@
 /**
- * What any worker does for the whole fleet: rescue, promotion of due tasks, sorting of lanes, expiry, closing of breakers,
+ * What any worker does for the whole fleet: rescue, promotion of due tasks, sorting of lanes, bringing back what a limit key set aside, expiry, closing of breakers,
  * partitions ahead. Each is one call, run by one at a time.
  */
 
@@ -9,7 +9,11 @@ import { messageOf } from "../base/thrown.ts";
 import type { Store } from "../store/store.ts";
 import { closeQuietBreakers } from "./breaker/sql.ts";
 import { hearFates, type WorkObserver } from "./heard.ts";
+import { admitter } from "./limit-keys/admitter.ts";
+import { forgetter } from "./limit-keys/forgetter.ts";
 import type { Fate } from "./outcome.ts";
+import { keepQuiet } from "./quiet/sql.ts";
+import { rounds } from "./rounds.ts";
 import {
   expire,
   makePartitions,
@@ -20,7 +24,7 @@ import {
   useShards,
 } from "./sql.ts";
 import { type Chore, isDue } from "./watch/sql.ts";
-import { nextPollMs, type Question, WATCHED_MS } from "./watch/watch.ts";
+import { type Question, WATCHED_MS } from "./watch/watch.ts";
 
 const RESCUES_MAX = 100;
 const PROMOTE_LIMIT = 2_000;
@@ -32,6 +36,9 @@ const SORT_MS = { baseMs: 5, maxMs: 1_000, busyMs: 25 };
 const USE_SHARDS_GAP_MS = 20;
 const EXPIRE_LIMIT = 500;
 const QUIET_BREAKERS_MS = 10_000;
+/** Between two looks at quiet hours, where none ends earlier. */
+const QUIET_HOURS_MS = 3_600_000;
+const QUIET_HOURS_MS_MIN = 1_000;
 const PARTITION_DAYS = 7;
 const PARTITION_MS = 3_600_000;
 /** While a long query runs, each try blocks others for 2 s. */
@@ -65,6 +72,7 @@ export function keeper(options: KeeperOptions): Keeper {
     gapMs: 2,
   });
   const sorter = laneSorter(options);
+  const admits = admitter(options);
   const user = loop({
     runOnce: () => useShardsOnce(options),
     failed: failed("looking for first uses"),
@@ -78,14 +86,18 @@ export function keeper(options: KeeperOptions): Keeper {
   const chores: [Chore, Loop][] = [
     ["promote", promoter],
     ["sort", sorter],
+    ["admit", admits],
     ["use", user],
     ["expire", expirer],
     ["rescue", rescuer],
   ];
-  for (const [chore, one] of chores) options.watch({ sql: isDue(chore), yes: () => one.wake() });
+  for (const [chore, one] of chores)
+    options.watch({ sql: isDue(chore), isChore: true, yes: () => one.wake() });
   const loops: Loop[] = [
     ...chores.map(([, one]) => one),
     loop({ runOnce: () => closeBreakersOnce(options), failed: failed("closing breakers") }),
+    loop({ runOnce: () => quietOnce(options), failed: failed("looking up quiet hours") }),
+    forgetter(options),
     loop({
       runOnce: () => partitionOnce(options),
       failed: failed("making partitions"),
@@ -99,6 +111,7 @@ export function keeper(options: KeeperOptions): Keeper {
     wake: () => {
       promoter.wake();
       sorter.wake();
+      admits.wake();
       user.wake();
     },
     stop: async () => {
@@ -114,21 +127,18 @@ async function promoteOnce({ store, isIdle, wake }: KeeperOptions): Promise<numb
   return Math.min(next_ms ?? WATCHED_MS, isIdle() ? WATCHED_MS : PROMOTE_BUSY_MS_MAX);
 }
 
-/** Passes follow each other while there is something to sort; after a round without success the next one waits. */
+/** Passes follow each other while there is something to sort. */
 function laneSorter({ store, log, isIdle, wake }: KeeperOptions): Loop {
-  let after: Sorted | undefined;
-  let roundsInVain = 0;
-  let sortedInRound = 0;
   return loop({
-    runOnce: async () => {
-      after = await sortLanes(store, SORT_LIMIT, after);
-      sortedInRound += after.sorted ?? 0;
-      if ((after.sorted ?? 0) > 0) wake();
-      if (after.after_lane !== null) return 0;
-      roundsInVain = sortedInRound === 0 ? roundsInVain + 1 : 0;
-      sortedInRound = 0;
-      return nextPollMs(roundsInVain + 1, SORT_MS, isIdle());
-    },
+    runOnce: rounds<Sorted>({
+      pass: (after) => sortLanes(store, SORT_LIMIT, after),
+      done: ({ sorted }) => sorted,
+      isOver: ({ after_lane }) => after_lane === null,
+      partMs: 0,
+      roundMs: SORT_MS,
+      isIdle,
+      wake,
+    }),
     failed: (error) =>
       log.warn({ err: messageOf(error) }, "sorting lanes failed, it is tried again"),
   });
@@ -165,6 +175,12 @@ async function closeBreakersOnce({ store, log }: KeeperOptions): Promise<number>
   for (const { stream_id: stream } of await closeQuietBreakers(store))
     log.info({ stream }, "a breaker was closed: no task came as a probe");
   return QUIET_BREAKERS_MS * (0.75 + Math.random() / 2);
+}
+
+/** A claim computes what is not kept, so nothing hangs on it. */
+async function quietOnce({ store }: KeeperOptions): Promise<number> {
+  const ms = (await keepQuiet(store)) ?? QUIET_HOURS_MS;
+  return Math.min(Math.max(ms, QUIET_HOURS_MS_MIN), QUIET_HOURS_MS);
 }
 
 async function partitionOnce({ store }: KeeperOptions): Promise<number> {

@@ -15,7 +15,9 @@ import type { SenderOptions } from "../sender/sender.ts";
 import type { Executor } from "../store/executor.ts";
 import type { Store } from "../store/store.ts";
 import type { Transaction } from "../store/transaction.ts";
-import type { Serving } from "./heard.ts";
+import type { Serving, WorkObserver } from "./heard.ts";
+import type { SwitchFile } from "./local-switches.ts";
+import type { Why } from "./operator/why.ts";
 import type { Definitions, QueueRow } from "./sql.ts";
 import type { TaskHandler } from "./task.ts";
 import type { WorkerView } from "./worker.ts";
@@ -23,6 +25,8 @@ import type { WorkerView } from "./worker.ts";
 export interface Owner {
   application: string;
   revision: number;
+  /** False: a newer revision of the app has registered. */
+  isCurrent: boolean;
 }
 
 /** What every app has. */
@@ -72,6 +76,9 @@ export interface PartTools {
     /** Empty where it runs no tasks. */
     readonly queues: readonly string[];
     readonly runsTasks: boolean;
+    readonly observer?: WorkObserver | undefined;
+    /** Undefined: it has no time limit. */
+    readonly timeLimitMs: number | undefined;
   };
 }
 
@@ -80,6 +87,8 @@ export interface Part<in Tools extends PartTools, in Base = Desk> {
   /** What operators ask and do, on the command line and in code. */
   readonly nouns?: readonly Noun<object, Base>[];
   readonly whys?: readonly WhyTarget[];
+  /** What it knows of a task beside the kernel, such as the step of a run; undefined for one that is not its own. */
+  readonly whyTask?: (executor: Executor, found: Why) => Promise<Why | undefined>;
   readonly definition?: Definition;
   /** Calls of the client that stand without a noun: `pawl.enqueue`. */
   calls?(client: { app: Tools["app"]; caller: Caller<Base> }): object;
@@ -91,6 +100,8 @@ export interface Part<in Tools extends PartTools, in Base = Desk> {
   provides?(of: { app: Tools["app"]; databaseUrl: string | undefined }): object;
   /** Stored secrets that operators entered: they are sealed again under a new master key. */
   secretHolders?(executor: Executor): Promise<SecretHolder[]>;
+  /** Removes what of its own retention no longer keeps, in bounded batches: `pawl prune`. Its worker does the same by itself. */
+  prune?(executor: Executor, options: PartPruneOptions): Promise<readonly PrunedOther[]>;
   /** Roles of a worker, each with what it does: `{ loader: "loads sources" }`. A worker has all roles by default. */
   readonly roles?: Readonly<Record<string, string>>;
   /** The queues that a worker serves by default, in order of preference. */
@@ -98,12 +109,30 @@ export interface Part<in Tools extends PartTools, in Base = Desk> {
   /** Queues that operators have made: a worker can be told to serve them. */
   operatorsQueues?(executor: Executor): Promise<readonly string[]>;
   catalogue?(app: Tools["app"]): Catalogue;
+  /** Files in `locks/` that hold something of it on their host, beside those that begin with a kind of scope. */
+  switchFiles?(app: Tools["app"]): readonly SwitchFile[];
   /** Writes what the app defines, after the catalogue, in the same transaction. */
   register?(executor: Executor, owner: Owner, app: Tools["app"]): Promise<void>;
+  /** Writes what needs all that the app defines; called after `register` of every part, in the same transaction. */
+  registered?(executor: Executor, owner: Owner, app: Tools["app"]): Promise<void>;
   /** Throws at the start what would fail at every attempt. */
   check?(tools: Tools): Promise<void>;
   /** Called before the worker starts; again if the database could not be reached. */
   work?(tools: Tools): Promise<PartWork>;
+}
+
+export interface PartPruneOptions {
+  /** Only counts. */
+  isDryRun: boolean;
+  progress?: (text: string) => void;
+}
+
+export interface PrunedOther {
+  /** Such as `steps of runs`. */
+  what: string;
+  /** `redact`: the rows stay, without it. */
+  action: "delete" | "redact";
+  rows: number;
 }
 
 /** What a part does in one worker. */

@@ -3,18 +3,19 @@
  * It never holds more than it runs (no prefetch), and no outcome waits longer than LINGER_MS for company.
  */
 
-import { backoffMs } from "../base/backoff.ts";
 import type { PawlError } from "../base/errors.ts";
 import type { Store } from "../store/store.ts";
 import { Aside } from "./aside.ts";
 import type { Candidate, NextShards, Room } from "./candidates.ts";
 import { Claims } from "./claims.ts";
 import { hearFates, type WorkObserver } from "./heard.ts";
+import { Holds } from "./holds.ts";
 import type { Fate, Outcome } from "./outcome.ts";
-import { Scout } from "./scout.ts";
+import { Scout, type ScoutOptions } from "./scout.ts";
+import { Setbacks } from "./setbacks.ts";
 import { Shares } from "./shares.ts";
 import { isTask, Slots, type SlotsOptions } from "./slots.ts";
-import type { TurnRow } from "./sql.ts";
+import type { TurnRequest, TurnRow } from "./sql.ts";
 import type { ClaimedTask } from "./task.ts";
 import { type Dropped, letGo, settleAndClaim, tellDropped, without } from "./turn.ts";
 import { type TurnFailed, turnFailed } from "./turn-failed.ts";
@@ -24,18 +25,21 @@ const OUTCOMES_PER_TURN_MAX = 2_000;
 const SHARDS_PER_TURN_MAX = 8;
 /** A claim is not made smaller than this to leave slots for other turns: the cost of a turn is mostly fixed. */
 export const CLAIM_MIN = 50;
-/** As long as a lease: if no turn succeeds for this time, other workers should get the tasks. */
-const STUCK_MS = 10_000;
 
 export interface PumpOptions
-  extends Omit<SlotsOptions, "transactions" | "mayGoOn" | "ended" | "suspectCleared"> {
+  extends Omit<SlotsOptions, "transactions" | "mayGoOn" | "ended" | "suspectCleared">,
+    Pick<ScoutOptions, "fair"> {
   store: Store;
   workerId: number;
   concurrency: number;
   /** Maximum number of turns at once, each on its own connection. */
   turns: number;
+  /** A claim may be this large in any case; default CLAIM_MIN. */
+  claimMin?: number;
   /** The streams to look for: those that nothing on this host holds. */
   streams: () => number[];
+  /** False when something on this host holds the stream. */
+  isOpen: (stream: number) => boolean;
   queueRank: (stream: number) => number;
   hasBreaker?: (stream: number) => boolean;
   /** A pool of its own for handlers' transactions. */
@@ -58,6 +62,8 @@ export class Pump {
   readonly #options: PumpOptions;
   readonly #scout: Scout;
   readonly #claims = new Claims();
+  readonly #holds = new Holds();
+  readonly #setbacks = new Setbacks();
   readonly #slots: Slots;
   readonly #shares: Shares;
   readonly #aside: Aside;
@@ -78,10 +84,6 @@ export class Pump {
   #isLingerOver = false;
   #linger: NodeJS.Timeout | undefined;
   #step: NodeJS.Immediate | undefined;
-  #failures = 0;
-  /** When the first of these was sent, by this process's steady clock. */
-  #failingSince: number | undefined;
-  #isHeldBack = false;
   #drained: (() => void)[] = [];
 
   constructor(options: PumpOptions) {
@@ -90,7 +92,7 @@ export class Pump {
     this.#slots = new Slots({
       ...options,
       transactions: { store, pool, workerId },
-      mayGoOn: () => this.#isClaiming,
+      mayGoOn: (task) => this.#mayGoOn(task),
       ended: (outcome) => this.#ended(outcome),
       suspectCleared: () => this.#schedule(),
     });
@@ -170,6 +172,16 @@ export class Pump {
     this.#scout.stop().catch(() => undefined);
   }
 
+  /** Of what has been claimed of these streams so far, nothing starts a further step. */
+  hold(streams: readonly number[]): void {
+    this.#holds.hold(streams, this.#claims.last);
+  }
+
+  #mayGoOn(task: ClaimedTask): boolean {
+    const { mayStart, isOpen } = this.#options;
+    return this.#isClaiming && mayStart() && isOpen(task.streamId) && !this.#holds.isHeld(task);
+  }
+
   /** Resolves when all turns that are under way now have been answered: what they claimed has started. */
   async answered(): Promise<void> {
     await Promise.allSettled(this.#underWay);
@@ -230,7 +242,7 @@ export class Pump {
 
   /** True if a turn should be sent now, false if more outcomes are worth waiting for. */
   #isTurnDue(): boolean {
-    if (this.#isHeldBack) return false;
+    if (this.#setbacks.isPaused) return false;
     const waiting = this.#outcomes.length + this.#gone.length;
     const canClaim = this.#canClaim();
     if (waiting === 0 && !canClaim) return false;
@@ -250,7 +262,7 @@ export class Pump {
   }
 
   #armLinger(): void {
-    if (this.#linger !== undefined || this.#isHeldBack) return;
+    if (this.#linger !== undefined || this.#setbacks.isPaused) return;
     if (this.#outcomes.length + this.#gone.length === 0 && !this.#canClaim()) return;
     this.#linger = setTimeout(() => {
       this.#linger = undefined;
@@ -262,7 +274,7 @@ export class Pump {
   #next(): NextShards {
     if (!this.#canClaim()) return { shards: [], limit: 0 };
     const { concurrency, turns } = this.#options;
-    const most = Math.max(Math.ceil(concurrency / turns), CLAIM_MIN);
+    const most = Math.max(Math.ceil(concurrency / turns), this.#options.claimMin ?? CLAIM_MIN);
     const limit = Math.min(this.#free, most);
     return this.#scout.next(SHARDS_PER_TURN_MAX, limit, this.#mayTakeSolo, this.#rooms());
   }
@@ -298,6 +310,7 @@ export class Pump {
         limit,
         shards: shards.map((one) => one.shard),
         solo,
+        moved: new Set<number>(),
         told: (fates: readonly Fate[]) => hearFates(fates, this.#options),
       };
       const held = new Set<Outcome>();
@@ -321,13 +334,8 @@ export class Pump {
     }
   }
 
-  #succeeded(
-    rows: TurnRow[],
-    request: { outcomes: Outcome[]; gone: number[]; claim: number; limit: number },
-    tried: readonly Candidate[],
-  ): void {
-    this.#failures = 0;
-    this.#failingSince = undefined;
+  #succeeded(rows: TurnRow[], request: TurnRequest, tried: readonly Candidate[]): void {
+    this.#setbacks.over();
     if (this.#isLost) return;
     this.#gone.push(...this.#claims.recorded(request.outcomes, request.gone));
     const tasks = rows.filter(isTask);
@@ -335,7 +343,7 @@ export class Pump {
     if (refused > 0) this.#options.refused(refused);
     if (request.limit > 0) {
       this.#isShort = tasks.length < request.limit;
-      this.#scout.tried(tried, tasks, request.limit);
+      this.#scout.tried(tried, tasks, request);
     }
     this.#claims.answered(request.claim, tasks.length);
     this.#claimedMax -= tasks.length;
@@ -371,9 +379,7 @@ export class Pump {
 
   #failed({ error, unsettled, isLost }: TurnFailed, gone: readonly number[], sentAt: number): void {
     if (this.#isLost) return;
-    this.#failingSince ??= sentAt;
-    const isStuck = performance.now() - this.#failingSince > STUCK_MS;
-    if (isLost || isStuck) {
+    if (isLost || this.#setbacks.isStuckAfter(sentAt)) {
       const refused = this.unrecorded;
       const reason = isLost ? error : letGo(error);
       this.abandon(reason);
@@ -382,19 +388,11 @@ export class Pump {
     }
     this.#outcomes.unshift(...unsettled);
     this.#gone.unshift(...gone);
-    this.#failures += 1;
-    this.#isHeldBack = true;
+    this.#setbacks.pause(() => this.#schedule());
     this.#options.log.warn(
-      { err: error.message, failures: this.#failures },
+      { err: error.message, failures: this.#setbacks.count },
       "a turn failed, it is tried again",
     );
     this.#options.unknown();
-    setTimeout(
-      () => {
-        this.#isHeldBack = false;
-        this.#schedule();
-      },
-      backoffMs(this.#failures, { baseMs: 50, maxMs: 2_000 }),
-    );
   }
 }

@@ -12,13 +12,12 @@ import type { Transaction } from "../store/transaction.ts";
 import { parseTime } from "../store/types.ts";
 import { type Attempt, tell, type WorkObserver } from "./heard.ts";
 import { expired, failure, type Outcome } from "./outcome.ts";
+import { progressJson } from "./progress-json.ts";
 import { payloadText } from "./sql.ts";
 import type { ClaimedTask, Fence, HandlerContext, StreamHandler } from "./task.ts";
 import type { Seal } from "./task-transaction/seal.ts";
 import { settling } from "./task-transaction/sql.ts";
 import { TaskTransaction, type TaskTransactions } from "./task-transaction/task-transaction.ts";
-
-const PROGRESS_BYTES_MAX = 16_384;
 
 export interface Running {
   readonly task: ClaimedTask;
@@ -32,8 +31,12 @@ export interface RunOptions {
   log: Logger;
   resultBytesMax: number;
   transactions: TaskTransactions;
-  /** False when the worker is stopping. */
-  mayGoOn: () => boolean;
+  /** False when the worker is stopping, or what the task is of was turned off. */
+  mayGoOn: (task: ClaimedTask) => boolean;
+  /** For how long quiet hours hold a step of the task that takes so long; 0: it may begin. */
+  quietMs: (task: ClaimedTask, takesMs: number) => number;
+  /** For how long the worker goes on; Infinity: it has no time limit. */
+  leftMs: () => number;
   /** A handler said how far it is; `value` is JSON. */
   progressed: (task: ClaimedTask, value: string) => void;
   observer?: WorkObserver | undefined;
@@ -241,7 +244,15 @@ class Context implements HandlerContext {
   }
 
   get mayGoOn(): () => boolean {
-    return this.#options.mayGoOn;
+    return () => this.#options.mayGoOn(this.#task);
+  }
+
+  get quietMs(): (takesMs: number) => number {
+    return (takesMs) => this.#options.quietMs(this.#task, takesMs);
+  }
+
+  get leftMs(): () => number {
+    return this.#options.leftMs;
   }
 
   get fence(): Fence {
@@ -271,13 +282,7 @@ class Context implements HandlerContext {
 
   /** Bound: handlers take the context apart. */
   get progress(): (value: unknown) => void {
-    return (value) => {
-      const what = `progress of task ${this.#task.id} (${this.#handler.kind})`;
-      this.#options.progressed(
-        this.#task,
-        toJson(value, { what, bytesMax: PROGRESS_BYTES_MAX, isLossy: true }),
-      );
-    };
+    return (value) => this.#options.progressed(this.#task, progressJson(this, value));
   }
 
   get isTransactional(): boolean {

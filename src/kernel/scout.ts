@@ -9,7 +9,8 @@ import { type Loop, loop } from "../base/loop.ts";
 import { messageOf } from "../base/thrown.ts";
 import type { Store } from "../store/store.ts";
 import { type Candidate, Candidates, type NextShards, type Room } from "./candidates.ts";
-import { addShard, look } from "./sql.ts";
+import type { FairShares } from "./fair-shares.ts";
+import { addShard, look, type TurnRequest } from "./sql.ts";
 import type { ClaimedTask } from "./task.ts";
 import { watchedMs } from "./watch/watch.ts";
 
@@ -26,6 +27,7 @@ export interface ScoutOptions {
   /** The ids of the streams that may be run now, as far as this process knows. */
   streams: () => number[];
   queueRank: (stream: number) => number;
+  fair?: FairShares | undefined;
   log: Logger;
   found: () => void;
   foundNothing: () => void;
@@ -33,7 +35,7 @@ export interface ScoutOptions {
 
 export class Scout {
   readonly #options: ScoutOptions;
-  readonly #candidates = new Candidates();
+  readonly #candidates: Candidates;
   readonly #shards = new Map<number, Candidate>();
   readonly #loop: Loop;
   #emptyLooks = 0;
@@ -45,6 +47,7 @@ export class Scout {
 
   constructor(options: ScoutOptions) {
     this.#options = options;
+    this.#candidates = new Candidates(options.fair);
     this.#loop = loop({
       runOnce: () => this.#lookOnce(),
       failed: (error) => options.log.warn({ err: messageOf(error) }, "looking for work failed"),
@@ -108,26 +111,29 @@ export class Scout {
     if (known !== undefined && (known.isLimited || isLaned)) this.#candidates.add(known);
   }
 
-  /** What a turn found in these shards: a full claim ends in the last of them that may hold more. */
+  /** What a turn found in these shards: a full claim ends in the last of them that may hold more, and so may one that went on. */
   tried(
     candidates: readonly Candidate[],
     claimed: readonly { shard_id: number }[],
-    limit: number,
+    { limit, moved = new Set() }: Pick<TurnRequest, "limit" | "moved">,
   ): void {
     const last = claimed.at(-1)?.shard_id;
+    this.#candidates.claimed(candidates, claimed);
     const from = new Set(claimed.map((row) => row.shard_id));
-    this.#fruitless = from.size > 0 ? 0 : this.#fruitless + 1;
+    this.#fruitless = from.size + moved.size > 0 ? 0 : this.#fruitless + 1;
     const isFull = claimed.length === limit;
     for (const shard of from) this.#candidates.hit(shard, isFull && shard === last);
+    for (const shard of moved) this.#candidates.hit(shard, true);
     const tried = isFull
       ? candidates.slice(
           0,
           candidates.findIndex((one) => one.shard === last),
         )
       : candidates;
-    this.#candidates.missed(tried.map((one) => one.shard).filter((shard) => !from.has(shard)));
+    const isMiss = (shard: number) => !from.has(shard) && !moved.has(shard);
+    this.#candidates.missed(tried.map((one) => one.shard).filter(isMiss));
     if (isFull) return;
-    if (from.size === 0) this.#missed(candidates);
+    if (from.size + moved.size === 0) this.#missed(candidates);
     else this.#misses = 0;
   }
 

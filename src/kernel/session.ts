@@ -14,9 +14,11 @@ import { BreakerReports } from "./breaker/reports.ts";
 import type { FailureKind, Outcome } from "./outcome.ts";
 import { Progress } from "./progress.ts";
 import { Pump, type PumpOptions } from "./pump.ts";
+import { QuietAhead } from "./quiet/quiet-ahead.ts";
 import {
   endWorker,
   heartbeat,
+  offStreams,
   seeOff,
   setIdle,
   startWorker,
@@ -46,18 +48,25 @@ export interface SessionOptions
     | "store"
     | "concurrency"
     | "turns"
+    | "claimMin"
     | "handlers"
     | "queueRank"
+    | "fair"
     | "resultBytesMax"
     | "transactionPool"
     | "log"
     | "observer"
+    | "leftMs"
   > {
   info: WorkerInfo;
   /** Scopes that are held on this host now. */
   offHere: () => readonly string[];
   /** The streams that can be run, except those of these scopes. */
   openStreams: (offHere: readonly string[]) => number[];
+  /** All scopes that hold a stream. */
+  scopesOf: (stream: number) => readonly string[];
+  /** Whether none of these scopes holds a stream. */
+  isOpen: (stream: number, offHere: readonly string[]) => boolean;
   hasBreaker: (stream: number) => boolean;
   /** Resolves when what the worker's other loops were about to start has started. */
   started: () => Promise<void>;
@@ -77,6 +86,7 @@ export class Session {
   readonly #idleFlag: Loop;
   readonly #progress: Progress;
   readonly #breakers: BreakerReports;
+  readonly #quiet: QuietAhead;
   #tally = new Map<number, TallyRow>();
   #refused = 0;
   #isFlaggedIdle = false;
@@ -92,6 +102,8 @@ export class Session {
     const askedAt = performance.now();
     const workerId = await startWorker(options.store, options.info);
     const session = new Session(workerId, askedAt, options);
+    await session.#quiet.refresh().catch(() => undefined); // its loop tries again at once, and the gate knows them anyway
+    session.#quiet.start();
     session.#heartbeats.start();
     session.#idleFlag.start();
     session.#progress.start();
@@ -110,13 +122,16 @@ export class Session {
       this.#log.warn({ err: messageOf(error) }, "writing progress failed"),
     );
     this.#breakers = new BreakerReports(options);
+    this.#quiet = new QuietAhead(options);
     this.#told = toldBy(options.info.streams, options.info.off_here, []);
     this.pump = new Pump({
       ...options,
       workerId,
       streams: () => options.openStreams(options.offHere()),
+      isOpen: (stream) => options.isOpen(stream, options.offHere()),
       lost: (error, refused) => this.#lost(error, refused),
       mayStart: () => this.mayStart,
+      quietMs: (task, takesMs) => this.#quiet.heldMs(options.scopesOf(task.streamId), takesMs),
       unknown: () => this.#heartbeats.wake(),
       progressed: (task, value) => this.#progress.say(task, value),
       began: (task) => this.#breakers.began(task, options.handlers.get(task.streamId)),
@@ -164,7 +179,12 @@ export class Session {
       clearTimeout(timer);
       await within(leftMs(), this.pump.drained());
       await others;
-      const loops = [this.#heartbeats.stop(), this.#progress.stop(), this.#breakers.stop()];
+      const loops = [
+        this.#heartbeats.stop(),
+        this.#progress.stop(),
+        this.#breakers.stop(),
+        this.#quiet.stop(),
+      ];
       await within(leftMs(), Promise.all([idleFlag, ...loops]));
       const givenBack = await within(leftMs(), this.#sayGoodbye());
       this.pump.abandon(reason); // what could not be recorded would be tried for ever
@@ -191,7 +211,7 @@ export class Session {
   /** Ends without telling the database: the lease is lost, or the process must go. */
   async abandon(reason: PawlError): Promise<void> {
     this.pump.abandon(reason);
-    const loops = [this.#heartbeats, this.#idleFlag, this.#progress, this.#breakers];
+    const loops = [this.#heartbeats, this.#idleFlag, this.#progress, this.#breakers, this.#quiet];
     await Promise.all(loops.map((one) => one.stop()));
   }
 
@@ -200,10 +220,12 @@ export class Session {
     this.#heartbeats.wake();
   }
 
-  /** Something was turned off: told when nothing that was claimed before is still to start. */
+  /** Something was turned off: told when nothing that was claimed before is still to start, nor a further step of it. */
   async #offHeard(epoch: string): Promise<void> {
     if (BigInt(epoch) <= this.#offSeen) return;
     this.#offSeen = BigInt(epoch);
+    this.pump.hold(await offStreams(this.#store, this.#options.openStreams([])));
+    await this.#quiet.refresh();
     await Promise.all([this.pump.answered(), this.#options.started()]);
     await seeOff(this.#store, this.workerId, epoch);
   }
@@ -272,7 +294,13 @@ export class Session {
   }
 
   #lost(error: PawlError, refused: number): void {
-    for (const one of [this.#heartbeats, this.#idleFlag, this.#progress, this.#breakers])
+    for (const one of [
+      this.#heartbeats,
+      this.#idleFlag,
+      this.#progress,
+      this.#breakers,
+      this.#quiet,
+    ])
       unheard(() => one.stop());
     this.#options.lost(error, refused + this.#refused);
   }

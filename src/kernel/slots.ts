@@ -30,7 +30,8 @@ export class Slots {
   readonly #suspects: Suspects;
 
   constructor(options: SlotsOptions) {
-    const { log, resultBytesMax, transactions, progressed, observer, mayGoOn } = options;
+    const { log, resultBytesMax, transactions, progressed, observer } = options;
+    const { mayGoOn, quietMs, leftMs } = options;
     this.#handlers = options.handlers;
     this.#suspects = new Suspects(options.suspectCleared);
     this.#runOptions = {
@@ -40,6 +41,8 @@ export class Slots {
       progressed,
       observer,
       mayGoOn,
+      quietMs,
+      leftMs,
       ended: ({ task }, outcome) => {
         if (task.solo) this.#suspects.ended(task);
         if (this.#running.delete(task.seq)) options.ended(outcome);

@@ -17,6 +17,8 @@ export interface TurnRequest {
   limit: number;
   shards: readonly number[];
   solo: boolean;
+  /** Gets the shards that went on without a start: their next tasks had to wait for their limit keys. */
+  moved?: Set<number>;
   /** Called with what became of its failures. */
   told?: (fates: readonly Fate[]) => void;
 }
@@ -35,6 +37,8 @@ export interface TurnRow {
   is_expired: boolean;
   is_laned: boolean;
 }
+
+type MovedRow = { id: null; shard_id: number };
 
 const TURN = "select * from pawl.turn_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
@@ -56,7 +60,11 @@ export async function turn(executor: PreparedExecutor, request: TurnRequest): Pr
     array(request.shards),
     request.solo,
   ];
-  const rows = await executor.prepared<TurnRow>(TURN, values, LOOP_MS);
+  const answer = await executor.prepared<TurnRow | MovedRow>(TURN, values, LOOP_MS);
+  const rows = answer.filter((row): row is TurnRow => {
+    if (row.id === null) request.moved?.add(row.shard_id);
+    return row.id !== null;
+  });
   if (failures === null) return rows;
   const fates = rows.filter((row) => row.shard_id === null && row.payload !== null);
   if (fates.length > 0) request.told?.(fates.map((row) => row.payload as Fate));
@@ -115,11 +123,13 @@ export interface StreamRow {
   kind: string;
   version: number;
   has_breaker: boolean;
+  /** What holds it when it is off. */
+  scopes: string[];
 }
 
 export function streams(executor: Executor): Promise<StreamRow[]> {
   return executor.rows(
-    `select st.id, q.name as queue, st.kind, st.version, q.breaker is not null as has_breaker
+    `select st.id, q.name as queue, st.kind, st.version, q.breaker is not null as has_breaker, pawl.scopes_of(q.name, st.kind) as scopes
        from pawl.stream st join pawl.queue q on q.id = st.queue_id`,
     [],
     LOOP_MS,
@@ -135,6 +145,10 @@ export interface QueueRow {
   kind_concurrency?: number | null;
   breaker?: BreakerPolicy | null;
   rate?: { limit: number; per_ms: number; burst: number } | null;
+  kind_rate?: { limit: number; per_ms: number; burst: number } | null;
+  /** Of the tasks of each limit key. */
+  key_concurrency?: number | null;
+  key_rate?: { limit: number; per_ms: number; burst: number } | null;
   on_dead?: "block" | "skip";
   /** Expired tasks become dead letters instead of history. */
   expired_is_dead?: boolean;
@@ -241,6 +255,19 @@ export async function heartbeat(executor: Executor, beat: Heartbeat): Promise<He
 
 export async function seeOff(executor: Executor, worker: number, epoch: string): Promise<void> {
   await executor.rows("select pawl.see_off_v1($1, $2)", [worker, epoch], LOOP_MS);
+}
+
+/** Which of these streams are off. */
+export async function offStreams(
+  executor: Executor,
+  streams: readonly number[],
+): Promise<number[]> {
+  const rows = await executor.rows<{ stream: number }>(
+    "select distinct h.stream_id as stream from pawl.holds_v1($1) h where h.reason = 'off'",
+    [streams],
+    LOOP_MS,
+  );
+  return rows.map((row) => row.stream);
 }
 
 export async function setIdle(executor: Executor, worker: number, isIdle: boolean): Promise<void> {
@@ -351,14 +378,9 @@ export async function addShard(executor: Executor, shard: number): Promise<void>
   await executor.rows("select pawl.add_shard_v1($1)", [shard]);
 }
 
-export async function stopWorkers(executor: Executor): Promise<number> {
-  const [row] = await executor.rows<{ asked: number }>("select pawl.stop_workers_v1() as asked");
-  return row?.asked ?? 0;
-}
-
 export interface EnqueueRow {
   id: string;
-  outcome: "created" | "duplicate";
+  outcome: "created" | "duplicate" | "replaced" | "debounced";
 }
 
 function array(values: readonly (string | number)[]): string {

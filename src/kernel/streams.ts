@@ -3,8 +3,8 @@
  * a stream may appear while it runs, when a task is enqueued through SQL into another queue than its job names.
  */
 
-import { queueScope } from "../base/scope.ts";
 import type { Executor } from "../store/executor.ts";
+import { FairShares } from "./fair-shares.ts";
 import { streams as readStreams, type StreamRow } from "./sql.ts";
 import type { StreamHandler, TaskHandler } from "./task.ts";
 
@@ -14,17 +14,28 @@ export interface StreamsOptions {
   queues: readonly string[];
   /** Also what waits in queues that are not named, after all others. */
   otherQueues?: boolean;
+  /** Never these. */
+  exclude?: readonly string[] | undefined;
+  /** Shares of the starts by queue, 1 for those not named. Without it the first queue comes first. */
+  weights?: Readonly<Record<string, number>> | undefined;
 }
 
 export class Streams {
   readonly handlers: Map<number, StreamHandler> = new Map();
+  readonly fair: FairShares | undefined;
   readonly #options: StreamsOptions;
   readonly #ranks = new Map<number, number>();
-  readonly #queues = new Map<number, string>();
+  readonly #scopes = new Map<number, readonly string[]>();
   readonly #withBreaker = new Set<number>();
 
   constructor(options: StreamsOptions) {
     this.#options = options;
+    const { queues, weights } = options;
+    if (weights === undefined) return;
+    const byPlace = Object.entries(weights).map(
+      ([queue, weight]) => [queues.indexOf(queue), weight] as const,
+    );
+    this.fair = new FairShares(new Map(byPlace));
   }
 
   /** Returns true if a stream was added. */
@@ -36,12 +47,18 @@ export class Streams {
     return this.handlers.size > before;
   }
 
-  /** Returns the streams whose queues are not among the held scopes. */
+  /** Returns the streams that none of the held scopes holds. */
   open(offHere: readonly string[]): number[] {
-    if (offHere.includes("all")) return [];
-    if (offHere.length === 0) return [...this.handlers.keys()];
-    const isOff = (stream: number) => offHere.includes(queueScope(this.#queues.get(stream) ?? ""));
-    return [...this.handlers.keys()].filter((stream) => !isOff(stream));
+    return [...this.handlers.keys()].filter((stream) => this.isOpen(stream, offHere));
+  }
+
+  isOpen(stream: number, offHere: readonly string[]): boolean {
+    if (offHere.length === 0) return true;
+    return !this.scopesOf(stream).some((scope) => offHere.includes(scope));
+  }
+
+  scopesOf(stream: number): readonly string[] {
+    return this.#scopes.get(stream) ?? [];
   }
 
   hasBreaker(stream: number): boolean {
@@ -53,7 +70,8 @@ export class Streams {
   }
 
   #add(row: StreamRow): void {
-    const { queues, otherQueues } = this.#options;
+    const { queues, otherQueues, exclude = [] } = this.#options;
+    if (exclude.includes(row.queue)) return;
     const place = queues.indexOf(row.queue);
     if (place < 0 && otherQueues !== true) return;
     const known = this.handlers.get(row.id) ?? this.#handlerOf(row);
@@ -61,7 +79,7 @@ export class Streams {
     this.handlers.set(row.id, known);
     if (row.has_breaker) this.#withBreaker.add(row.id);
     this.#ranks.set(row.id, place < 0 ? queues.length : place);
-    this.#queues.set(row.id, row.queue);
+    this.#scopes.set(row.id, row.scopes);
   }
 
   /** The first that fits. A queue that handlers name is theirs alone: a job with the name of a part's kind gets nothing from it. */

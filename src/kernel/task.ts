@@ -66,8 +66,12 @@ export interface Fence {
 
 /** What the kernel gives to handlers of parts, beside what the app's code gets of it. */
 export interface HandlerContext extends TaskContext {
-  /** False when this worker is stopping: what can be left to another one is. */
+  /** False when this worker is stopping, or the task was turned off: what can be left for later is. Asked before each step. */
   readonly mayGoOn: () => boolean;
+  /** For how long quiet hours hold a step that takes at most `takesMs`; 0: it may begin. */
+  readonly quietMs: (takesMs: number) => number;
+  /** For how long this worker goes on, as far as is known now; Infinity: it has no time limit. */
+  readonly leftMs: () => number;
   readonly fence: Fence;
   /** A transaction whose last statement is what `seal` records. The task goes on after it. */
   inTransaction<T>(work: (tx: Transaction) => Promise<T>, seal: (made: T) => Seal): Promise<T>;
@@ -87,6 +91,10 @@ export interface TaskHandler {
   readonly timeoutMs: number;
   /** How long an attempt may run before a breaker counts it as a failure, until it succeeds; default half of `timeoutMs`. */
   readonly slowMs?: number;
+  /** How many tasks it likes to get at once; a claim may be that large. */
+  readonly atOnce?: number;
+  /** Its part has recorded how an attempt went: no middleware changes that afterwards. */
+  readonly hasLastWord?: true;
   /** Throws `InvalidPayload` for a payload that it cannot decode; the task is then dead at once. */
   run(payload: unknown, context: HandlerContext): unknown;
 }

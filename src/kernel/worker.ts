@@ -9,13 +9,14 @@ import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { type Loop, loop } from "../base/loop.ts";
 import { messageOf } from "../base/thrown.ts";
-import type { LocalSwitches } from "../control/local-switches.ts";
 import { type Listener, listen } from "../store/notify.ts";
 import type { Store } from "../store/store.ts";
 import { type Serving, tell, type WorkObserver } from "./heard.ts";
 import { type Keeper, keeper } from "./keeper.ts";
-import type { Outcome } from "./outcome.ts";
+import type { LocalSwitches } from "./local-switches.ts";
+import type { FailureKind, Outcome } from "./outcome.ts";
 import { pruner } from "./pruner.ts";
+import { CLAIM_MIN } from "./pump.ts";
 import { LAST_WORDS_MS, Session, within } from "./session.ts";
 import { type Starting, Starts } from "./starts.ts";
 import { Streams, type StreamsOptions } from "./streams.ts";
@@ -26,6 +27,12 @@ const RETRY_START_MS = { baseMs: 200, maxMs: 5_000 };
 
 /** How soon a stream that is new in the catalogue is seen. */
 const STREAMS_MS = 5_000;
+const FAILED: ReadonlySet<string> = new Set<FailureKind>([
+  "retry",
+  "timeout",
+  "unrecoverable",
+  "invalid",
+]);
 const NOTHING = { jobs: [], destinations: [], sources: [], stores: [] };
 /** How soon a switch on this host is seen. */
 const LOCAL_SWITCHES_MS = 1_000;
@@ -39,7 +46,13 @@ export interface WorkerOptions extends StreamsOptions {
   /** Maximum number of turns at once; each takes a connection of the pool. */
   turns: number;
   /** Ends the worker after this many tasks. */
-  limit?: number;
+  limit?: number | undefined;
+  /** Ends it after this time: no step starts that could last longer. */
+  timeLimitMs?: number | undefined;
+  /** Ends it after this many attempts that failed. */
+  failureLimit?: number | undefined;
+  /** How often it asks for work while it is idle; default 1 s. For the fleet's chores it asks at least every second. */
+  pollMs?: number | undefined;
   resultBytesMax: number;
   /** A pool of its own for handlers' transactions: its size bounds how many are open. */
   transactionPool: Store;
@@ -54,12 +67,15 @@ export interface WorkerOptions extends StreamsOptions {
   serves?: readonly string[];
 }
 
+/** What made a worker want to stop: an operator's request to the fleet, its number of tasks or of failures, or its time. */
+export type StopWanted = "request" | "limit" | "failure limit" | "time limit";
+
 /** What further loops see of their worker. */
 export interface WorkerView {
   readonly isIdle: () => boolean;
   /** Look for tasks now. */
   readonly wake: () => void;
-  /** Asks every second, so that a loop need not. */
+  /** Asks every `pollMs`, so that a loop need not. */
   readonly watch: (question: Question) => void;
   /** The scopes that a file or a variable holds on this host, at most a second old. */
   readonly offHere: () => readonly string[];
@@ -88,9 +104,13 @@ export class Worker {
   #registering: Promise<void> | undefined;
   #registerTimer: NodeJS.Timeout | undefined;
   #refused = 0;
-  #stopWanted: (() => void) | undefined;
-  /** Resolves when a person asked the fleet to stop, or the limit is reached. */
-  readonly stopWanted: Promise<void>;
+  #failures = 0;
+  #stopWanted: ((why: StopWanted) => void) | undefined;
+  /** Resolves when a person asked the fleet to stop, or a limit is reached. */
+  readonly stopWanted: Promise<StopWanted>;
+  /** By this process's steady clock. */
+  #endsAt = Number.POSITIVE_INFINITY;
+  #endTimer: NodeJS.Timeout | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -137,9 +157,12 @@ export class Worker {
 
   /** @throws PawlError when the first registration fails; later ones are tried again for ever */
   async start(): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, timeLimitMs } = this.#options;
     this.#offHere = await this.#options.localSwitches.read();
+    if (timeLimitMs !== undefined) this.#endsAt = performance.now() + timeLimitMs;
     this.#session = await this.#register();
+    if (timeLimitMs !== undefined)
+      this.#endTimer = setTimeout(() => this.#stopWanted?.("time limit"), timeLimitMs);
     this.#keeper.start();
     for (const one of this.#loops) one.start();
     this.#listener = listen({
@@ -164,6 +187,11 @@ export class Worker {
     return this.#streams.open(this.#offHere);
   }
 
+  /** It has a lease and takes tasks. False while the database cannot be reached, and once it stops. */
+  get isReady(): boolean {
+    return !this.#isStopping && (this.#session?.mayStart ?? false);
+  }
+
   get running(): number {
     return this.#session?.pump.running ?? 0;
   }
@@ -185,6 +213,7 @@ export class Worker {
   async #stop(graceMs: number): Promise<number> {
     this.#session?.pump.stopClaiming(); // now: the loops below may be in the middle of a round
     clearTimeout(this.#registerTimer);
+    clearTimeout(this.#endTimer);
     const untilMs = (atLeastMs = 0) => Math.max(graceMs, atLeastMs) + LAST_WORDS_MS;
     // what it began must end too, or its loops would outlive the worker
     await within(untilMs(), Promise.resolve(this.#registering));
@@ -208,13 +237,18 @@ export class Worker {
       store,
       concurrency,
       turns,
+      claimMin: Math.max(CLAIM_MIN, ...this.#options.handlers.map(({ atOnce = 0 }) => atOnce)),
       handlers: this.#streams.handlers,
       queueRank: (stream) => this.#streams.rank(stream),
+      fair: this.#streams.fair,
       resultBytesMax: this.#options.resultBytesMax,
       transactionPool: this.#options.transactionPool,
       offHere: () => this.#offHere,
       openStreams: (offHere) => this.#streams.open(offHere),
+      isOpen: (stream, offHere) => this.#streams.isOpen(stream, offHere),
+      scopesOf: (stream) => this.#streams.scopesOf(stream),
       hasBreaker: (stream) => this.#streams.hasBreaker(stream),
+      leftMs: () => Math.max(this.#endsAt - performance.now(), 0),
       log,
       observer: this.#options.observer,
       info: {
@@ -231,7 +265,7 @@ export class Worker {
       },
       started: () => this.#starts.over(),
       lost: (error, refused) => this.#lost(error, refused),
-      stopRequested: () => this.#stopWanted?.(),
+      stopRequested: () => this.#stopWanted?.("request"),
       ended: (outcome) => this.#ended(outcome),
     });
     if (limit !== undefined) session.pump.limit(limit);
@@ -275,7 +309,10 @@ export class Worker {
 
   #ended(outcome: Outcome): void {
     if (!outcome.ok) this.#keeper.wake(); // it may be due soon, and only this worker knows
-    if (this.#session?.pump.isLimitReached === true) this.#stopWanted?.();
+    if (hasFailed(outcome)) this.#failures += 1;
+    if (this.#failures >= (this.#options.failureLimit ?? Number.POSITIVE_INFINITY))
+      this.#stopWanted?.("failure limit");
+    if (this.#session?.pump.isLimitReached === true) this.#stopWanted?.("limit");
   }
 
   #lost(error: PawlError, refused: number): void {
@@ -303,6 +340,11 @@ export class Worker {
       this.#registerTimer = setTimeout(again, backoffMs(tries, RETRY_START_MS));
     }
   }
+}
+
+/** With an error, and counted: what was cancelled, postponed or not ready did not fail. */
+function hasFailed(outcome: Outcome): boolean {
+  return !outcome.ok && FAILED.has(outcome.kind);
 }
 
 function stopping(): PawlError {

@@ -4,7 +4,7 @@
  */
 
 import type { ErrorCode } from "../base/error-codes.ts";
-import type { PawlError } from "../base/errors.ts";
+import { PawlError } from "../base/errors.ts";
 import {
   type AnyField,
   type Field,
@@ -22,8 +22,11 @@ import { type Column, table } from "./table.ts";
 /** What every verb gets. Verbs of a part may need more, such as the app's destinations. */
 export interface Desk {
   store: Store;
-  /** Reports progress of long work, such as `retry: 2000 of 5000`; or, as `waiting`, what it waits for. An empty text ends it. */
-  report: (text: string, kind?: "waiting") => void;
+  /**
+   * Reports progress of long work, such as `retry: 2000 of 5000`; or, as `waiting`, what it waits for. An empty text ends it. A `line`
+   * stays.
+   */
+  report: (text: string, kind?: "waiting" | "line") => void;
 }
 
 /** Who calls a verb, and how messages name the call and its options. */
@@ -57,6 +60,8 @@ export interface Terminal {
   readSecret: (what: string) => Promise<string>;
   /** Reads all piped input, such as a key of several lines, without the last line end; undefined if nothing is piped. */
   readPiped: () => Promise<string | undefined>;
+  /** Lets the person edit a text in their editor. `suffix`: of the file, such as `.json`. @throws PawlError `invalid_option` */
+  edit: (text: string, suffix: string) => Promise<string>;
 }
 
 /** What a person has to confirm. */
@@ -105,7 +110,7 @@ export interface VerbSpec<
   form?: Form<B, F, T>;
   /** It changes something, or sends something out: it takes `by` and `why`, and is recorded in the audit. */
   changes?: boolean;
-  /** `why` is required: the help says so, and the verb itself refuses a missing or blank one. */
+  /** `why` is required: the help says so, and a missing or blank one is refused. */
   isWhyRequired?: boolean;
   /** The command line runs it even if the config cannot be loaded: its result does not depend on one. */
   isTolerant?: boolean;
@@ -134,7 +139,7 @@ export interface VerbSpec<
   json?(result: R, input: ValueOf<F> & ValueOf<T>): unknown;
   text(result: R, input: ValueOf<F> & ValueOf<T>): string;
   /** Code gets the result; the command line prints it and ends with this error. */
-  failure?(result: R): PawlError | undefined;
+  failure?(result: R, input: ValueOf<F>): PawlError | undefined;
 }
 
 /** A verb as the code that renders it sees it. `Call` is its signature in code. */
@@ -215,6 +220,15 @@ function isBlank(given: unknown): boolean {
   return typeof given === "string" && given.trim() === "";
 }
 
+/** @throws PawlError `invalid_option` */
+function refuseUnexplained({ why, where, label }: Calling): void {
+  if (why !== undefined) return;
+  const message = `${where}: expected ${label("why")} to be given: the reason, for the audit`;
+  throw new PawlError("invalid_option", message, {
+    data: { option: label("why").replaceAll("`", "") },
+  });
+}
+
 export function verb<
   B,
   const F extends Fields,
@@ -253,11 +267,14 @@ export function verb<
       confirm: (base, input, calling) =>
         spec.confirm?.(base, input as ValueOf<F>, calling) ?? Promise.resolve(undefined),
     }),
-    check: (input, calling) => spec.check?.(input as ValueOf<F>, calling),
+    check: (input, calling) => {
+      if (spec.isWhyRequired === true) refuseUnexplained(calling);
+      spec.check?.(input as ValueOf<F>, calling);
+    },
     run: (base, input, calling) => spec.run(base, input as ValueOf<F>, calling),
     answer: (result, given) => {
       const input = given as ValueOf<F> & ValueOf<T>;
-      const failure = spec.failure?.(result as R);
+      const failure = spec.failure?.(result as R, input);
       return {
         json: spec.json === undefined ? result : spec.json(result as R, input),
         text: spec.text(result as R, input),

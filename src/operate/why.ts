@@ -10,8 +10,17 @@ export interface WhyTarget<Found extends object = object> {
   readonly example: readonly [line: string, what: string];
   /** Returns the id as the part knows it; undefined for that of something else. */
   idOf(given: unknown): string | undefined;
+  /** What `why` returns is about a task: each part may say more about it. */
+  readonly isTask?: true;
   /** @throws PawlError for what is not there */
   why(executor: Executor, id: string): Promise<Found>;
   /** For people. */
   text(found: Found): string;
+}
+
+/** Reads ids of the form `<kind>:<name>`. */
+export function nameAfter(kind: string): (given: unknown) => string | undefined {
+  const prefix = `${kind}:`;
+  return (given) =>
+    typeof given === "string" && given.startsWith(prefix) ? given.slice(prefix.length) : undefined;
 }

@@ -29,6 +29,7 @@ const YES_OR_NO: ReadonlyMap<string, boolean> = new Map([
   ...["true", "yes", "on"].map((word) => [word, true] as const),
   ...["false", "no", "off"].map((word) => [word, false] as const),
 ]);
+const AMOUNT = /^([^=]+)=(\d{1,15})$/;
 const EVENT_PATTERN = /^[A-Za-z0-9_.:*-]{1,200}$/;
 
 /** True or left out. */
@@ -108,6 +109,17 @@ export function identifier(charsMax: number): Field<string> {
   );
 }
 
+const LOWER_NAME = /^[a-z][a-z0-9_.-]{0,79}$/;
+
+/** A name that is also that of a scope, and of a file that turns it off. */
+export function lowerName(except: readonly string[] = []): Field<string> {
+  const not = except.map((one) => `"${one}"`).join(" or ");
+  return matching(
+    `1 to 80 lower-case letters, digits, "_", "." and "-", beginning with a letter${not && `, and not ${not}`}`,
+    (text) => LOWER_NAME.test(text) && !except.includes(text),
+  );
+}
+
 /** A function that the app gives. */
 export function func<F extends (...given: never[]) => unknown>(of: string): Field<F> {
   return field<F>({
@@ -163,6 +175,33 @@ export function text(
 /** `a,b,c` when typed. */
 export function names(help: string, shape = "names"): Field<readonly string[], string[]> {
   return unique(list(name(help), { help, shape }));
+}
+
+/** An object of integers in code, `a=1,b=2` when typed. */
+export function amounts(spec: {
+  help: string;
+  shape: string;
+  max: number;
+}): Field<Readonly<Record<string, number>>> {
+  const { help, shape, max } = spec;
+  const isAmount = (given: unknown) => isInteger(given) && given >= 1 && given <= max;
+  return field({
+    kind: "amounts",
+    help,
+    shape,
+    expected: `names with integers from 1 to ${max}, such as high=5,low=1`,
+    inCode: `an object of integers from 1 to ${max}, such as { high: 5, low: 1 }`,
+    read: (given) =>
+      isRecord(given) && Object.keys(given).length > 0 && Object.values(given).every(isAmount)
+        ? { ...(given as Record<string, number>) }
+        : undefined,
+    fromText: (text) => {
+      const pairs = text.split(",").map((pair) => AMOUNT.exec(pair.trim()) ?? []);
+      const names = pairs.map(([, key]) => key);
+      if (names.includes(undefined) || new Set(names).size < names.length) return text;
+      return Object.fromEntries(pairs.map(([, key, count]) => [key, Number(count)]));
+    },
+  });
 }
 
 export function choice<const Choice extends string>(
@@ -234,7 +273,7 @@ export function time(help: string): Field<Date> {
 }
 
 /** Without a zone it would mean something else on each machine. */
-function timeOf(typed: string): Date | undefined {
+export function timeOf(typed: string): Date | undefined {
   if (!ISO_TIME.test(typed)) return undefined;
   const value = new Date(typed);
   return Number.isNaN(value.getTime()) ? undefined : value;

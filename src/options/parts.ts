@@ -1,5 +1,6 @@
 /** The kinds of fields that are made of others: lists, and objects with fields of their own. */
 
+import { PawlError, shown } from "../base/errors.ts";
 import { isRecord, refuseUnknownOptions } from "../base/options.ts";
 import {
   type Field,
@@ -223,4 +224,42 @@ export function knowing<Given, Value, P extends Presence>(
       return one.read(given, place);
     },
   };
+}
+
+/** What code gives as a list of definitions: each made by its function, and each name once. */
+export function definitions<T extends { readonly name: string }>({
+  isOne,
+  maker,
+  remedy = "give each a name of its own",
+}: Defined): Field<readonly T[]> {
+  return mapped(listOf<T>(`each made by ${maker}`), (all, { option }) => {
+    for (const one of all) {
+      if (isOne(one)) continue;
+      throw new PawlError(
+        "invalid_option",
+        `${option}: expected values made by ${maker}(...), got ${shown(one)}`,
+      );
+    }
+    refuseTwice(
+      option,
+      all.map((one) => one.name),
+      remedy,
+    );
+    return all;
+  });
+}
+
+interface Defined {
+  isOne: (given: unknown) => boolean;
+  /** The function that makes one: `defineJob`. */
+  maker: string;
+  /** What to do about a name that comes twice. */
+  remedy?: string;
+}
+
+/** @throws PawlError `duplicate_name` */
+export function refuseTwice(option: string, names: readonly string[], remedy: string): void {
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice === undefined) return;
+  throw new PawlError("duplicate_name", `${option}: two are named "${twice}"; ${remedy}`);
 }

@@ -5,7 +5,7 @@ import { type Definitions, register } from "../kernel/sql.ts";
 import type { Executor } from "../store/executor.ts";
 import type { Store } from "../store/store.ts";
 import { inForeignTransaction } from "../store/transaction.ts";
-import { ownNames } from "./sql.ts";
+import { isCurrentRevision, ownNames } from "./sql.ts";
 
 /**
  * All of it or nothing: a route that is refused leaves the queues as they were.
@@ -25,17 +25,21 @@ export async function registerApp<App extends AppBase>(
 }
 
 type Stream = Definitions["streams"][number];
-type Registered<App> = Pick<Part<PartTools & { app: App }>, "catalogue" | "register">;
+type Registered<App> = Pick<
+  Part<PartTools & { app: App }>,
+  "catalogue" | "register" | "registered"
+>;
 
 async function registerAll<App extends AppBase>(
   executor: Executor,
   app: App,
   parts: readonly Registered<App>[],
 ): Promise<void> {
-  const owner = { application: app.name, revision: app.revision };
+  const { name: application, revision } = app;
   const all = parts.map((part) => part.catalogue?.(app) ?? {});
   const catalogue = {
-    ...owner,
+    application,
+    revision,
     payload_bytes_max: app.maxPayloadBytes,
     queues: all.flatMap(({ queues = [] }) => queues),
     streams: all.flatMap(({ streams = [] }) => streams.map(streamOf)),
@@ -44,7 +48,10 @@ async function registerAll<App extends AppBase>(
   const named = Object.entries(names).map(([kind, list]) => [kind, list.map((name) => ({ name }))]);
   await ownNames(executor, { ...catalogue, ...Object.fromEntries(named) });
   await register(executor, catalogue);
+  const isCurrent = await isCurrentRevision(executor, application, revision);
+  const owner = { application, revision, isCurrent };
   for (const part of parts) await part.register?.(executor, owner, app);
+  for (const part of parts) await part.registered?.(executor, owner, app);
 }
 
 function streamOf({ queue, kind, version, retry, timeout_ms }: Stream): Stream {

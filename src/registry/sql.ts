@@ -13,6 +13,19 @@ export async function ownNames(executor: Executor, names: OwnedNames): Promise<v
   await executor.rows("select pawl.own_names_v1($1)", [JSON.stringify(names)]);
 }
 
+/** False: a newer revision of the app has registered. */
+export async function isCurrentRevision(
+  executor: Executor,
+  application: string,
+  revision: number,
+): Promise<boolean> {
+  const [row] = await executor.rows<{ is_current: boolean }>(
+    "select pawl.is_current_v1($1, $2) as is_current",
+    [application, revision],
+  );
+  return row?.is_current !== false;
+}
+
 export interface AppRow {
   name: string;
   revision: number;

@@ -18,8 +18,10 @@ export const PARTS = [
   "queue",
   "requests",
   "outbox",
-  "inbox",
   "process",
+  "control",
+  "schedule",
+  "inbox",
   "registry",
 ] as const;
 const SRC = new URL("../", import.meta.url);

@@ -51,7 +51,7 @@ export class Outage {
       ...store,
       rows: (...statement) => this.#watched(() => store.rows(...statement)),
       prepared: (...statement) => this.#watched(() => store.prepared(...statement)),
-      begin: () => this.#watched(() => store.begin()),
+      begin: (first) => this.#watched(() => store.begin(first)),
       transaction: (work) => this.#watched(() => store.transaction(work)),
       ownTransaction: (work) => this.#watched(() => store.ownTransaction(work)),
     };

@@ -18,9 +18,16 @@ const OWN: Record<string, ErrorCode> = {
   PW017: "route_not_found",
   PW018: "unknown_destination",
   PW019: "source_not_found",
+  PW020: "command_not_found",
+  PW021: "lock_not_found",
+  PW022: "quiet_hours_not_found",
+  PW023: "schedule_not_found",
+  PW024: "group_not_found",
 };
 
 const TOO_MANY = "53300";
+/** Not of those classes, nor of a server that is being stopped or only reads. */
+const LASTING = /^(?!08|25006|40|53|55|57|58|3D000)/;
 const MANY_ADVICE =
   "lower `connections` of the processes that use it, raise max_connections, or put a pooler such as PgBouncer in between";
 
@@ -58,6 +65,15 @@ export function translateDatabaseError(thrown: unknown, connections?: number): P
 export function isTransient(error: PawlError): boolean {
   if (error.code === "database_unreachable" || error.code === "database_read_only") return true;
   return error.code === "database_error" && !isDataFault(error);
+}
+
+/**
+ * Passes without anybody mending the statement, its values, the schema or the rights: the connection, the server, its resources or a lock were
+ * at fault (SQLSTATE classes 08, 40, 53, 55, 57, 58), or nobody knows what was.
+ */
+export function isPassing(error: PawlError): boolean {
+  const state = error.data.sqlstate;
+  return isTransient(error) && (typeof state !== "string" || !LASTING.test(state));
 }
 
 /** Somebody holds a lock for longer than the statement waits for it. */

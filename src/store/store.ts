@@ -10,7 +10,9 @@ import { type Logger, silentLogger } from "../base/log.ts";
 import { connectTimeoutMs } from "./connect-timeout.ts";
 import { answered, Connection, type ConnectionConfig, DeadlineMissed } from "./connection.ts";
 import { type PreparedExecutor, STATEMENT_MS } from "./executor.ts";
+import { outOfDeadlock } from "./out-of-deadlock.ts";
 import { BEGIN, beginText, setUp } from "./session.ts";
+import { Sharing } from "./sharing.ts";
 import { translateDatabaseError } from "./sqlstate.ts";
 import { ownTransaction, type Transaction } from "./transaction.ts";
 import { OUR_TYPES, UNPARSED_TIMES } from "./types.ts";
@@ -24,8 +26,6 @@ const POOL_MAX_DEFAULT = 10;
 const NAME_NOT_KEPT = /^(26000|42P05)$/;
 /** Ours are a few dozen. */
 const PREPARED_MAX = 1_000;
-const DEADLOCK = "40P01";
-const DEADLOCK_TRIES_MAX = 5;
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,40}$/;
 
 export interface StoreOptions {
@@ -52,7 +52,8 @@ export interface Store extends PreparedExecutor {
   /** The same for our own statements alone: with the settings of our connections, whatever the role's are. */
   ownTransaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   /** BEGIN. Whoever opened it must commit it or roll it back. */
-  begin(): Promise<OpenTransaction>;
+  /** `first`: a statement of ours without values, sent with BEGIN in one message. */
+  begin(first?: string): Promise<OpenTransaction>;
   /** Waits for the transactions that are open, by default 5 s, and rolls back what is still open then. */
   close(waitMs?: number): Promise<void>;
 }
@@ -90,6 +91,7 @@ export function openStore(options: StoreOptions): Store {
     },
   };
   const pool = new pg.Pool(config);
+  sharings.set(pool, new Sharing(pool));
   let ended: Promise<void> | undefined;
   // Idle clients say so when the server goes away; unheard, that would end the process.
   pool.on("error", (error) =>
@@ -117,7 +119,7 @@ export function openStore(options: StoreOptions): Store {
     prepared: preparedStatements(pool, max, render, rows),
     transaction: (work) => inTransaction(begin(pool, render, { isOurs: false }), work),
     ownTransaction: (work) => inTransaction(begin(pool, render, { isOurs: true }), work),
-    begin: () => begin(pool, render, { isOurs: false }),
+    begin: (first) => begin(pool, render, { isOurs: false, first }),
     close: (waitMs = CLOSE_MS) => {
       ended ??= closePool(pool, open, waitMs);
       return ended;
@@ -162,11 +164,18 @@ async function send(
   timeoutMs: number,
 ): Promise<pg.QueryResult> {
   try {
-    return await onLiveConnection(max, () => alone(pool, query, timeoutMs));
+    return await onLiveConnection(max, () => shared(pool, () => alone(pool, query, timeoutMs)));
   } catch (error) {
     if (error instanceof DeadlineMissed) discardIdle(pool);
     throw error;
   }
+}
+
+const sharings = new WeakMap<pg.Pool, Sharing>();
+
+function shared<T>(pool: pg.Pool, statement: () => Promise<T>): Promise<T> {
+  const sharing = sharings.get(pool);
+  return sharing === undefined ? statement() : sharing.run(statement);
 }
 
 function discardIdle(pool: pg.Pool): void {
@@ -249,18 +258,6 @@ async function onLiveConnection<T>(connections: number, query: () => Promise<T>)
   }
 }
 
-/** A statement alone is a transaction: as the victim of a deadlock it has done nothing, and the others have gone on. */
-async function outOfDeadlock<T>(query: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await query();
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== DEADLOCK || tries >= DEADLOCK_TRIES_MAX)
-        throw error;
-    }
-  }
-}
-
 /** Replaces the schema's name in statements of ours; the identity when it is `pawl`. Keeps none of them. */
 export function renderer(schema: string): (text: string) => string {
   if (schema === "pawl") return (text) => text;
@@ -287,7 +284,7 @@ async function inTransaction<T>(
 async function begin(
   pool: pg.Pool,
   render: (text: string) => string,
-  { isOurs }: { isOurs: boolean },
+  { isOurs, first }: { isOurs: boolean; first?: string | undefined },
 ): Promise<OpenTransaction> {
   let client: pg.PoolClient;
   try {
@@ -318,7 +315,9 @@ async function begin(
     release();
   };
   try {
-    await answered(client, { text: isOurs ? BEGIN : beginText(client) }, CONTROL_MS);
+    const text = isOurs ? BEGIN : beginText(client);
+    const also = first === undefined ? "" : `; ${render(first)}`;
+    await answered(client, { text: text + also }, CONTROL_MS);
   } catch (error) {
     release(error as Error);
     throw translateDatabaseError(error);

@@ -1,23 +1,28 @@
 /**
- * Transactions: ours, and those of any client with `query(text, params)`. A foreign one is checked once to be a real
+ * Transactions: ours, and those of other libraries (`src/foreign`). A foreign one is checked once to be a real
  * transaction: a pool would commit each statement on its own, and the promise of one commit would be broken.
  */
 
 import pg from "pg";
 import { PawlError, shown } from "../base/errors.ts";
 import { isStorable } from "../base/text.ts";
+import { messageOf } from "../base/thrown.ts";
+import { serverFault } from "../foreign/fault.ts";
+import type { Adapted } from "../foreign/library.ts";
+import {
+  adapted,
+  type ForeignTransaction,
+  notATransaction,
+  type QueryTransaction,
+  rowsOf,
+} from "../foreign/transaction.ts";
 import { answered, Connection } from "./connection.ts";
 import { type Executor, STATEMENT_MS } from "./executor.ts";
 import { translateDatabaseError } from "./sqlstate.ts";
 import { OUR_TYPES } from "./types.ts";
 
-/** What you pass as `{ tx }`: a client of pg, or any object with the same method. */
-export interface ForeignTransaction {
-  query(text: string, values?: unknown[]): Promise<unknown>;
-}
-
 /** The transaction of `pawl.transaction(...)`. It can be used until that function ends. */
-export interface Transaction extends ForeignTransaction {
+export interface Transaction extends QueryTransaction {
   query<Row = Record<string, unknown>>(
     text: string,
     values?: unknown[],
@@ -119,9 +124,13 @@ export async function inForeignTransaction<T>(
   render: (text: string) => string,
   write: (executor: Executor, xid: string | null) => Promise<T | undefined>,
 ): Promise<T> {
-  checkShape(tx);
-  const executor = executorOf(tx, render);
-  if (internal.has(tx)) {
+  const library = internal.has(tx) ? undefined : adapted(tx);
+  const executor = executorOf(
+    library === undefined
+      ? (text, values) => queryOf(tx as Transaction)(text, values, STATEMENT_MS)
+      : throughLibrary(library, render),
+  );
+  if (library === undefined) {
     const written = await write(executor, null);
     if (written !== undefined) return written;
   }
@@ -129,11 +138,16 @@ export async function inForeignTransaction<T>(
   if (known !== undefined) {
     const written = await write(executor, known);
     if (written !== undefined) return written;
+    if (library?.isOneTransaction === true)
+      throw notATransaction(`this one of ${library.library} has ended`);
   }
   const xid = await currentXid(executor);
   const written = await write(executor, xid);
-  if (written === undefined)
-    throw notATransaction("each statement sent through it was committed alone");
+  if (written === undefined) {
+    throw notATransaction(
+      "each statement sent through it was committed alone; pass the client on which you sent BEGIN (not the pool), or what your library gives inside its transaction (docs/orm/README.md)",
+    );
+  }
   probed.set(tx, xid);
   return written;
 }
@@ -159,20 +173,44 @@ async function currentXid(executor: Executor): Promise<string> {
   return row.xid;
 }
 
-function executorOf(tx: ForeignTransaction, render: (text: string) => string): Executor {
+type Send = (text: string, values: readonly unknown[]) => unknown;
+
+function executorOf(send: Send): Executor {
   return {
     rows: async <Row>(text: string, values: readonly unknown[] = []) => {
       refuseUnstorable(values);
       let answer: unknown;
       try {
-        const query = internal.get(tx);
-        answer = await (query?.(text, values, STATEMENT_MS) ?? tx.query(render(text), [...values]));
+        answer = await send(text, values);
       } catch (error) {
         throw translateDatabaseError(error);
       }
       return rowsOf(answer) as Row[];
     },
   };
+}
+
+function throughLibrary({ library, query }: Adapted, render: (text: string) => string): Send {
+  return async (text, values) => {
+    try {
+      return await query(render(text), values);
+    } catch (error) {
+      throw ofLibrary(error, library);
+    }
+  };
+}
+
+/** What the library itself says, and not the server or the connection, is that its transaction takes nothing any more. */
+function ofLibrary(thrown: unknown, library: string): PawlError {
+  const fault = serverFault(thrown);
+  if (fault !== undefined) {
+    return translateDatabaseError(
+      Object.assign(new Error(fault.message, { cause: thrown }), fault),
+    );
+  }
+  const error = translateDatabaseError(thrown);
+  if (error.code !== "database_error" || library === "pg") return error;
+  return notATransaction(`${library} did not send the statement: ${messageOf(thrown)}`, thrown);
 }
 
 /** Refuses values that were not checked at the call: if they were sent, they would abort the caller's transaction. */
@@ -185,16 +223,9 @@ function refuseUnstorable(values: readonly unknown[]): void {
   );
 }
 
-function rowsOf(answer: unknown): unknown[] {
-  if (Array.isArray(answer)) return answer;
-  const rows = (answer as { rows?: unknown } | null | undefined)?.rows;
-  if (Array.isArray(rows)) return rows;
-  throw notATransaction("its `query` answered neither an array of rows nor `{ rows }`");
-}
-
 /** Option of every write. */
 export interface InTransaction {
-  /** Your open transaction: from `pawl.transaction`, or any client with `query(text, params)` that has sent BEGIN. */
+  /** Your open transaction: from `pawl.transaction`, of a library that docs/orm/README.md lists, or a client that has sent BEGIN. */
   tx?: ForeignTransaction;
 }
 
@@ -206,24 +237,7 @@ export interface InTransaction {
  */
 export function chosenTransaction(options: object): ForeignTransaction | undefined {
   if (!("tx" in options)) return undefined;
-  checkShape(options.tx);
-  return options.tx;
-}
-
-function checkShape(tx: unknown): asserts tx is ForeignTransaction {
-  const given = tx as Partial<Record<"query" | "then" | "connect" | "totalCount", unknown>> | null;
-  if (given === undefined || given === null)
-    throw notATransaction(`it is ${String(given)}; leave \`tx\` out to commit alone`);
-  if (typeof given.then === "function") throw notATransaction("it is a promise; await it first");
-  if (typeof given.query !== "function")
-    throw notATransaction("it has no method `query(text, params)`");
-  if (typeof given.connect === "function" && typeof given.totalCount === "number")
-    throw notATransaction("it is a pool, which gives each statement a connection of its own");
-}
-
-function notATransaction(why: string): PawlError {
-  return new PawlError(
-    "not_a_transaction",
-    `tx: this is no open transaction: ${why}; pass the client on which you sent BEGIN (not the pool), or use pawl.transaction`,
-  );
+  const tx = options.tx as ForeignTransaction;
+  if (!internal.has(tx)) adapted(tx);
+  return tx;
 }

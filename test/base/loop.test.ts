@@ -221,3 +221,17 @@ test("a report of a failure that fails itself neither ends the process nor the l
   await one.stop();
   expect(rounds).toBeGreaterThan(2);
 });
+
+test("one that is not to be hurried keeps its times, however often it is woken", async () => {
+  const { one, seen } = counted({ isUnhurried: true });
+  one.start();
+  await pass(1);
+  for (let i = 0; i < 5; i += 1) {
+    one.wake();
+    await pass(1);
+  }
+  expect(seen.rounds).toBe(1);
+  await pass(HOUR_MS);
+  expect(seen.rounds).toBe(2);
+  await one.stop();
+});

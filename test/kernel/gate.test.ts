@@ -1,5 +1,6 @@
 import type pg from "pg";
 import { describe, expect, test } from "vitest";
+import { writeGroups } from "../../src/kernel/groups/sql.ts";
 import { register, sortLanes, type TurnRow } from "../../src/kernel/sql.ts";
 import type { Store } from "../../src/store/store.ts";
 import { freshStore, rawClient } from "../support/database.ts";
@@ -76,10 +77,11 @@ describe("a switch and a claim at the same moment", () => {
     expect(await claim(first, workers[0])).toEqual([]);
   });
 
-  test.each(["all", "queue:q"])(
-    "R103a: a claim that meets off %s before its commit waits for it, and then starts nothing",
+  test.each(["all", "queue:q", "kind:k", "group:g"])(
+    "R103a R103b: a claim that meets off %s before its commit waits for it, and then starts nothing",
     async (scope) => {
       const { store, first, second, workers, waiting } = await race();
+      await writeGroups(store, "test", { g: ["kind:k"] });
       await enqueueCount(store, 10);
       await first.query("begin");
       await first.query("select pawl.off_v1($1, 'ada', 'a drill', null)", [scope]);

@@ -18,7 +18,7 @@ const CALLS = [
   "select pawl.running_in((select min(c.queue_id) from pawl.claim c where c.worker_id = $1))",
   "select pawl.running_of((select min(c.stream_id) from pawl.claim c where c.worker_id = $1))",
   "select count(*) from pawl.running_by_shard() where $1 > 0",
-  "select count(*) from pawl.tasks_v1('running', null, null, 100) where $1 > 0",
+  "select count(*) from pawl.tasks_v1('{running}', null, 100, 10000) where $1 > 0",
   "select pawl.give_back_v1($1, '{1}')",
   `select pawl.progress_v1($1, ${TEN}, ${SEQS}, array_fill('1'::text, '{10}'))`,
   `select * from pawl.settle_v1($1, ${TEN}, ${SEQS}, array_fill(1::bigint, '{10}'), array_fill(null::text, '{10}'), null)`,

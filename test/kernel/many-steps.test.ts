@@ -163,3 +163,20 @@ test("an attempt under a policy of its own is counted and delayed by that one, n
     { attempt: 7, reason: "attempts" },
   ]);
 });
+
+test("tasks of a kind and version are counted in whatever state they are, each once; those of another version are not", async () => {
+  await enqueueSql(store, [{ kind: "k" }]);
+  await enqueueSql(store, [{ kind: "k", delay_ms: 3_600_000 }]);
+  for (let n = 0; n < 3; n += 1) await enqueueSql(store, [{ kind: "k", lane: "one" }]);
+  await sortLanes(store, 100);
+  await enqueueSql(store, [{ kind: "k", lane: "two" }]);
+  const counted = async (version: number) =>
+    (
+      await store.rows(
+        "select c.live::int, c.dead::int, pawl.has_tasks('q', 'k', $1) as are_any from pawl.count_tasks('q', 'k', $1) c",
+        [version],
+      )
+    )[0];
+  expect(await counted(1)).toEqual({ live: 6, dead: 0, are_any: true });
+  expect(await counted(2)).toEqual({ live: 0, dead: 0, are_any: false });
+});

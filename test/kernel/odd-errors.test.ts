@@ -168,6 +168,8 @@ test("R113: an attempt ends exactly once, even where its end cannot be told", as
           transactions: {} as never,
           progressed: () => undefined,
           mayGoOn: () => true,
+          quietMs: () => 0,
+          leftMs: () => Number.POSITIVE_INFINITY,
           ended: (_, outcome) => {
             ends.push(outcome);
             resolve();

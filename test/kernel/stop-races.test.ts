@@ -199,11 +199,14 @@ function sessionOn(store: Store, stream: number, handler: StreamHandler): Sessio
       off_here: [],
     },
     offHere: () => [],
+    scopesOf: () => [],
+    isOpen: () => true,
     openStreams: () => [stream],
     hasBreaker: () => false,
     started: async () => undefined,
     lost: () => undefined,
     stopRequested: () => undefined,
+    leftMs: () => Number.POSITIVE_INFINITY,
     ended: () => undefined,
   };
 }

@@ -190,8 +190,10 @@ test("R112: in code `show` and `get` give undefined where there is no such thing
       () => pawl.dead.retry(NO_ID),
     ],
     event_not_found: [() => pawl.why(NO_EVENT), () => pawl.events.route(NO_EVENT)],
+    schedule_not_found: [() => pawl.schedules.why("none"), () => pawl.schedules.run("none")],
     source_not_found: [() => pawl.sources.why("none"), () => pawl.sources.retry("none")],
     inbox_event_not_found: [() => pawl.inbox.retry([NO_ID])],
+    group_not_found: [() => pawl.off("group:none"), () => pawl.on("group:none")],
     unknown_destination: [() => pawl.destinations.edit("none", {})],
   };
   for (const [code, asked] of Object.entries(refused))

@@ -2,9 +2,10 @@ import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
-import { connect, defineApp, defineJob, flow, on } from "../../src/index.ts";
+import { connect, defineApp, defineCommand, defineJob, flow, on } from "../../src/index.ts";
 import { dead, deadGroups, retryDead } from "../../src/kernel/operator/dead/sql.ts";
-import { stats } from "../../src/kernel/operator/sql.ts";
+import { stats, tasks } from "../../src/kernel/operator/sql.ts";
+import { parseFilter } from "../../src/operate/filter/filter.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { makeRoles, rolesSql } from "../../src/store/roles.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
@@ -54,8 +55,13 @@ const plain = defineJob({
   input: z.object({ n: z.number() }),
   run: () => undefined,
 });
+const tidy = defineCommand({
+  name: "tidy",
+  run: async ({ transaction }) => transaction((tx) => tx.query("select 1")),
+});
 const app = defineApp({
   name: "roles",
+  commands: [tidy],
   schema,
   jobs: [job, plain],
   requests: {},
@@ -110,20 +116,36 @@ test("R115: a producer writes in its own transaction and a worker does it, each 
     return (await worker.event(sent.id))?.status === "published";
   });
   const letter = await until("the task is dead", async () => {
-    const [found] = await dead(owner, { limit: 1 });
+    const [found] = (await dead(owner, { limit: 1 })).rows;
     return found ?? false;
   });
   expect(letter.id).toBe(one.id);
 
+  await worker.commands.run("tidy");
+  expect(await worker.commands.list()).toMatchObject([{ key: "tidy", status: "idle" }]);
   const operator = storeAs("operator");
   expect(await stats(storeAs("reader"))).toEqual(
     expect.arrayContaining([expect.objectContaining({ queue: "normal" })]),
   );
-  expect(await deadGroups(storeAs("reader"), 10)).toMatchObject([{ kind: "count", tasks: 1 }]);
+  expect(await deadGroups(storeAs("reader"), { limit: 10 })).toMatchObject([
+    { kind: "count", tasks: 1 },
+  ]);
   const shown = async (role: (typeof ROLES)[number]) =>
-    (await dead(storeAs(role), { limit: 1 })).map((row) => [row.id, row.payload]);
+    (await dead(storeAs(role), { limit: 1 })).rows.map((row) => [row.id, row.payload]);
   expect(await shown("operator")).toEqual([[letter.id, { n: -1 }]]);
   expect(await shown("reader")).toEqual([[letter.id, null]]);
+  for (const text of ["payload.n:-1", "payload.n:7", `payload.n:-1 id:${letter.id}`]) {
+    const fields = { payload: "json", id: "id" } as const;
+    const filter = parseFilter(text, fields, { label: "f", option: "f" });
+    const states = ["dead"] as const;
+    await expect(tasks(storeAs("reader"), { limit: 1, filter, states })).rejects.toThrow(
+      "may not read",
+    );
+    await expect(dead(storeAs("reader"), { limit: 1, filter })).rejects.toThrow("may not read");
+    await expect(deadGroups(storeAs("reader"), { limit: 1, filter })).rejects.toThrow(
+      "may not read",
+    );
+  }
   expect(await retryDead(operator, [letter.id], { by: "" })).toMatchObject([
     { outcome: "retried" },
   ]);
@@ -146,6 +168,12 @@ const CALLS: readonly [call: string, may: string][] = [
   [`pawl.grant_roles_v1()`, ""],
   [`pawl.stats_v1()`, "worker operator reader"],
   [`pawl.why_task_v1(1)`, "worker operator reader"],
+  [`pawl.commands_v1('h', '{}')`, "worker operator reader"],
+  [`pawl.command_runs_v1(null, 1)`, "worker operator reader"],
+  [`pawl.locks_v1()`, "worker operator reader"],
+  [`pawl.release_lock_v1('x', 'ada', 'why', 'locks.release')`, "operator"],
+  [`pawl.start_command_v1('x', null, 'hold', 'h', 1, 'ada', null, 'commands.run')`, "worker"],
+  [`pawl.start_command_task_v1('x', null, 'ada', null, 'commands.start')`, "worker operator"],
   [`pawl.find_task_v1(1)`, "worker operator"],
   [`(select id, status, error from pawl.delivery_now_v1) x`, "worker operator reader"],
   [`(select count(result) from pawl.delivery_now_v1) x`, "worker operator"],

@@ -57,7 +57,8 @@ describe("the pool", () => {
     const log = { ...silentLogger, warn: heard, debug: heard };
     const store = openStore({ url, max: 3, log });
     const killer = await rawClient(url);
-    await Promise.all([1, 2, 3].map(() => store.rows("select 1")));
+    const opened = await Promise.all([1, 2, 3].map(() => store.begin()));
+    for (const one of opened) await one.rollback();
     await killer.query(TERMINATE_OTHERS);
     await until("the lost connections were heard of", () => warned.length >= 3);
     expect(await store.rows("select 2 as n")).toEqual([{ n: 2 }]);

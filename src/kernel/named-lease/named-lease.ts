@@ -24,6 +24,8 @@ export interface NamedLeaseOptions {
   owner: string;
   /** How long it holds without a renewal; default 10 s. */
   lengthMs?: number;
+  /** How often it is renewed. Default: so that two renewals may fail before it runs out. */
+  everyMs?: number;
   log: Logger;
 }
 
@@ -60,13 +62,32 @@ export class NamedLease {
     const askedAt = performance.now();
     const { epoch, holder, lease_until } = await takeLease(executor, { name, owner, lengthMs });
     if (epoch === null) return { owner: holder, until: lease_until };
-    return new NamedLease(executor, epoch, { ...options, lengthMs, askedAt });
+    return new NamedLease(executor, epoch, { ...options, lengthMs, askedAt, isNew: true });
+  }
+
+  /**
+   * Returns a lease that another statement has taken. It is renewed as soon as the code that runs now has ended: begin under it at once.
+   * @param askedAt when that statement was sent, by `performance.now()`
+   */
+  static taken(
+    executor: Executor,
+    epoch: string,
+    options: Omit<NamedLeaseOptions, "owner"> & { lengthMs: number; askedAt: number },
+  ): NamedLease {
+    return new NamedLease(executor, epoch, { ...options, isNew: false });
   }
 
   private constructor(
     executor: Executor,
     epoch: string,
-    { name, lengthMs, log, askedAt }: NamedLeaseOptions & { lengthMs: number; askedAt: number },
+    {
+      name,
+      lengthMs,
+      everyMs = lengthMs / RENEWALS_PER_LENGTH,
+      log,
+      askedAt,
+      isNew,
+    }: Omit<NamedLeaseOptions, "owner"> & { lengthMs: number; askedAt: number; isNew: boolean },
   ) {
     this.name = name;
     this.epoch = epoch;
@@ -74,8 +95,7 @@ export class NamedLease {
     this.#executor = executor;
     this.#lengthMs = lengthMs;
     this.#grantedAt = askedAt;
-    const everyMs = lengthMs / RENEWALS_PER_LENGTH;
-    let isFirst = true;
+    let isFirst = isNew;
     this.#renewals = loop({
       runOnce: async () => {
         const renewedAt = performance.now();
@@ -110,16 +130,26 @@ export class NamedLease {
     return this.#fenced(() => reserveSlot(this.#executor, { ...this.#own, gapMs }));
   }
 
+  /** True if the lease has not run out by this process's own clock. */
+  get isLive(): boolean {
+    return !this.signal.aborted && performance.now() - this.#grantedAt < this.#lengthMs;
+  }
+
   /**
-   * True if the lease has not run out by this process's own clock. Ask right before an act that the database cannot fence, such
+   * Refuses a lease that has run out by this process's own clock. Ask right before an act that the database cannot fence, such
    * as a request: a process that slept must not act as if no time had passed.
    * @throws PawlError `named_lease_lost`
    */
   requireLive(): void {
+    if (this.isLive) return;
     const agoMs = performance.now() - this.#grantedAt;
-    if (!this.signal.aborted && agoMs < this.#lengthMs) return;
     const why = `not renewed for ${Math.round(agoMs)} ms, it holds for ${this.#lengthMs} ms`;
     throw new PawlError("named_lease_lost", `lease "${this.name}": lost; ${why}`);
+  }
+
+  /** Ends the renewals, for a statement that gives it back together with something else. The signal does not abort. */
+  stopRenewing(): Promise<void> {
+    return this.#renewals.stop();
   }
 
   /** Returns false if it was no longer ours: a later owner keeps it. */

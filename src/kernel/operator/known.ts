@@ -4,6 +4,7 @@ import { PawlError, shown } from "../../base/errors.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { dataText } from "../../base/text.ts";
 import type { Executor } from "../../store/executor.ts";
+import type { Selection } from "./filter.ts";
 import { kinds, queueNames } from "./sql.ts";
 
 /** @throws PawlError `unknown_queue`, `unknown_kind`, `unknown_destination` unless known */
@@ -22,7 +23,7 @@ export function requireKnown(
 }
 
 /** @throws PawlError `unknown_queue`, `unknown_kind` with the nearest there is */
-export async function requireQueueAndKind(
+async function requireQueueAndKind(
   executor: Executor,
   { queue, kind }: { queue?: string | undefined; kind?: string | undefined },
 ): Promise<void> {
@@ -30,4 +31,13 @@ export async function requireQueueAndKind(
   if (kind === undefined) return;
   const known = new Set((await kinds(executor)).map((row) => row.kind));
   requireKnown("unknown_kind", kind, [...known]);
+}
+
+/** A name that nobody has defined would find nothing. @throws PawlError `unknown_queue`, `unknown_kind` */
+export async function requireNames(executor: Executor, selection: Selection): Promise<void> {
+  await requireQueueAndKind(executor, selection);
+  for (const { field, names = [], isNot } of selection.filter ?? []) {
+    if (isNot || (field !== "queue" && field !== "kind")) continue;
+    for (const name of names) await requireQueueAndKind(executor, { [field]: name });
+  }
 }

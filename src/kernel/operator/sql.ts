@@ -4,6 +4,13 @@ import type { ErrorJson } from "../../base/error-json.ts";
 import { results } from "../../operate/results.ts";
 import type { Act } from "../../operate/sql.ts";
 import type { Executor } from "../../store/executor.ts";
+import {
+  filterJson,
+  ROWS_LOOKED_AT,
+  type Selection,
+  type TaskState,
+  withoutMark,
+} from "./filter.ts";
 
 export type StatsCount = "ready" | "scheduled" | "waiting" | "blocked" | "dead";
 
@@ -50,18 +57,6 @@ export async function stats(executor: Executor): Promise<QueueStats[]> {
   }));
 }
 
-export type TaskState =
-  | "ready"
-  | "scheduled"
-  | "parked"
-  | "waiting"
-  | "running"
-  | "dead"
-  | "done"
-  | "cancelled"
-  | "expired"
-  | "removed";
-
 export interface TaskRow {
   id: string;
   state: TaskState;
@@ -76,24 +71,23 @@ export interface TaskRow {
   error: ErrorJson | null;
 }
 
-export interface TaskFilter {
-  state?: TaskState | undefined;
-  queue?: string | undefined;
-  kind?: string | undefined;
+export interface TaskFilter extends Selection {
+  states: readonly TaskState[];
   limit: number;
 }
 
-/** Newest first. */
-export function tasks(
+/** Newest first. `isCut`: it did not look at all, and older ones may fit. */
+export async function tasks(
   executor: Executor,
-  { state, queue, kind, limit }: TaskFilter,
-): Promise<TaskRow[]> {
-  return results(executor, "select * from pawl.tasks_v1($1, $2, $3, $4)", [
-    state ?? null,
-    queue ?? null,
-    kind ?? null,
+  { states, limit, ...selection }: TaskFilter,
+): Promise<{ rows: TaskRow[]; isCut: boolean }> {
+  const rows = await results<TaskRow>(executor, "select * from pawl.tasks_v1($1, $2, $3, $4)", [
+    states,
+    filterJson(selection),
     limit,
+    ROWS_LOOKED_AT,
   ]);
+  return withoutMark(rows);
 }
 
 export interface TaskDetail extends TaskRow {
@@ -256,4 +250,9 @@ export function workers(executor: Executor): Promise<WorkerRow[]> {
 export async function queueNames(executor: Executor): Promise<string[]> {
   const rows = await executor.rows<{ name: string }>("select name from pawl.queue order by id");
   return rows.map((row) => row.name);
+}
+
+export async function stopWorkers(executor: Executor): Promise<number> {
+  const [row] = await executor.rows<{ asked: number }>("select pawl.stop_workers_v1() as asked");
+  return row?.asked ?? 0;
 }

@@ -3,19 +3,48 @@
 export type WhyReason = { since: Date | null; until: Date | null } & (
   | { reason: "running"; detail: RunningFacts }
   | { reason: "scheduled"; detail: { attempt: number; error: string | null; isLate: boolean } }
-  | { reason: "parked"; detail: { attempt: number; error: string | null } }
+  | { reason: "parked"; detail: ParkedFacts }
   | { reason: "arrived"; detail: { lane: string; workers: number } }
   | { reason: "lane"; detail: { lane: string; headId: string | null; before: number } }
+  | { reason: "limit_key"; detail: LimitKeyFacts }
   | { reason: "off"; detail: { scope: string; by: string; why: string | null } }
+  | { reason: "quiet"; detail: QuietFacts }
   | { reason: "concurrency"; detail: { limit: number; running: number } }
   | { reason: "kind_concurrency"; detail: { limit: number; running: number } }
   | { reason: "breaker"; detail: BreakerFacts }
-  | { reason: "rate"; detail: { limit: number; perMs: number; burst: number } }
+  | { reason: "rate" | "kind_rate"; detail: { limit: number; perMs: number; burst: number } }
   | { reason: "no_worker" | "off_here" | "queued"; detail: ReadyFacts }
   | { reason: "locked"; detail: LockedFacts }
   | { reason: "dead"; detail: DeadFacts }
   | { reason: "ended"; detail: EndedFacts }
 );
+
+export interface ParkedFacts {
+  attempt: number;
+  error: string | null;
+  /** How many tasks it waits for; 0: it waits for something else. */
+  left: number;
+  /** The first ten of them, and those that are dead letters. */
+  after: string[];
+  dead: string[];
+}
+
+export interface QuietFacts {
+  /** The name of the quiet hours. */
+  window: string;
+  beginsAt: Date;
+  why: string | null;
+}
+
+export interface LimitKeyFacts {
+  key: string;
+  /** Maximum number of its tasks that run at once; null: no limit. */
+  limit: number | null;
+  rate: { limit: number; perMs: number; burst: number } | null;
+  running: number;
+  /** Tasks of the key that come before it. */
+  before: number;
+}
 
 export interface BreakerFacts {
   /** How many times in a row, with no successful attempt between. */

@@ -5,6 +5,7 @@ import type {
   DeadFacts,
   EndedFacts,
   LockedFacts,
+  ParkedFacts,
   ReadyFacts,
   RunningFacts,
   WhyReason,
@@ -13,9 +14,11 @@ import type {
 const QUOTE_CHARS_MAX = 120;
 const HOLDS: ReadonlySet<WhyReason["reason"]> = new Set([
   "off",
+  "quiet",
   "concurrency",
   "kind_concurrency",
   "rate",
+  "kind_rate",
   "breaker",
 ]);
 
@@ -50,7 +53,7 @@ function phrase(one: WhyReason, about: About): string {
     case "scheduled":
       return scheduledText(one, about);
     case "parked":
-      return "parked: it waits until something wakes it, such as a signal";
+      return parkedText(one.detail);
     case "arrived":
       return arrivedText(one, about);
     case "lane": {
@@ -58,20 +61,26 @@ function phrase(one: WhyReason, about: About): string {
       const behind = headId === null ? "whose head has just ended" : `behind task ${headId}`;
       return `waits in lane ${lane} for ${passed(one.since, about)}, ${behind} (${many(before)} before it)`;
     }
+    case "limit_key":
+      return limitKeyText(one, about);
     case "off": {
       const { scope, by, why } = one.detail;
       const end = one.until === null ? "" : ` until ${time(one.until)}`;
       return `${scope} has been off for ${passed(one.since, about)} by ${by}${quoted(why)}${end}; \`pawl on ${scope}\``;
     }
+    case "quiet":
+      return quietText(one, about);
     case "concurrency":
       return `its queue runs ${one.detail.running} of at most ${one.detail.limit} at once; the end of one frees a place`;
     case "kind_concurrency":
       return `its kind runs ${one.detail.running} of at most ${one.detail.limit} at once; the end of one frees a place`;
     case "breaker":
       return breakerText(one, about);
-    case "rate": {
+    case "rate":
+    case "kind_rate": {
       const { limit, perMs } = one.detail;
-      return `its queue starts at most ${limit} in ${showDuration(perMs)}; the next may start in ${ahead(one.until, about)}`;
+      const whose = one.reason === "rate" ? "queue" : "kind";
+      return `its ${whose} starts at most ${limit} in ${showDuration(perMs)}; the next may start in ${ahead(one.until, about)}`;
     }
     case "no_worker":
       return `no live worker knows kind ${one.detail.kind} in queue ${one.detail.queue}; start \`pawl work\` with an app that defines it`;
@@ -88,6 +97,42 @@ function phrase(one: WhyReason, about: About): string {
     default:
       return one satisfies never;
   }
+}
+
+function parkedText({ left, after, dead }: ParkedFacts): string {
+  if (left === 0) return "parked: it waits until something wakes it, such as a signal";
+  const more = left > after.length ? " …" : "";
+  const which = `${left === 1 ? "task" : `${left} tasks:`} ${after.join(", ")}${more}`;
+  const stuck =
+    dead.length === 0
+      ? ""
+      : `; dead of these: ${dead.slice(0, 10).join(", ")}; \`pawl dead retry ${dead[0]}\``;
+  return `waits for the end of ${which}${stuck}`;
+}
+
+function limitKeyText(
+  { detail, until }: Extract<WhyReason, { reason: "limit_key" }>,
+  about: About,
+): string {
+  const { key, limit, rate, running, before } = detail;
+  const places = limit === null ? "" : `, which runs ${running} of at most ${limit} at once`;
+  const pace =
+    rate === null || until === null
+      ? ""
+      : `, which starts at most ${rate.limit} in ${showDuration(rate.perMs)}; the next may start in ${ahead(until, about)}`;
+  return `waits for limit key ${key}${pace === "" ? places : pace} (${many(before)} before it)`;
+}
+
+function quietText(
+  { detail: { window, beginsAt, why }, since, until }: Extract<WhyReason, { reason: "quiet" }>,
+  about: About,
+): string {
+  const end = until === null ? "" : ` until ${time(until)}`;
+  const when =
+    since === null
+      ? `begin in ${ahead(beginsAt, about)}, before its attempt could end, and hold it${end}`
+      : `hold it${end}`;
+  return `quiet hours ${window}${quoted(why)} ${when}; \`pawl quiet force ${window}\` lets it start`;
 }
 
 function breakerText(

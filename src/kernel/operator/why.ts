@@ -12,6 +12,8 @@ export interface Why {
   reasons: WhyReason[];
   /** Its state, what it waits for, since when, and what would change that. */
   line: string;
+  /** What it is, where it is not just a task: `run 7 of process order`. */
+  subject?: string;
   /** Why the head of its lane, for which it waits, is in its state. */
   blockedBy?: Why;
 }

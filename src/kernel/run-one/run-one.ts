@@ -10,9 +10,10 @@ import type { Logger } from "../../base/log.ts";
 import { type Loop, loop } from "../../base/loop.ts";
 import { isA, messageOf } from "../../base/thrown.ts";
 import type { Store } from "../../store/store.ts";
+import { around, type Middleware } from "../middleware.ts";
 import type { Outcome } from "../outcome.ts";
 import { type Running, runTask } from "../run.ts";
-import { endWorker, heartbeat, seeOff, startWorker } from "../sql.ts";
+import { endWorker, heartbeat, offStreams, seeOff, startWorker } from "../sql.ts";
 import type { ClaimedTask, StreamHandler } from "../task.ts";
 import { type Dropped, settleAndClaim } from "../turn.ts";
 import { type ClaimOneRow, claimOne } from "./sql.ts";
@@ -34,9 +35,21 @@ export interface RunOneOptions {
   application: string;
   revision: number;
   resultBytesMax: number;
+  /** Around its attempt. */
+  use?: readonly Middleware[];
   log: Logger;
   /** Gives the task back, uncounted. */
   stop: Promise<void>;
+  /** Whether something on this host holds it now: it starts no further step. */
+  isOffHere?: () => Promise<boolean>;
+}
+
+/** What decides whether a task of many steps starts another one. */
+interface Going {
+  readonly worker: number;
+  /** When its lease was granted last, by this process's steady clock. */
+  grantedAt: number;
+  isOff: boolean;
 }
 
 export type RunOne =
@@ -65,7 +78,7 @@ export async function runOne(id: string, options: RunOneOptions): Promise<RunOne
     if (row === "stopped") return { did: "stop" };
     if (row?.outcome !== "claimed") return { did: "nothing", why: row };
     if (performance.now() - askedAt > START_WITHIN_MS) throw late(id);
-    return await tryClaimed(worker, row, options);
+    return await tryClaimed({ worker, grantedAt: askedAt, isOff: false }, row, options);
   } finally {
     await endWorker(store, worker); // what was not settled goes back
   }
@@ -94,18 +107,15 @@ async function claimWhenFree(
   }
 }
 
-async function tryClaimed(
-  worker: number,
-  row: ClaimOneRow,
-  options: RunOneOptions,
-): Promise<RunOne> {
+async function tryClaimed(going: Going, row: ClaimOneRow, options: RunOneOptions): Promise<RunOne> {
   const { store, stop } = options;
+  const { worker } = going;
   let beats: Loop | undefined;
   try {
     // not reported to a breaker: one try by hand says little about the receiver
     const outcome = await new Promise<Outcome | undefined>((resolve, reject) => {
-      const running = start(row, options, resolve);
-      beats = heartbeats(worker, running, options, reject);
+      const running = start(row, going, options, resolve);
+      beats = heartbeats(going, running, options, reject);
       beats.start();
       whenOver(stop, () => {
         running.abort(stopped(row.id));
@@ -126,36 +136,47 @@ async function tryClaimed(
 
 function start(
   row: ClaimOneRow,
-  { store, handler, resultBytesMax, log }: RunOneOptions,
+  going: Going,
+  { store, handler, resultBytesMax, use = [], log }: RunOneOptions,
   ended: (outcome: Outcome) => void,
 ): Running {
-  return runTask(claimedTask(row), handler, {
+  return runTask(claimedTask(row), around(handler, use), {
     log,
     resultBytesMax,
-    transactions: { store, pool: store, workerId: 0 }, // the handler writes nothing
+    transactions: { store, pool: store, workerId: going.worker },
     progressed: () => undefined,
-    mayGoOn: () => true,
+    mayGoOn: () => !going.isOff && performance.now() - going.grantedAt < START_WITHIN_MS,
+    quietMs: () => 0, // asked at the claim; after that the operator decides
+    leftMs: () => Number.POSITIVE_INFINITY,
     ended: (_, outcome) => ended(outcome),
   });
 }
 
 function heartbeats(
-  worker: number,
+  going: Going,
   running: Running,
-  { store, log }: RunOneOptions,
+  { store, log, isOffHere }: RunOneOptions,
   ended: (error: unknown) => void,
 ): Loop {
+  const { worker } = going;
   let seen = "0";
   return loop({
     runOnce: async () => {
+      const askedAt = performance.now();
       const beat = { worker, known: [CLAIM], next: SETTLING, running: 1, refused: 0, tally: [] };
       const { cancelled, off_epoch } = await heartbeat(store, {
         ...beat,
         streams: null,
         offHere: null,
       });
-      if (off_epoch !== seen) await seeOff(store, worker, off_epoch); // what it claimed has started
+      going.grantedAt = askedAt;
+      if (off_epoch !== seen) {
+        const off = await offStreams(store, [running.task.streamId]);
+        going.isOff ||= off.length > 0;
+        await seeOff(store, worker, off_epoch); // what it claimed has started, and starts no further step
+      }
       seen = off_epoch;
+      going.isOff ||= (await isOffHere?.()) ?? false;
       if (cancelled !== null) running.cancel(cancelledByPerson(running.task.id));
       return HEARTBEAT_MS;
     },

@@ -182,8 +182,9 @@ $$;
 
 -- Remembers the probe that a claim has started; the breaker has been locked since its starts were counted.
 create or replace function pawl.note_probe(p_shard int, p_stream int, p_seq bigint) returns void
-language sql volatile as $$
+language plpgsql volatile as $$
+begin
   update pawl.breaker b set probe_id = t.id, probe_seq = t.seq
     from pawl.task t
-   where b.stream_id = p_stream and b.phase = 'open' and t.shard_id = p_shard and t.state = 'ready' and t.seq = p_seq
-$$;
+   where b.stream_id = p_stream and b.phase = 'open' and t.shard_id = p_shard and t.state = 'ready' and t.seq = p_seq;
+end $$;

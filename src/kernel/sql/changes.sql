@@ -9,15 +9,18 @@ declare
   v_queues int[];
   v_lanes text[];
   v_dead bigint[];
+  v_watched bigint[];
+  v_key_queues int[];
+  v_keys text[];
 begin
   with gone as (
     delete from pawl.task t using pawl.shard s, pawl.queue q where t.id = any (p_ids) and s.id = t.shard_id and q.id = t.queue_id
     returning t.*, s.stream_id, s.priority, p_outcome = 'expired' and q.expired_is_dead as is_dead
   ), buried as (
     insert into pawl.dead (id, seq, stream_id, priority, attempt, max_attempts, crashes, reason, created_at, run_at, died_at,
-      expires_at, payload, meta, ref, lane, key, error)
+      expires_at, is_watched, payload, meta, ref, lane, key, limit_key, error)
     select g.id, g.seq, g.stream_id, g.priority, g.attempt, g.max_attempts, g.crashes, p_outcome, g.created_at, g.run_at,
-           pawl.now(), g.expires_at, g.payload, g.meta, g.ref, g.lane, g.key, coalesce(p_error, g.last_error)
+           pawl.now(), g.expires_at, g.is_watched, g.payload, g.meta, g.ref, g.lane, g.key, g.limit_key, coalesce(p_error, g.last_error)
       from gone g where g.is_dead
   ), kept as (
     insert into pawl.finished (id, seq, stream_id, priority, attempt, outcome, created_at, run_at, finished_at, payload,
@@ -26,12 +29,15 @@ begin
            g.meta, g.ref, g.lane, g.key, coalesce(p_error, g.last_error) from gone g
      where not g.is_dead
   )
-  select array_agg(g.queue_id) filter (where g.lane is not null and g.state in ('ready', 'scheduled', 'blocked')),
-         array_agg(g.lane) filter (where g.lane is not null and g.state in ('ready', 'scheduled', 'blocked')),
-         array_agg(g.id) filter (where g.is_dead)
-    into v_queues, v_lanes, v_dead from gone g;
+  select array_agg(g.queue_id) filter (where g.lane is not null and g.state in ('ready', 'scheduled', 'blocked', 'limited')),
+         array_agg(g.lane) filter (where g.lane is not null and g.state in ('ready', 'scheduled', 'blocked', 'limited')),
+         array_agg(g.id) filter (where g.is_dead), array_agg(g.id) filter (where g.is_watched or g.is_awaited),
+         array_agg(g.queue_id) filter (where g.limit_key is not null), array_agg(g.limit_key) filter (where g.limit_key is not null)
+    into v_queues, v_lanes, v_dead, v_watched, v_key_queues, v_keys from gone g;
   if v_lanes is not null then perform pawl.promote_lanes_v1(v_queues, v_lanes); end if;
+  if v_keys is not null then perform pawl.admit_keys(v_key_queues, v_keys); end if;
   if v_dead is not null then perform pawl.on_dead(v_dead); end if;
+  if v_watched is not null then perform pawl.tell_ends(v_watched); end if;
 end $$;
 
 -- The live tasks of a queue. order: along the index of each state and shard, however few there were when it was planned.
@@ -47,6 +53,8 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set j
   select a.id from pawl.task a where a.queue_id = p_queue and a.state = 'arrived'
   union all
   select w.id from pawl.task w where w.queue_id = p_queue and w.state = 'waiting'
+  union all
+  select l.id from pawl.task l where l.queue_id = p_queue and l.state = 'limited'
 $$;
 
 -- Locks live tasks so that no claim of them can start until the transaction ends, and says which run already.

@@ -9,7 +9,9 @@ begin
   return case p_chore
     when 'promote' then exists (
       select 1 from pawl.task t where t.state = 'scheduled' and t.run_at <= pawl.now() + interval '1 second')
+      or exists (select 1 from pawl.task_to_wake w where w.due_at <= pawl.now() + interval '1 second')
     when 'sort' then exists (select 1 from pawl.task t where t.state = 'arrived')
+    when 'admit' then exists (select 1 from pawl.task t where t.state = 'limited')
     when 'use' then exists (
       with recursive ready as (
         (select t.shard_id from pawl.task t where t.state = 'ready' order by t.shard_id limit 1)
@@ -30,7 +32,7 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set j
   select nullif((select t.run_at from pawl.task t where t.state = 'scheduled' order by t.run_at limit 1), 'infinity')
 $$;
 
--- Makes due tasks ready; one promoter at a time. next_ms: how long until the next one is due, null when none is.
+-- Makes due tasks ready, and wakes those that could not be woken at once; one promoter at a time. next_ms: how long until the next one is due, null when none is.
 create or replace function pawl.promote_v1(p_limit int) returns table (promoted int, next_ms int)
 language plpgsql volatile
 set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
@@ -40,6 +42,8 @@ declare
   v_ids bigint[]; -- in the order of their times
   v_seqs bigint[];
   v_next timestamptz;
+  v_is_left boolean := pawl.wake_left();
+  v_left timestamptz := (select w.due_at from pawl.task_to_wake w order by w.due_at limit 1);
 begin
   v_next := pawl.next_due();
   if v_next <= pawl.now() and pg_try_advisory_xact_lock(hashtextextended('pawl.promote', 0)) then
@@ -55,8 +59,9 @@ begin
     if v_promoted > 0 then perform pawl.wake_v1(); end if;
     v_next := pawl.next_due();
   end if;
-  return query select v_promoted, case when v_next is not null then
-    least(greatest(extract(epoch from v_next - pawl.now()) * 1000, 0), 2147483647)::int end;
+  return query select v_promoted, least(case when v_is_left then 0 when v_left is not null then -- what another promoter holds may be due
+      least(greatest(extract(epoch from v_left - pawl.now()) * 1000, 50), 2147483647)::int end, case when v_next is not null then
+    least(greatest(extract(epoch from v_next - pawl.now()) * 1000, 0), 2147483647)::int end);
 end $$;
 
 -- Ends expired tasks that do not run. This is only cleaning up: the claim itself never starts an expired task. Never waits for a

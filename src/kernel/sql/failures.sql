@@ -28,7 +28,7 @@ language sql immutable return '{"attempts": 4, "delays_ms": [1000, 2000, 4000], 
 -- 3. what is tried again
 -- 4. what ends, or leaves its lane with its death
 -- 5. what is dead
--- 6. what became of each, and the next of lanes
+-- 6. what became of each, and the next of lanes and of limit keys
 create or replace function pawl.fail_v1(p_worker int, p_failures jsonb) returns jsonb
 language plpgsql volatile
 set enable_seqscan = off set enable_bitmapscan = off set enable_nestloop = off set enable_hashjoin = on as $$
@@ -39,6 +39,9 @@ declare
   v_queues int[];
   v_lanes text[];
   v_dead bigint[];
+  v_watched bigint[];
+  v_key_queues int[];
+  v_keys text[];
 begin
   -- 1. the tasks that are still this worker's, locked
   with failure as materialized (
@@ -122,23 +125,28 @@ begin
      where t.id = any (v_ids) and t.id = j.id and t.seq = j.seq and j.dead_reason is not null and j.lane is not null and j.on_dead = 'block'
   ), buried as (
     insert into pawl.dead (id, seq, stream_id, worker_id, priority, attempt, max_attempts, crashes, reason,
-      created_at, run_at, started_at, died_at, expires_at, payload, meta, ref, lane, key, error)
+      created_at, run_at, started_at, died_at, expires_at, is_watched, payload, meta, ref, lane, key, limit_key, error)
     select j.id, j.seq, j.stream_id, p_worker, j.priority, j.attempt_now, j.max_attempts, j.crashes_now,
-           j.dead_reason, j.created_at, j.run_at, j.claimed_at, v_now, j.expires_at, j.payload, j.meta, j.ref, j.lane,
-           j.key, coalesce(j.new_error, j.last_error)
+           j.dead_reason, j.created_at, j.run_at, j.claimed_at, v_now, j.expires_at, j.is_watched, j.payload, j.meta, j.ref, j.lane,
+           j.key, j.limit_key, coalesce(j.new_error, j.last_error)
       from judged j where j.dead_reason is not null
   )
-  -- 6. what became of each, and the next of lanes
+  -- 6. what became of each, and the next of lanes and of limit keys
   select (select jsonb_agg(jsonb_build_object('id', j.id::text, 'seq', j.seq::text, 'kind', j.kind, 'queue', j.queue,
             'outcome', j.outcome, 'attempt', j.attempt + 1, 'attempts', coalesce(j.attempts_max, (j.policy ->> 'attempts')::int),
             'next', case when j.dead_reason is not null then 'dead' else coalesce(j.ending, 'scheduled') end,
             'reason', j.dead_reason, 'run_at', case when j.dead_reason is null and j.ending is null and not j.is_parked then v_now + j.delay end,
             'error', left(j.new_error ->> 'message', 500)) order by j.id) from judged j),
          (select array_agg(j.id) from judged j where j.dead_reason is not null),
+         (select array_agg(j.queue_id) from judged j where j.limit_key is not null),
+         (select array_agg(j.limit_key) from judged j where j.limit_key is not null),
+         (select array_agg(j.id) from judged j where (j.is_watched or j.is_awaited) and coalesce(j.dead_reason, j.ending) is not null),
          array_agg(g.queue_id) filter (where g.lane is not null),
          array_agg(g.lane) filter (where g.lane is not null)
-    into v_fates, v_dead, v_queues, v_lanes from gone g;
+    into v_fates, v_dead, v_key_queues, v_keys, v_watched, v_queues, v_lanes from gone g;
   if v_lanes is not null then perform pawl.promote_lanes_v1(v_queues, v_lanes); end if;
+  if v_keys is not null then perform pawl.admit_keys(v_key_queues, v_keys); end if;
   if v_dead is not null then perform pawl.on_dead(v_dead); end if;
+  if v_watched is not null then perform pawl.tell_ends(v_watched); end if;
   return coalesce(v_fates, '[]');
 end $$;

@@ -70,15 +70,16 @@ begin
          order by t.queue_id desc, t.lane desc, t.id desc limit 1) w on true
       left join lateral (
         select t.id, t.queue_id, t.lane from pawl.task t
-         where t.lane is not null and t.state in ('ready', 'scheduled', 'blocked') and (t.queue_id, t.lane) >= (a.queue_id, a.lane)
+         where t.lane is not null and t.state in ('ready', 'scheduled', 'blocked', 'limited') and (t.queue_id, t.lane) >= (a.queue_id, a.lane)
          order by t.queue_id, t.lane limit 1) h on true
       cross join lateral (select
         case when w.queue_id = a.queue_id and w.lane = a.lane then w.id
              when h.queue_id = a.queue_id and h.lane = a.lane then h.id end as last,
         coalesce(w.queue_id = a.queue_id and w.lane = a.lane, false) as is_waiting) b
       cross join lateral (
-        select t.id from pawl.task t where t.state = 'arrived' and t.queue_id = a.queue_id and t.lane = a.lane
+        select t.id, t.queue_id, t.lane from pawl.task t where t.state = 'arrived' and (t.queue_id, t.lane, t.id) >= (a.queue_id, a.lane, 0)
          order by t.queue_id, t.lane, t.id limit case when b.last is null then 4 else 50 end) s
+     where s.queue_id = a.queue_id and s.lane = a.lane
      limit p_limit
   ), lane as (
     select min(s.last) as last, bool_or(s.is_waiting) as is_waiting, s.number from seen s group by s.number

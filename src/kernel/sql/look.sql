@@ -20,7 +20,7 @@ begin
               and (exists (select 1 from pawl.queue_limit l where l.queue_id = st.queue_id)
                 or exists (select 1 from pawl.breaker b where b.stream_id = st.id and b.phase <> 'closed'))),
            -- a slot that another worker frees is not announced
-           (select min(coalesce(ceil(extract(epoch from g.until - pawl.now()) * 1000), 50))
+           (select min(least(coalesce(ceil(extract(epoch from g.until - pawl.now()) * 1000), 50), 3600000))
               from gate g where g.reason <> 'off')
       into v_open, v_limited, v_wait;
   end if;
@@ -39,7 +39,7 @@ begin
   end if;
 end $$;
 
--- True if a task of these streams is ready, running, newly in a lane, or due within p_within. Tasks that a switch holds do not count.
+-- True if a task of these streams is ready, running, newly in a lane, waiting for its limit key, about to be woken, or due within p_within. Tasks that a switch holds do not count.
 create or replace function pawl.is_work_left_v1(p_streams int[], p_within interval) returns boolean
 language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
@@ -55,7 +55,11 @@ begin
              select s.shard_id from pawl.task s where s.state = 'scheduled' and s.run_at <= pawl.now() + p_within offset 0) t
              on t.shard_id = h.id)
         or exists (select 1 from shard h cross join lateral (
-             select 1 from pawl.task a where a.queue_id = h.queue_id and a.shard_id = h.id and a.state = 'arrived' limit 1) t));
+             select 1 from pawl.task a where a.queue_id = h.queue_id and a.shard_id = h.id and a.state = 'arrived' limit 1) t)
+        or exists (select 1 from shard h cross join lateral (
+             select 1 from pawl.task l where l.queue_id = h.queue_id and l.shard_id = h.id and l.state = 'limited' limit 1) t)
+        or exists (select 1 from (select distinct w.task_id from pawl.task_to_wake w offset 0) w
+             cross join lateral (select 1 from pawl.task t join shard h on h.id = t.shard_id where t.id = w.task_id offset 0) t));
 end $$;
 
 -- True if a look would find something to claim or to sweep.

@@ -39,7 +39,7 @@ set lock_timeout = '1s' as $$
 declare
   v_until timestamptz;
 begin
-  update pawl.lease l set heartbeat_at = pawl.now(), lease_until = pawl.now() + p_length
+  update pawl.lease l set heartbeat_at = pawl.now(), lease_until = pawl.now() + p_length, is_begun = true
    where l.name = p_name and l.epoch = p_epoch and l.lease_until > pawl.now() returning l.lease_until into v_until;
   if not found then perform pawl.no_such_lease(p_name, p_epoch); end if;
   return v_until;
@@ -79,3 +79,44 @@ begin
    where l.name = p_name and l.epoch = p_epoch and l.lease_until > pawl.now();
   return found;
 end $$;
+
+-- Takes a free lease for work that switches hold: under the gate's lock, so that nobody takes one once `off` has committed. Its holder may begin
+-- a moment later; its first renewal says that it has, and `off` waits for that. off, quiet: the switches and the quiet hours that hold it, as
+-- something that takes p_takes at most; then nothing is taken.
+create or replace function pawl.take_lease_if_on(p_name text, p_owner text, p_length interval, p_kind text, p_names text[], p_takes interval,
+  out epoch bigint, out off jsonb, out quiet jsonb)
+language plpgsql volatile as $$
+begin
+  perform pawl.require_read_committed();
+  perform pg_advisory_xact_lock_shared(pawl.gate_lock());
+  select pawl.switches_of(p_kind, p_names) into off; -- a statement of its own: it sees what was committed before the lock was taken
+  select pawl.quiet_reasons(p_kind, p_names, p_takes) into quiet;
+  if off is not null or quiet is not null then return; end if;
+  select t.epoch into epoch from pawl.take_lease_v1(p_name, p_owner, p_length) t;
+  update pawl.lease l set is_begun = false where l.name = p_name and l.epoch = take_lease_if_on.epoch;
+end $$;
+
+-- The owner of this epoch still has it.
+create or replace function pawl.is_lease_held(p_name text, p_epoch bigint) returns boolean
+language sql stable return exists (
+  select 1 from pawl.lease l where l.name = p_name and l.epoch = p_epoch and l.lease_until > pawl.now());
+
+-- When the owner of this epoch was last heard of; null when somebody had it after.
+create or replace function pawl.lease_heard_at(p_name text, p_epoch bigint) returns timestamptz
+language sql stable return (select l.heartbeat_at from pawl.lease l where l.name = p_name and l.epoch = p_epoch);
+
+-- Takes it away from whoever has it or had it last: nothing of that epoch counts any more. Returns whether somebody had it.
+create or replace function pawl.fence_lease(p_name text) returns boolean
+language plpgsql volatile as $$
+declare
+  v_was_held boolean;
+begin
+  select l.lease_until > pawl.now() into v_was_held from pawl.lease l where l.name = p_name for update;
+  update pawl.lease l set epoch = l.epoch + 1, lease_until = pawl.now() where l.name = p_name;
+  return coalesce(v_was_held, false);
+end $$;
+
+-- The lease is for something of these scopes, or of a part of one: command:import:10 is one of command:import.
+create or replace function pawl.is_lease_of(p_name text, p_scopes text[]) returns boolean
+language sql stable return p_name not like 'pawl' || ':%' and exists (
+  select from unnest(p_scopes) s (scope) where s.scope = 'all' or p_name = s.scope or starts_with(p_name, s.scope || ':'));

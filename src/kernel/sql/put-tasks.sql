@@ -4,10 +4,16 @@
 create or replace function pawl.full_key(p_kind text, p_key text) returns text
 language sql immutable return p_kind || ' ' || p_key;
 
+-- The live task that has a key; null: there is none.
+create or replace function pawl.task_of_key(p_queue text, p_kind text, p_key text) returns bigint
+language sql stable as $$
+  select t.id from pawl.queue q join pawl.task t on t.queue_id = q.id and t.key = pawl.full_key(p_kind, p_key) where q.name = p_queue
+$$;
+
 -- p_tasks: [{"kind", "payload", "queue"?, "version"?, "priority"? 0..3, "run_at"? | "delay_ms"?, "expires_at"? | "ttl_ms"?,
---   "max_attempts"?, "lane"?, "key"?, "meta"?, "ref"?}]
+--   "max_attempts"?, "lane"?, "key"?, "unique"?: see pawl.put_unique_tasks, "after"?, "on_dead"?: see pawl.check_after, "limit_key"?, "meta"?, "ref"?}]
 -- p_checked: the fields to check for size and depth; a part leaves out what it takes from rows that were checked before.
--- Returns one row per task, in order: created, or duplicate with the id of the live task that has the key.
+-- Returns one row per task, in order: created, or duplicate with the id of the live task that has the key; with "unique", also replaced or debounced.
 create or replace function pawl.put_tasks(p_tasks jsonb, p_is_part boolean, p_checked text[] default '{payload,meta}') returns table (id bigint, outcome text)
 language plpgsql volatile
 set plan_cache_mode = force_generic_plan as $$
@@ -24,6 +30,7 @@ declare
   v_outcome text;
 begin
   perform pawl.check_tasks(p_tasks);
+  if p_tasks @? '$[*].unique' or p_tasks @? '$[*].after' or p_tasks @? '$[*].on_dead' then return query select * from pawl.put_special_tasks(p_tasks, p_is_part, p_checked); return; end if;
   if p_checked <> '{}' then perform pawl.check_payloads(p_tasks, p_checked); end if;
   perform pg_current_xact_id(); -- before the first seq: the sweep's proof rests on it
   with input as materialized (
@@ -35,7 +42,7 @@ begin
                     v_now + (e.task ->> 'ttl_ms')::bigint * interval '1 ms') as expires_at,
            (e.task ->> 'max_attempts')::smallint as max_attempts,
            coalesce(e.task -> 'payload', 'null') as payload,
-           nullif(e.task -> 'meta', 'null') as meta, e.task ->> 'ref' as ref, e.task ->> 'lane' as lane,
+           nullif(e.task -> 'meta', 'null') as meta, e.task ->> 'ref' as ref, e.task ->> 'lane' as lane, e.task ->> 'limit_key' as limit_key,
            pawl.full_key(e.task ->> 'kind', e.task ->> 'key') as key,
            nextval('pawl.task_id_seq') as id, nextval('pawl.seq') as seq
       from jsonb_array_elements(p_tasks) with ordinality e (task, place)
@@ -48,14 +55,16 @@ begin
       from input i join target g
         on (g.kind, coalesce(g.queue, ''), coalesce(g.version, ''), coalesce(g.priority, ''))
          = (i.kind, coalesce(i.queue, ''), coalesce(i.version, ''), coalesce(i.priority, ''))
+  ), queued as materialized ( -- limit keys of which others wait already: what comes goes behind them
+    select a.* from pawl.keys_set_aside((select array_agg(p.queue_id) from placed p), (select array_agg(p.limit_key) from placed p)) a
   ), inserted as (
-    -- ordered by key: two calls with the same keys lock them in the same order
-    insert into pawl.task as t (id, shard_id, queue_id, seq, state, run_at, created_at, expires_at, max_attempts,
-      payload, meta, ref, lane, key)
+    -- ordered by key, as the typed API orders those of several calls: who has the same keys locks them in the same order
+    insert into pawl.task as t (id, shard_id, queue_id, seq, state, run_at, created_at, expires_at, max_attempts, payload, meta, ref, lane, key, limit_key)
     select p.id, p.shard_id, p.queue_id, p.seq,
-           case when p.lane is not null then 'arrived' when p.run_at > v_now then 'scheduled' else 'ready' end,
-           p.run_at, v_now, p.expires_at, p.max_attempts, p.payload, p.meta, p.ref, p.lane, p.key
-      from placed p order by p.key nulls first, p.place
+           case when p.lane is not null then 'arrived' when p.run_at > v_now then 'scheduled'
+                when (p.queue_id, p.limit_key) in (select a.queue_id, a.key from queued a) then 'limited' else 'ready' end,
+           p.run_at, v_now, p.expires_at, p.max_attempts, p.payload, p.meta, p.ref, p.lane, p.key, p.limit_key
+      from placed p order by p.key collate "C" nulls first, p.place
     on conflict (queue_id, key) where key is not null do nothing
     returning t.id
   )

@@ -79,6 +79,7 @@ language sql volatile as $$
   delete from pawl.worker w where w.ended_at < pawl.now() - interval '7 days'
      and not exists (select 1 from pawl.claim c where c.worker_id = w.id);
   delete from pawl.tally y where y.minute < pawl.now() - interval '1 day';
+  delete from pawl.awaited a where a.until < pawl.now();
   delete from pawl.switch w where w.until < pawl.now();
   delete from pawl.attempt_default a
    where a.ended_at < pawl.now() - (select coalesce(max(k.keep), interval '30 days') from pawl.keep_rules() k);

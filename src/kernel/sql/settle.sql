@@ -28,6 +28,9 @@ declare
   v_fates jsonb;
   v_queues int[];
   v_lanes text[];
+  v_watched bigint[];
+  v_key_queues int[];
+  v_keys text[];
 begin
   if cardinality(p_ids) > 0 then
     with gone as (
@@ -38,7 +41,7 @@ begin
          and t.state <> 'scheduled' and t.state <> 'blocked' -- is ready
          and c.worker_id = p_worker and c.no = o.claim_no and c.shard_id = t.shard_id
       returning t.id, t.seq, t.attempt, t.created_at, t.run_at, t.payload, t.meta, t.ref, t.queue_id, t.lane, t.key,
-        c.stream_id, c.priority, c.claimed_at, o.result
+        t.limit_key, t.is_watched or t.is_awaited as is_watched, c.stream_id, c.priority, c.claimed_at, o.result
     ), kept as (
       insert into pawl.finished (id, seq, stream_id, worker_id, priority, attempt, outcome, created_at, run_at,
         started_at, finished_at, payload, meta, ref, lane, key, result)
@@ -46,9 +49,13 @@ begin
              g.claimed_at, v_now, g.payload, g.meta, g.ref, g.lane, g.key, g.result::jsonb from gone g
     )
     select count(*), array_agg(g.queue_id) filter (where g.lane is not null),
-           array_agg(g.lane) filter (where g.lane is not null)
-      into v_done, v_queues, v_lanes from gone g;
+           array_agg(g.lane) filter (where g.lane is not null),
+           array_agg(g.id) filter (where g.is_watched),
+           array_agg(g.queue_id) filter (where g.limit_key is not null), array_agg(g.limit_key) filter (where g.limit_key is not null)
+      into v_done, v_queues, v_lanes, v_watched, v_key_queues, v_keys from gone g;
     if v_lanes is not null then perform pawl.promote_lanes_v1(v_queues, v_lanes); end if;
+    if v_keys is not null then perform pawl.admit_keys(v_key_queues, v_keys); end if;
+    if v_watched is not null then perform pawl.tell_ends(v_watched); end if;
     if v_done < cardinality(p_ids) then
       return query
       select o.id, o.seq, null::jsonb from unnest(p_ids, p_seqs) as o (id, seq)

@@ -43,13 +43,13 @@ begin
   return greatest(10001, pawl.sampled_count(v_from, 'r.seq', 'true', v_low, v_high));
 end $$;
 
--- The same for a queue's tasks that wait in lanes, if there are more than 20,000. Their index is by lane: they are looked for
+-- The same for a queue's tasks that wait in lanes or for their limit keys, if there are more than 20,000. Their index is by lane: they are looked for
 -- among all tasks.
 create or replace function pawl.sampled_waiting(p_queue int) returns bigint
 language sql volatile
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
   select greatest(20001, pawl.sampled_count('pawl.task r where true', 'r.id',
-    format('r.queue_id = %s and r.state in (''waiting'', ''arrived'')', p_queue),
+    format('r.queue_id = %s and r.state in (''waiting'', ''arrived'', ''limited'')', p_queue),
     (select min(t.id) from pawl.task t), (select max(t.id) from pawl.task t)))
 $$;
 
@@ -110,10 +110,12 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
      group by h.queue_id
   ), waiting as materialized (
     select s.id as queue_id, n.tasks > 20000 as is_estimate, case when n.tasks > 20000 then pawl.sampled_waiting(s.id) else n.tasks end as tasks
-      from (select w.id from pawl.with_tasks('queue_id', 'waiting') w (id) union select a.id from pawl.with_tasks('queue_id', 'arrived') a (id)) s
+      from (select w.id from pawl.with_tasks('queue_id', 'waiting') w (id) union select a.id from pawl.with_tasks('queue_id', 'arrived') a (id)
+            union select l.id from pawl.with_tasks('queue_id', 'limited') l (id)) s
       cross join lateral (select count(*) as tasks from (
         (select 1 from pawl.task t where t.queue_id = s.id and t.state = 'waiting' limit 20001)
-        union all (select 1 from pawl.task t where t.queue_id = s.id and t.state = 'arrived' limit 20001)) c) n
+        union all (select 1 from pawl.task t where t.queue_id = s.id and t.state = 'arrived' limit 20001)
+        union all (select 1 from pawl.task t where t.queue_id = s.id and t.state = 'limited' limit 20001)) c) n
   ), blocked as materialized (
     select s.id as queue_id, (select count(*) from (
              select 1 from pawl.task t where t.queue_id = s.id and t.state = 'blocked' limit 20001) c) as tasks

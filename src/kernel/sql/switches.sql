@@ -71,17 +71,20 @@ set lock_timeout = '1s' as $$
   update pawl.worker w set off_seen = p_epoch where w.id = p_worker and w.off_seen < p_epoch
 $$;
 
--- Number of live workers that may still start something of a scope that is off. p_scope: as scope_text prints it.
+-- Number of live workers and of holders of leases that may still start something of a scope that is off. p_scope: as scope_text prints it.
 create or replace function pawl.unseen_off_v1(p_scope text) returns int
 language sql stable as $$
-  select count(*)::int from pawl.worker w
-   where w.ended_at is null and w.lease_until > pawl.now() and w.off_seen < (select e.epoch from pawl.off_epoch e)
-     and (p_scope = 'all' or p_scope = any (w.serves) or exists (
-       select 1 from pawl.claim c join pawl.queue q on q.id = c.queue_id
-        where c.worker_id = w.id and pawl.scope_text('queue', q.name) = p_scope))
+  with held as materialized (select pawl.scopes_in(p_scope) as scopes)
+  select (select count(*) from pawl.worker w cross join held h
+     where w.ended_at is null and w.lease_until > pawl.now() and w.off_seen < (select e.epoch from pawl.off_epoch e)
+       and (p_scope = 'all' or h.scopes && w.serves or exists (
+         select 1 from pawl.claim c join pawl.stream st on st.id = c.stream_id join pawl.queue q on q.id = c.queue_id
+          where c.worker_id = w.id and h.scopes && pawl.scopes_of(q.name, st.kind))))::int
+    + (select count(*) from pawl.lease l cross join held h
+        where not l.is_begun and l.lease_until > pawl.now() and pawl.is_lease_of(l.name, h.scopes))::int
 $$;
 
--- Returns whether it was off. A queue's breakers are closed: what a person turns on starts now.
+-- Returns whether it was off. The breakers of a queue, of a kind, or of a group's are closed: what a person turns on starts now.
 create or replace function pawl.on_v1(p_scope text, p_by text, p_why text, p_action text default null) returns boolean
 language plpgsql volatile as $$
 declare
@@ -94,9 +97,11 @@ begin
   delete from pawl.switch w where w.scope = v_scope and w.name = v_name
   returning w.until is null or w.until > pawl.now() into v_was_off;
   perform pawl.end_breakers_v1(array(
-    select st.id from pawl.stream st join pawl.queue q on q.id = st.queue_id where v_scope = 'queue' and q.name = v_name),
+    select st.id from pawl.stream st join pawl.queue q on q.id = st.queue_id
+      join pawl.held_by(v_scope, v_name) h on h.scope <> 'all' and pawl.holds_kind(h.scope, h.name, q.name, st.kind)),
     'resumed by ' || coalesce(nullif(p_by, ''), session_user));
   perform pawl.audit_v1(p_by, coalesce(p_action, 'switches.on'), pawl.scope_text(v_scope, v_name), p_why, null);
+  perform pawl.on_lifted();
   perform pg_notify('pawl.wake', '');
   return coalesce(v_was_off, false);
 end $$;

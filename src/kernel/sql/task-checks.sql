@@ -9,6 +9,7 @@ return case when p_text is not null then p_text ~ '^[0-9]{1,12}$' and p_text::bi
 create or replace function pawl.check_tasks(p_tasks jsonb) returns void
 language plpgsql stable as $$
 declare
+  c_checked constant text[] := '{max_attempts,delay_ms,ttl_ms,run_at,expires_at,lane,limit_key,key,ref}';
   v_place bigint;
   v_wrong text;
   v_rules text;
@@ -21,6 +22,9 @@ begin
          string_agg(distinct f.rule, '; ')
     into v_place, v_wrong, v_rules
     from jsonb_array_elements(p_tasks) with ordinality e (task, place)
+    cross join lateral ( -- most have none of these fields
+      select jsonb_typeof(e.task) = 'object' and not e.task ?| c_checked and coalesce(jsonb_typeof(e.task -> 'meta'), 'null') in ('null', 'object')
+             and e.task #> '{meta,tenant}' is null as is_good offset 0) plain
     cross join lateral (values
       ('no object', e.task::text, jsonb_typeof(e.task) = 'object', 'a task is an object'),
       ('bad max_attempts', e.task ->> 'max_attempts', e.task ->> 'max_attempts' ~ '^([1-9][0-9]{0,3}|[12][0-9]{4}|3[01][0-9]{3}|32000)$',
@@ -34,6 +38,7 @@ begin
       ('bad expires_at', e.task ->> 'expires_at', e.task ->> 'expires_at' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?$',
         'expires_at is a timestamp such as "2030-01-31T12:00:00Z"'),
       ('bad lane', e.task ->> 'lane', length(e.task ->> 'lane') between 1 and 200, 'a lane has 1 to 200 characters'),
+      ('bad limit_key', e.task ->> 'limit_key', length(e.task ->> 'limit_key') between 1 and 200, 'a limit_key has 1 to 200 characters'),
       ('bad key', e.task ->> 'key', length(e.task ->> 'key') between 1 and 500, 'a key has 1 to 500 characters'),
       ('bad ref', e.task ->> 'ref', length(e.task ->> 'ref') between 1 and 500, 'a ref has 1 to 500 characters'),
       ('bad meta', e.task ->> 'meta', jsonb_typeof(e.task -> 'meta') in ('null', 'object'), 'meta is an object'),
@@ -41,7 +46,7 @@ begin
         'meta.tenant.company has at most 200 characters'),
       ('bad meta.tenant.plugin', e.task #>> '{meta,tenant,plugin}', length(e.task #>> '{meta,tenant,plugin}') <= 200,
         'meta.tenant.plugin has at most 200 characters')) f (name, value, is_good, rule)
-   where not f.is_good group by e.place order by e.place limit 1;
+   where not plain.is_good and not f.is_good group by e.place order by e.place limit 1;
   if not found then return; end if;
   raise exception 'task %: %', v_place, v_wrong using errcode = 'PW010', hint = v_rules;
 end $$;

@@ -1,7 +1,8 @@
 -- Tasks as people read them, and what shows tasks of a part. How tasks are stored may change below; a column of these is only
 -- ever added, as the last one. Where a column of a table has to change its type or go, the migration drops the views first.
 
--- Live tasks. state: scheduled | parked (until something wakes it) | ready | running | arrived (in a lane, not sorted yet) | waiting (in a lane). attempt: with the
+-- Live tasks. state: scheduled | parked (until something wakes it) | ready | running | arrived (in a lane, not sorted yet) | waiting (in a lane) |
+-- limited (waits for its limit key). attempt: with the
 -- one that runs; started_at, worker_id: of that one. A branch a state, each with its joins: a queue's name or an id is then
 -- looked up along the index of that state.
 create or replace view pawl.task_now_v1 as
@@ -25,7 +26,11 @@ create or replace view pawl.task_now_v1 as
       union all
       select w.*, h.priority, q.name as queue, st.kind, st.version, coalesce(st.retry, q.retry, pawl.default_retry()) as policy
         from pawl.task w join pawl.shard h on h.id = w.shard_id join pawl.stream st on st.id = h.stream_id
-        join pawl.queue q on q.id = st.queue_id where w.state = 'waiting' and w.queue_id = q.id) t
+        join pawl.queue q on q.id = st.queue_id where w.state = 'waiting' and w.queue_id = q.id
+      union all
+      select l.*, h.priority, q.name as queue, st.kind, st.version, coalesce(st.retry, q.retry, pawl.default_retry()) as policy
+        from pawl.task l join pawl.shard h on h.id = l.shard_id join pawl.stream st on st.id = h.stream_id
+        join pawl.queue q on q.id = st.queue_id where l.state = 'limited' and l.queue_id = q.id) t
     left join pawl.claim c on c.shard_id = t.shard_id and t.state = 'ready' and t.seq = any (c.seqs);
 
 -- Dead letters: tasks that ended badly and wait for a person. is_blocking: its lane waits for it.

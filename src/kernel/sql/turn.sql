@@ -62,15 +62,16 @@ end $$;
 -- One turn. A row without a shard is an outcome that came too late and was refused, or, with a payload, what became of a
 -- failure; the others are the new claim:
 -- up to p_limit tasks, from one shard after the other until there are enough; late commits behind a cursor first, then
--- what lies beyond it. Of what has expired the worker only records that. The claim is one row a shard; no task row is
+-- what lies beyond it. A row without an id is a shard that went on without a start, because of limit keys. Of what has expired the worker only records that. The claim is one row a shard; no task row is
 -- touched.
 -- 1. settle what ended
 -- 2. one shard after the other, unless the gate holds it
 -- 3. as many starts as the limits leave
 -- 4. lock the shard, if something is in it
--- 5. claim late commits behind its cursor
--- 6. or claim what lies beyond it, and move the cursor
--- 7. count the starts
+-- 5. with limits per key, claim what lies beyond its cursor if every key has room
+-- 6. or claim late commits behind its cursor; with limits per key, also what may start of that which lies beyond it
+-- 7. or claim what lies beyond it, and move the cursor
+-- 8. count the starts
 create or replace function pawl.turn_v1(p_worker int, p_ids bigint[], p_seqs bigint[], p_claims bigint[], p_results text[],
   p_failures jsonb, p_gone bigint[], p_claim bigint, p_limit int, p_shards int[], p_solo boolean)
 returns table (shard_id int, id bigint, seq bigint, attempt smallint, payload jsonb, meta jsonb, ref text,
@@ -91,8 +92,11 @@ declare
   v_limit int;
   v_claimed bigint;
   v_probe bigint;
-  v_are_holds boolean;
+  v_held int[] := '{}'; -- streams that may start nothing
   v_are_limits boolean;
+  v_is_keyed boolean := false;
+  v_keys text[]; -- the limit keys of what is claimed
+  v_has_moved boolean;
   v_has_waited boolean := false;
   v_may_be_solo boolean := p_solo;
 begin
@@ -110,16 +114,17 @@ begin
   -- 2. one shard after the other, unless the gate holds it
   if p_limit <= 0 then return; end if;
   perform pg_advisory_xact_lock_shared(pawl.gate_lock());
-  v_are_holds := pawl.are_holds();
+  if pawl.are_holds() then
+    v_held := array(select h.stream_id from pawl.holds_v1(array(select distinct s.stream_id from pawl.shard s where s.id = any (p_shards))) h);
+  end if;
   v_are_limits := pawl.are_limits();
   foreach v_try in array p_shards loop
     v_limit := v_left;
-    continue when v_are_holds and exists (
-      select 1 from pawl.shard s cross join lateral pawl.holds_v1(array[s.stream_id]) h where s.id = v_try);
+    continue when v_held <> '{}' and exists (select 1 from pawl.shard s where s.id = v_try and s.stream_id = any (v_held));
     -- 3. as many starts as the limits leave
     if v_are_limits then
       select s.queue_id, s.stream_id into v_queue, v_stream from pawl.shard s where s.id = v_try;
-      select a.starts, a.at into v_limit, v_at from pawl.allowed_starts(v_queue, v_stream, v_left, not v_has_waited) a;
+      select a.starts, a.at, a.is_keyed into v_limit, v_at, v_is_keyed from pawl.allowed_starts(v_queue, v_stream, v_left, not v_has_waited) a;
       -- only the first limits are waited for: two turns never wait for each other
       v_has_waited := v_has_waited or exists (select 1 from pawl.queue_limit l where l.queue_id = v_queue)
         or exists (select 1 from pawl.breaker b where b.stream_id = v_stream);
@@ -132,19 +137,41 @@ begin
          or (s.cursor > s.swept and s.swept_at < pawl.now() - pawl.sweep_pause(s.swept_in_vain)))
        for update skip locked;
     continue when not found;
-    -- 5. claim late commits behind its cursor
+    -- 5. with limits per key, claim what lies beyond its cursor if every key has room
     v_at := coalesce(v_at, pawl.clock_now());
     v_late := pawl.sweep_v1(v_shard, v_limit);
+    v_keys := null;
+    v_claimed := 0;
+    if v_is_keyed and v_late is null then
+      return query
+      select v_shard.id, c.id, c.seq, c.attempt, c.payload, c.meta, c.ref, c.created_at, c.is_expired, c.is_laned
+        from pawl.claim_with_room(p_worker, p_claim, v_shard, v_limit) c;
+      get diagnostics v_claimed = row_count;
+    end if;
+    -- 6. or claim late commits behind its cursor; with limits per key, also what may start of that which lies beyond it
+    if v_is_keyed and v_claimed = 0 then
+      select k.seqs, k.keys, k.at, k.has_moved into v_late, v_keys, v_at, v_has_moved
+        from pawl.next_of_keys(v_shard, v_late, v_limit, v_at) k;
+      if v_late = '{}' then
+        if v_has_moved then
+          return query select v_try, null::bigint, null::bigint, null::smallint, null::jsonb, null::jsonb, null, null::timestamptz,
+            null::boolean, null::boolean;
+        end if;
+        continue;
+      end if;
+    end if;
     if v_late is not null then
-      insert into pawl.claim (worker_id, no, shard_id, stream_id, queue_id, priority, solo, claimed_at, seqs)
-      values (p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.queue_id, v_shard.priority, v_shard.solo, pawl.clock_now(), v_late);
+      insert into pawl.claim (worker_id, no, shard_id, stream_id, queue_id, priority, solo, claimed_at, seqs, limit_keys)
+      values (p_worker, p_claim, v_shard.id, v_shard.stream_id, v_shard.queue_id, v_shard.priority, v_shard.solo,
+        case when v_is_keyed then v_at else pawl.clock_now() end, v_late, v_keys);
       return query
       select t.shard_id, t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at, t.expires_at <= v_at, t.lane is not null
         from unnest(v_late) l (seq)
         cross join lateral ( -- offset 0: as in pawl.claimed_task
           select * from pawl.task r where r.state = 'ready' and r.shard_id = v_shard.id and r.seq = l.seq offset 0) t;
-    else
-      -- 6. or claim what lies beyond it, and move the cursor
+      get diagnostics v_claimed = row_count;
+    elsif v_claimed = 0 then
+      -- 7. or claim what lies beyond it, and move the cursor
       return query
       with next as materialized (
         select t.id, t.seq, t.attempt, t.payload, t.meta, t.ref, t.created_at, t.expires_at <= v_at as is_expired,
@@ -163,13 +190,13 @@ begin
           from batch b
       )
       select v_shard.id, n.id, n.seq, n.attempt, n.payload, n.meta, n.ref, n.created_at, n.is_expired, n.is_laned from next n;
+      get diagnostics v_claimed = row_count;
     end if;
-    -- 7. count the starts
-    get diagnostics v_claimed = row_count;
+    -- 8. count the starts
     if v_claimed > 0 and v_are_limits then
       select c.claimed_at, c.seqs[1] into v_at, v_probe from pawl.claim c where c.worker_id = p_worker and c.no = p_claim
          and c.shard_id = v_shard.id;
-      perform pawl.count_starts(v_shard.queue_id, v_claimed, v_at);
+      perform pawl.count_starts(v_shard.queue_id, v_shard.stream_id, v_claimed, v_at);
       perform pawl.note_probe(v_shard.id, v_shard.stream_id, v_probe);
     end if;
     v_may_be_solo := v_may_be_solo and not (v_shard.solo and v_claimed > 0);

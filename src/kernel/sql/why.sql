@@ -1,7 +1,7 @@
 -- Why a task is where it is.
 
 -- Why a task is where it is: a row for each reason, the decisive first; none when there is no such task.
--- reason: running | scheduled | arrived | lane | off | concurrency | kind_concurrency | rate | breaker | no_worker | off_here | queued | dead | ended.
+-- reason: running | scheduled | arrived | lane | limit_key | off | quiet | concurrency | kind_concurrency | rate | kind_rate | breaker | no_worker | off_here | queued | dead | ended.
 -- until: when it ends by itself, as far as is known. Counts are exact up to 10,000.
 create or replace function pawl.why_task_is_there(p_id bigint) returns table (reason text, since timestamptz, until timestamptz, detail jsonb)
 language plpgsql stable
@@ -32,7 +32,8 @@ begin
   if v_task.state = 'scheduled' then
     return query select case when v_task.run_at = 'infinity' then 'parked' else 'scheduled' end, null::timestamptz,
       nullif(v_task.run_at, 'infinity'), jsonb_build_object('attempt', v_task.attempt,
-      'error', v_task.last_error ->> 'message', 'is_late', v_task.run_at < pawl.now() - interval '5 seconds');
+      'error', v_task.last_error ->> 'message', 'is_late', v_task.run_at < pawl.now() - interval '5 seconds')
+      || case when v_task.run_at = 'infinity' then pawl.why_after(p_id) else '{}' end;
     return;
   elsif v_task.state = 'arrived' then
     return query select 'arrived', v_task.created_at, null::timestamptz, jsonb_build_object('lane', v_task.lane,
@@ -41,9 +42,12 @@ begin
   elsif v_task.state = 'waiting' then
     return query select 'lane', v_task.created_at, null::timestamptz, jsonb_build_object('lane', v_task.lane,
       'head_id', (select t.id from pawl.task t where t.queue_id = v_task.queue_id and t.lane = v_task.lane
-         and t.state in ('ready', 'scheduled', 'blocked')),
+         and t.state in ('ready', 'scheduled', 'blocked', 'limited')),
       'before', (select count(*) from (select 1 from pawl.task t where t.queue_id = v_task.queue_id and t.lane = v_task.lane
          and t.state = 'waiting' and t.id < v_task.id limit 10001) b));
+    return;
+  elsif v_task.state = 'limited' then
+    return query select 'limit_key', v_task.created_at, k.until, k.detail from pawl.why_limited(v_task) k;
     return;
   end if;
   return query
@@ -57,7 +61,7 @@ begin
     order by g.reason <> 'off', g.reason, g.detail ->> 'scope';
   return query
   with knowing as materialized (
-    select w.host, w.concurrency, w.running, v_shard.stream_id = any (w.full_streams) as is_full, 'all' = any (w.off_here) or pawl.scope_text('queue', v_queue) = any (w.off_here) as is_off
+    select w.host, w.concurrency, w.running, v_shard.stream_id = any (w.full_streams) as is_full, pawl.scopes_of(v_queue, v_kind) && w.off_here as is_off
       from pawl.worker w
      where w.ended_at is null and w.lease_until > pawl.now() and w.stop_requested_at is null and v_shard.stream_id = any (w.streams)
   ), total as (

@@ -4,18 +4,14 @@
  */
 
 import { executorIn, type Transaction } from "../../store/transaction.ts";
-import { signOfLife, silenceLimit } from "./sql.ts";
+import { signOfLife } from "./sql.ts";
 
 /** A handler that waits for something else must not look frozen. */
 const SIGN_OF_LIFE_MS = 3_000;
 
-/** Returns how to stop. `isBusy`: a statement is running, which is a sign of life. */
-export async function keepAlive(
-  tx: Transaction,
-  isBusy: () => boolean = () => false,
-): Promise<() => void> {
+/** For a transaction that was begun with LIMIT_SILENCE. Returns how to stop. `isBusy`: a statement is running, which is a sign of life. */
+export function keepAlive(tx: Transaction, isBusy: () => boolean = () => false): () => void {
   const executor = executorIn(tx);
-  await silenceLimit(executor);
   const alive = setInterval(() => {
     if (!isBusy()) signOfLife(executor).catch(() => undefined);
   }, SIGN_OF_LIFE_MS);

@@ -33,6 +33,4 @@ export async function signOfLife(executor: Executor): Promise<void> {
 }
 
 /** Ends a transaction whose client is silent for the length of a lease. */
-export async function silenceLimit(executor: Executor): Promise<void> {
-  await executor.rows("select pawl.limit_silence_v1()");
-}
+export const LIMIT_SILENCE = "select pawl.limit_silence_v1()";

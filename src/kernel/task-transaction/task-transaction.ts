@@ -13,6 +13,7 @@ import type { ClaimedTask } from "../task.ts";
 import { Recoverable } from "../thrown.ts";
 import { keepAlive } from "./alive.ts";
 import type { Seal, Settlement } from "./seal.ts";
+import { LIMIT_SILENCE } from "./sql.ts";
 
 const ASK_AGAIN_MS = { baseMs: 50, maxMs: 2_000 };
 
@@ -99,16 +100,14 @@ export class TaskTransaction {
 
   async #begin(): Promise<OpenTransaction> {
     this.#requireRunning();
-    const open = await this.#with.pool.begin();
+    const open = await this.#with.pool.begin(LIMIT_SILENCE);
     try {
       this.#requireRunning(); // it may have ended while it waited for a connection
-      this.#stopAlive = await keepAlive(open.tx, () => this.#pending > 0);
-      this.#requireRunning();
     } catch (error) {
-      this.#stopAlive();
       open.abandon();
       throw error;
     }
+    this.#stopAlive = keepAlive(open.tx, () => this.#pending > 0);
     this.#open = open;
     return open;
   }

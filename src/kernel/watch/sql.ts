@@ -1,7 +1,7 @@
 import { LOOP_MS, type PreparedExecutor } from "../../store/executor.ts";
 
 /** Chores that any worker does for the whole fleet. */
-export type Chore = "promote" | "sort" | "use" | "expire" | "rescue";
+export type Chore = "promote" | "sort" | "admit" | "use" | "expire" | "rescue";
 
 export function isDue(chore: Chore): string {
   return `pawl.is_due_v1('${chore}')`;

@@ -10,7 +10,7 @@ import { messageOf } from "../../base/thrown.ts";
 import type { Store } from "../../store/store.ts";
 import { ask } from "./sql.ts";
 
-/** How late an idle worker finds work that was not announced. */
+/** By default, how late an idle worker finds work that was not announced. */
 const WATCH_MS = 1_000;
 /** Should the watch miss something, its loops find it. */
 export const WATCHED_MS = 30_000;
@@ -20,21 +20,35 @@ export interface Question {
   sql: string;
   /** The value of its `$1`, if it has one. */
   value?: () => unknown;
+  /** Asked every second, however long `pollMs` is: what the whole fleet waits for, such as rescue. */
+  isChore?: boolean;
   /** There is work. */
   yes: () => void;
+}
+
+export interface WatchOptions {
+  store: Store;
+  log: Logger;
+  /** Time between two questions; default 1 s. Chores wait no longer than that, whatever it is. */
+  pollMs?: number | undefined;
 }
 
 export class Watch {
   readonly loop: Loop;
   readonly #questions: Question[] = [];
+  /** When all questions are asked next. */
+  #allAt = 0;
 
-  constructor({ store, log }: { store: Store; log: Logger }) {
+  constructor({ store, log, pollMs = WATCH_MS }: WatchOptions) {
     this.loop = loop({
       runOnce: async () => {
-        const questions = [...this.#questions];
+        const now = performance.now();
+        const isForAll = pollMs <= WATCH_MS || now >= this.#allAt;
+        const questions = this.#questions.filter(({ isChore }) => isForAll || isChore === true);
         const answers = await ask(store, questions);
+        if (isForAll) this.#allAt = now + jittered(pollMs);
         for (const [i, { yes }] of questions.entries()) if (answers[i] === true) yes();
-        return WATCH_MS * (0.75 + Math.random() / 2);
+        return jittered(Math.min(pollMs, WATCH_MS));
       },
       failed: (error) => log.warn({ err: messageOf(error) }, "asking for work failed"),
     });
@@ -43,6 +57,10 @@ export class Watch {
   add(question: Question): void {
     this.#questions.push(question);
   }
+}
+
+function jittered(ms: number): number {
+  return ms * (0.75 + Math.random() / 2);
 }
 
 /** Polls that are this far apart are left to the watch, which finds work as soon as they would. */

@@ -19,12 +19,12 @@ begin
     select 'queue "' || q.name || '"', q.application
       from pawl.queue q
       join jsonb_to_recordset(p_definitions -> 'queues') as d (name text, retry jsonb, timeout_ms int, shards smallint, concurrency int,
-        kind_concurrency int, rate jsonb, breaker jsonb, on_dead text, expired_is_dead boolean, keep jsonb, is_default boolean)
+        kind_concurrency int, rate jsonb, kind_rate jsonb, key_concurrency int, key_rate jsonb, breaker jsonb, on_dead text, expired_is_dead boolean, keep jsonb, is_default boolean)
         on d.name = q.name
      where q.application not in ('', v_application) and d.is_default is not true and pawl.queue_kind(q.name) = 'queue'
-       and (q.retry, q.timeout_ms, q.shards, q.concurrency, q.kind_concurrency, q.rate, q.breaker, q.on_dead, q.expired_is_dead, q.keep)
+       and (q.retry, q.timeout_ms, q.shards, q.concurrency, q.kind_concurrency, q.rate, q.kind_rate, q.key_concurrency, q.key_rate, q.breaker, q.on_dead, q.expired_is_dead, q.keep)
         is distinct from (nullif(d.retry, 'null'), d.timeout_ms, coalesce(d.shards, 1::smallint), d.concurrency, d.kind_concurrency,
-           nullif(d.rate, 'null'), nullif(d.breaker, 'null'), coalesce(d.on_dead, 'block'), coalesce(d.expired_is_dead, false), nullif(d.keep, 'null'));
+           nullif(d.rate, 'null'), nullif(d.kind_rate, 'null'), d.key_concurrency, nullif(d.key_rate, 'null'), nullif(d.breaker, 'null'), coalesce(d.on_dead, 'block'), coalesce(d.expired_is_dead, false), nullif(d.keep, 'null'));
   return query
     select distinct 'job "' || st.kind || '"', st.application from pawl.stream st
      where st.kind = any (p_jobs) and st.application not in ('', v_application);
@@ -79,6 +79,10 @@ begin
      set revision = excluded.revision, payload_bytes_max = excluded.payload_bytes_max, registered_at = pawl.now();
   perform pawl.set_payload_limit();
 end $$;
+
+-- False: a newer revision of the app has registered, and what only an older one defines is not written.
+create or replace function pawl.is_current_v1(p_application text, p_revision int) returns boolean
+language sql stable as $$ select not exists (select 1 from pawl.application a where a.name = p_application and a.revision > p_revision) $$;
 
 -- How many of each kind an app defines, besides queues and jobs.
 create or replace function pawl.owned_by(p_application text) returns table (kind text, count int)

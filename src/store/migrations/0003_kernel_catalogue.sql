@@ -9,8 +9,8 @@ insert into pawl.setting values ('payload_bytes_max', '1048576');
 
 -- A retry policy: {"attempts": 4, "delays_ms": [1000, 2000, 4000], "jitter": 0.1, "until_ms": null}.
 -- delays_ms[n] follows the nth failed attempt, the last one repeats; null means the default policy.
--- rate: {"limit": 50, "per_ms": 1000, "burst": 5}. keep: {"done_ms", "cancelled_ms", "expired_ms", "removed_ms"};
--- what it leaves out is as pawl.default_keep() says. kind_concurrency: of each of its streams. breaker: of each of its
+-- rate, kind_rate, key_rate: {"limit": 50, "per_ms": 1000, "burst": 5}; key_concurrency, key_rate: of the tasks of each limit key. keep: {"done_ms", "cancelled_ms", "expired_ms", "removed_ms"};
+-- what it leaves out is as pawl.default_keep() says. kind_concurrency, kind_rate: of each of its streams. breaker: of each of its
 -- streams, {"failures": 10, "ratio": 0.5, "window_ms": 10000, "open_ms": 30000, "open_ms_max": 600000}.
 create table pawl.queue (
   id int generated always as identity primary key,
@@ -21,6 +21,9 @@ create table pawl.queue (
   concurrency int check (concurrency > 0),
   kind_concurrency int check (kind_concurrency > 0),
   rate jsonb,
+  kind_rate jsonb,
+  key_concurrency int check (key_concurrency > 0),
+  key_rate jsonb,
   breaker jsonb,
   on_dead text not null default 'block' check (on_dead in ('block', 'skip')),
   expired_is_dead boolean not null default false,
@@ -39,8 +42,30 @@ create table pawl.queue_limit (
   kind_concurrency int,
   gap interval,
   burst int,
-  tat timestamptz not null default '-infinity'
+  tat timestamptz not null default '-infinity',
+  kind_gap interval,
+  kind_burst int,
+  key_concurrency int,
+  key_gap interval,
+  key_burst int
 ) with (fillfactor = 40);
+
+-- The same tat of each stream of a queue with a rate per kind.
+create table pawl.kind_pace (
+  stream_id int primary key,
+  tat timestamptz not null
+) with (fillfactor = 40);
+
+-- The same tat of each limit key of a queue with a rate per key; a missing row is one whose tat has passed. due_at: when the next
+-- task that was set aside may start; null: none was, or it waits for the end of another.
+create table pawl.key_pace (
+  queue_id int not null,
+  key text not null,
+  tat timestamptz not null,
+  due_at timestamptz,
+  primary key (queue_id, key)
+) with (fillfactor = 40);
+create index key_pace_due on pawl.key_pace (due_at) where due_at is not null;
 
 -- What a worker knows how to run. A stream that only an enqueue through SQL has named has no defined_at:
 -- its tasks wait, visibly, for a worker that knows it.

@@ -49,7 +49,7 @@ create table pawl.route (
 create index route_of_destination on pawl.route (destination_id);
 
 -- A fact, recorded in the business transaction. deliveries: how many the router made; 0 is unrouted. target_id: it goes
--- there and nowhere else, whatever the routes say. Its name's length is not a matter of the expression: counting to 200,
+-- there and nowhere else, whatever the routes say. is_watched: something waits for the ends of its deliveries. Its name's length is not a matter of the expression: counting to 200,
 -- that costs 40 times as much, more than all the rest of an insert.
 create table pawl.event (
   number bigint generated always as identity,
@@ -62,7 +62,8 @@ create table pawl.event (
   meta jsonb not null default '{}' check (jsonb_typeof(meta) = 'object'),
   target_id int references pawl.destination (id),
   routed_at timestamptz,
-  deliveries int
+  deliveries int,
+  is_watched boolean
 ) with (autovacuum_vacuum_scale_factor = 0.02);
 
 -- The sum is there so that what is asked for in this order is never looked up in event_by_number, among all that is routed.
@@ -83,6 +84,8 @@ create table pawl.delivery (
 create function pawl.event_recorded() returns trigger language plpgsql as 'begin return null; end';
 create function pawl.check_event() returns trigger language plpgsql as 'begin return new; end';
 create function pawl.route_removed() returns trigger language plpgsql as 'begin return null; end';
+-- A hook, replaced by a part above: watched events that the router found no route for.
+create function pawl.on_unrouted(p_ids uuid[]) returns void language plpgsql as 'begin end';
 create trigger route_removed after delete on pawl.route for each row execute function pawl.route_removed();
 create trigger event_recorded after insert on pawl.event
   for each statement execute function pawl.event_recorded();
@@ -122,3 +125,9 @@ create table pawl.replay (
   started_at timestamptz not null default pawl.now(),
   ended_at timestamptz
 );
+
+-- Hooks: a part above replaces their bodies. The names of events that tell of dead tasks.
+create function pawl.dead_events() returns setof text language sql immutable as $$ values ('pawl' || '.delivery.dead'), ('pawl' || '.task.dead') $$;
+-- Dead tasks of which another event than pawl.task.dead tells: its name, what it is about, and what its
+-- payload has besides.
+create function pawl.dead_as(p_ids bigint[]) returns table (id bigint, name text, about text, more jsonb) language plpgsql as 'begin end';

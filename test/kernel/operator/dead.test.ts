@@ -6,6 +6,7 @@ import {
   deadIds,
   removeDead,
   retryDead,
+  whichAreDead,
 } from "../../../src/kernel/operator/dead/sql.ts";
 import { findTask, stats } from "../../../src/kernel/operator/sql.ts";
 import { whyTask } from "../../../src/kernel/operator/why.ts";
@@ -48,7 +49,7 @@ describe("R102: one view of all dead letters:", () => {
     await failAll(new Error("timed out after 30 s"));
     const blocking = await deadTask("no such order", { lane: "order-7" });
     const skipped = await deadTask("no such order", { lane: "order-8", queue: "unblocked" });
-    const all = await dead(at.store, { limit: 10 });
+    const all = (await dead(at.store, { limit: 10 })).rows;
     expect(idsOf(all)).toEqual([skipped, blocking, spent]);
     expect(all).toMatchObject([
       { queue: "unblocked", reason: "unrecoverable", lane: "order-8", isBlocking: false },
@@ -58,7 +59,7 @@ describe("R102: one view of all dead letters:", () => {
     expect(all[2]?.error?.message).toBe("timed out after 30 s");
 
     const found = async (filter: Parameters<typeof countDead>[1]) => {
-      const ids = idsOf(await dead(at.store, { ...filter, limit: 10 }));
+      const ids = idsOf((await dead(at.store, { ...filter, limit: 10 })).rows);
       // a selection finds the same as the list
       expect(await countDead(at.store, filter)).toMatchObject({ count: ids.length });
       const range = { after: "0", last: "999", limit: 10 };
@@ -71,7 +72,7 @@ describe("R102: one view of all dead letters:", () => {
     expect(await found({ queue: "low" })).toEqual([spent]);
     expect(await found({ kind: "k", error: "no such" })).toEqual([skipped, blocking]);
     expect(await found({ queue: "q", reason: "attempts" })).toEqual([]);
-    expect(idsOf(await dead(at.store, { ids: [spent, "999"], limit: 10 }))).toEqual([spent]);
+    expect([...(await whichAreDead(at.store, [spent, "999"]))]).toEqual([spent]);
   });
 
   test("one, a selection, or all that match go back to their queues, or are removed, and the audit says by whom", async () => {
@@ -98,7 +99,7 @@ describe("R102: one view of all dead letters:", () => {
     expect(matching).toEqual([fourth, fifth]);
     await retryDead(at.store, matching, { by: "bob" });
     expect(await stateOf(fifth)).toBe("ready");
-    expect((await dead(at.store, { limit: 10 })).length).toBe(0);
+    expect((await dead(at.store, { limit: 10 })).rows.length).toBe(0);
 
     // none of them is dead any more
     expect(await retryDead(at.store, [first, second], ADA)).toEqual([]);
@@ -120,7 +121,7 @@ describe("R102: one view of all dead letters:", () => {
       await deadTask(`order ${n}: no such customer`, { lane: `order-${n}` });
     }
     const other = await deadTask("closed for good", { queue: "low" });
-    const groups = await deadGroups(at.store, 10);
+    const groups = await deadGroups(at.store, { limit: 10 });
     expect(groups).toMatchObject([
       {
         queue: "q",
@@ -133,7 +134,7 @@ describe("R102: one view of all dead letters:", () => {
       { queue: "low", error: "closed for good", tasks: 1, blocking: 0, example: other },
     ]);
     expect(Number(groups[0]?.lastDiedAt)).toBeGreaterThan(Number(groups[0]?.firstDiedAt));
-    expect(await deadGroups(at.store, 1)).toHaveLength(1);
+    expect(await deadGroups(at.store, { limit: 1 })).toHaveLength(1);
   });
 });
 

@@ -1,6 +1,12 @@
 /** Statistics of a long backlog: right, marked where estimated, and without reading the table. */
 
 import { expect, test } from "vitest";
+import {
+  filterJson,
+  LIVE_STATES,
+  statesOf,
+  taskFilter,
+} from "../../../src/kernel/operator/filter.ts";
 import { stats } from "../../../src/kernel/operator/sql.ts";
 import { outboxStats } from "../../../src/outbox/sql.ts";
 import type { Store } from "../../../src/store/store.ts";
@@ -81,6 +87,11 @@ async function wholeReads(at: Store, statement: string): Promise<unknown[]> {
   });
 }
 
+const read = (text: string) => taskFilter.read(text, { label: "`filter`", option: "filter" });
+const jsonOf = (filter: string) => filterJson({ filter: read(filter) });
+const tasksOf = (filter: string, states: readonly string[]) =>
+  `select * from pawl.tasks_v1('{${states.join()}}', '${jsonOf(filter)}', 20, 100)`;
+
 test("R104: statistics and lists never read all tasks, whatever the planner believes", async () => {
   for (const analyzed of [false, true]) {
     if (analyzed) await store.rows("analyze pawl.task, pawl.dead, pawl.event");
@@ -89,13 +100,20 @@ test("R104: statistics and lists never read all tasks, whatever the planner beli
       "select * from pawl.outbox_stats_v1()",
       "select * from pawl.queues_v1()",
       "select * from pawl.switches_v1()",
-      "select * from pawl.tasks_v1(null, null, null, 20)",
-      "select * from pawl.tasks_v1('ready', 'long', null, 20)",
-      "select * from pawl.tasks_v1('running', null, null, 20)",
-      "select * from pawl.tasks_v1('dead', 'long', null, 20)",
-      "select * from pawl.dead_v1(null, 'long', null, null, null, null, 20)",
-      "select * from pawl.dead_v1(null, null, null, null, null, null, 20)",
-      "select * from pawl.dead_v1(array[1, 2], null, null, null, null, null, 20)",
+      ...[
+        "",
+        "queue:long",
+        "id:1,2",
+        "key:a",
+        "lane:b",
+        "payload.a:1",
+        "state:dead queue:long",
+      ].map((filter) => tasksOf(filter, statesOf(read(filter), LIVE_STATES))),
+      tasksOf("queue:long", ["ready"]),
+      tasksOf("", ["running"]),
+      ...["", "queue:long", "id:1,2", "since:1h", "err:x", "lane:b"].map(
+        (filter) => `select * from pawl.dead_v1('${jsonOf(filter)}', 20, 100)`,
+      ),
       "select * from pawl.why_task_v1((select max(id) from pawl.task))",
     ]) {
       expect(await wholeReads(store, statement), statement).toEqual([]);

@@ -1,9 +1,11 @@
 /** Changes many dead letters, a batch in each transaction; a run that was interrupted can be repeated. */
 
 import type { Store } from "../../../store/store.ts";
-import { type DeadChange, type DeadSelection, deadIds } from "./sql.ts";
+import type { Selection } from "../filter.ts";
+import { type DeadChange, deadIds } from "./sql.ts";
 
 const BATCH = 1_000;
+const BAR_CHARS = 20;
 
 type Apply = (ids: readonly string[]) => Promise<DeadChange[]>;
 
@@ -23,7 +25,7 @@ export async function changeOnly(ids: readonly string[], apply: Apply): Promise<
 }
 
 export interface ChangeAll {
-  selection: DeadSelection;
+  selection: Selection;
   found: { count: number; last: string };
   apply: Apply;
   action: string;
@@ -37,15 +39,22 @@ export async function changeAll(
 ): Promise<Changed> {
   const changed: Changed = { ids: [], duplicates: [] };
   let after = "0";
+  let seen = 0;
   for (;;) {
     const ids = await deadIds(store, { ...selection, after, last: found.last, limit: BATCH });
     after = ids.at(-1) ?? after;
     if (ids.length === 0) break;
     add(changed, await apply(ids));
-    report(`${action}: ${changed.ids.length} of ${found.count}`);
+    seen += ids.length;
+    report(`${action}: ${bar(seen / found.count)} ${seen} of ${found.count}`);
   }
   report("");
   return changed;
+}
+
+function bar(share: number): string {
+  const full = Math.min(BAR_CHARS, Math.round(share * BAR_CHARS));
+  return `[${"#".repeat(full)}${".".repeat(BAR_CHARS - full)}]`;
 }
 
 function add(changed: Changed, rows: readonly DeadChange[]): void {

@@ -4,17 +4,13 @@ import type { ErrorJson } from "../../../base/error-json.ts";
 import { results } from "../../../operate/results.ts";
 import type { Act } from "../../../operate/sql.ts";
 import type { Executor } from "../../../store/executor.ts";
-
-export const DEAD_REASONS = [
-  "attempts",
-  "unrecoverable",
-  "crashed",
-  "until",
-  "invalid",
-  "expired",
-  "stop-code",
-] as const;
-export type DeadReason = (typeof DEAD_REASONS)[number];
+import {
+  type DeadReason,
+  filterJson,
+  ROWS_LOOKED_AT,
+  type Selection,
+  withoutMark,
+} from "../filter.ts";
 
 export interface DeadRow {
   id: string;
@@ -35,32 +31,31 @@ export interface DeadRow {
   error: ErrorJson | null;
 }
 
-export interface DeadSelection {
-  queue?: string | undefined;
-  kind?: string | undefined;
-  /** A part of the error message. */
-  error?: string | undefined;
-  reason?: DeadReason | undefined;
-  lane?: string | undefined;
-}
-
-export interface DeadFilter extends DeadSelection {
-  ids?: readonly string[] | undefined;
-  limit: number;
-}
-
-/** Latest first. */
-export function dead(
+/** Latest first. `isCut`: it did not look at all, and older ones may fit. */
+export async function dead(
   executor: Executor,
-  { ids, queue, kind, error, reason, lane, limit }: DeadFilter,
-): Promise<DeadRow[]> {
-  return results(
+  { limit, ...selection }: Selection & { limit: number },
+): Promise<{ rows: DeadRow[]; isCut: boolean }> {
+  const rows = await results<DeadRow>(
     executor,
     `select id, queue, kind, priority, attempt, reason, created_at, died_at, worker_id, lane, is_blocking,
             payload::text as payload_text, error
-       from pawl.dead_v1($1, $2, $3, $4, $5, $6, $7)`,
-    [ids ?? null, queue ?? null, kind ?? null, error ?? null, reason ?? null, lane ?? null, limit],
+       from pawl.dead_v1($1, $2, $3)`,
+    [filterJson(selection), limit, ROWS_LOOKED_AT],
   );
+  return withoutMark(rows);
+}
+
+/** Those of these that are dead. */
+export async function whichAreDead(
+  executor: Executor,
+  ids: readonly string[],
+): Promise<Set<string>> {
+  const rows = await executor.rows<{ id: string }>(
+    "select d.id::text as id from pawl.task_dead_v1 d where d.id = any ($1::bigint[])",
+    [ids],
+  );
+  return new Set(rows.map(({ id }) => id));
 }
 
 export interface DeadGroup {
@@ -79,8 +74,14 @@ export interface DeadGroup {
 }
 
 /** Groups by cause, largest group first. */
-export async function deadGroups(executor: Executor, limit: number): Promise<DeadGroup[]> {
-  const rows = await results<DeadGroup>(executor, "select * from pawl.dead_groups_v1($1)", [limit]);
+export async function deadGroups(
+  executor: Executor,
+  { limit, ...selection }: Selection & { limit: number },
+): Promise<DeadGroup[]> {
+  const rows = await results<DeadGroup>(executor, "select * from pawl.dead_groups_v1($1, $2)", [
+    filterJson(selection),
+    limit,
+  ]);
   return rows.map((row) => ({ ...row, tasks: Number(row.tasks), blocking: Number(row.blocking) }));
 }
 
@@ -104,6 +105,34 @@ export function retryDead(
   ]);
 }
 
+/** What a task carries, each as it is stored. */
+export interface Edited {
+  payloadText: string;
+  key: string | null;
+  lane: string | null;
+  limitKey: string | null;
+}
+
+export async function limitKeyOfDead(executor: Executor, id: string): Promise<string | null> {
+  const [row] = await executor.rows<{ limit_key: string | null }>(
+    "select pawl.limit_key_of_dead_v1($1) as limit_key",
+    [id],
+  );
+  return row?.limit_key ?? null;
+}
+
+/** Ends a dead letter, and makes a new task of it with another payload; undefined if it is not dead. */
+export async function retryDeadAs(
+  executor: Executor,
+  { id, edited, by, why }: Act & { id: string; edited: Edited },
+): Promise<{ outcome: "retried" | "duplicate" | "watched"; id: string } | undefined> {
+  const [row] = await executor.rows<{ outcome: "retried" | "duplicate" | "watched"; id: string }>(
+    "select outcome, id::text as id from pawl.retry_dead_as_v1($1, $2, $3, $4, $5, $6, $7)",
+    [id, edited.payloadText, edited.key, edited.lane, edited.limitKey, by, why ?? null],
+  );
+  return row;
+}
+
 /** Moves tasks to history as `removed`; a lane that waited for one goes on. Returns those that were dead. */
 export function removeDead(
   executor: Executor,
@@ -113,24 +142,14 @@ export function removeDead(
   return executor.rows("select * from pawl.remove_dead_v1($1, $2, $3)", [ids, by, why ?? null]);
 }
 
-/** $1 to $5 as `selected` gives them. */
-const SELECTED_DEAD = `pawl.task_dead_v1 d
-    where ($1::text is null or d.queue = $1) and ($2::text is null or d.kind = $2)
-      and ($3::text is null or strpos(d.error ->> 'message', $3) > 0)
-      and ($4::text is null or d.reason = $4) and ($5::text is null or d.lane = $5)`;
-
-function selected({ queue, kind, error, reason, lane }: DeadSelection): unknown[] {
-  return [queue ?? null, kind ?? null, error ?? null, reason ?? null, lane ?? null];
-}
-
 /** `last` is the greatest of their ids. */
 export async function countDead(
   executor: Executor,
-  selection: DeadSelection,
+  selection: Selection,
 ): Promise<{ count: number; last: string }> {
   const [row] = await executor.rows<{ count: number; last: string }>(
-    `select count(*)::int as count, coalesce(max(d.id), 0) as last from ${SELECTED_DEAD}`,
-    selected(selection),
+    "select count::int as count, last from pawl.dead_count_v1($1)",
+    [filterJson(selection)],
   );
   return row ?? { count: 0, last: "0" };
 }
@@ -138,16 +157,11 @@ export async function countDead(
 /** Ordered by id, after `after` and up to `last`: a task that dies again meanwhile is not found twice. */
 export async function deadIds(
   executor: Executor,
-  {
-    after,
-    last,
-    limit,
-    ...selection
-  }: DeadSelection & { after: string; last: string; limit: number },
+  { after, last, limit, ...selection }: Selection & { after: string; last: string; limit: number },
 ): Promise<string[]> {
   const rows = await executor.rows<{ id: string }>(
-    `select d.id from ${SELECTED_DEAD} and d.id > $6 and d.id <= $7 order by d.id limit $8`,
-    [...selected(selection), after, last, limit],
+    "select id from pawl.dead_ids_v1($1, $2, $3, $4) d (id)",
+    [filterJson(selection), after, last, limit],
   );
   return rows.map((row) => row.id);
 }

@@ -6,9 +6,11 @@ import { type Desk, listing, type Noun, type Verb, verb } from "../../../operate
 import { required } from "../../../options/field.ts";
 import { numberId } from "../../../options/kinds.ts";
 import { limit } from "../fields.ts";
-import { requireQueueAndKind } from "../known.ts";
+import { CUT } from "../filter.ts";
+import { requireNames } from "../known.ts";
 import { attemptsOf, findTask } from "../sql.ts";
 import { inOtherState, noTask } from "../tasks/find.ts";
+import type { TasksDesk } from "../tasks/tasks.ts";
 import { shownTask } from "../tasks/text.ts";
 import { whyTask } from "../why.ts";
 import { FILTERS, remove, retry } from "./change.ts";
@@ -20,14 +22,17 @@ const list: Verb<DeadLetters["list"], Desk> = verb({
   examples: [
     ["pawl dead list --kind send-email", "those of a kind"],
     ['pawl dead list --error "timed out" --json', "those that died of a timeout"],
+    ["pawl dead list --filter 'kind:send-* since:24h err:timeout'", "those that fit a filter"],
     ["pawl dead list --groups", "how many died of what"],
   ],
   input: { ...FILTERS, limit: limit() },
   isTolerant: true,
   others: { groups: "groups" },
-  run: async ({ store }, filter) => {
-    await requireQueueAndKind(store, filter);
-    return dead(store, filter);
+  run: async ({ store, report }, filter) => {
+    await requireNames(store, filter);
+    const { rows, isCut } = await dead(store, filter);
+    if (isCut) report(CUT, "line");
+    return rows;
   },
   json: (rows) => ({ dead: rows.map(shownRow) }),
   text: (rows: DeadRow[]) =>
@@ -45,16 +50,23 @@ const list: Verb<DeadLetters["list"], Desk> = verb({
 
 const groups: Verb<DeadLetters["groups"], Desk> = verb({
   help: "Count dead letters by their error, the largest group first",
-  examples: [["pawl dead groups", "how many died of what"]],
-  input: { limit: limit() },
+  examples: [
+    ["pawl dead groups", "how many died of what"],
+    ["pawl dead groups --filter since:24h", "of those that died in the last 24 hours"],
+  ],
+  input: { ...FILTERS, limit: limit() },
   isTolerant: true,
-  run: ({ store }, { limit: count }) => deadGroups(store, count),
+  run: async ({ store }, filter) => {
+    await requireNames(store, filter);
+    return deadGroups(store, filter);
+  },
   ...listing<DeadGroup>("groups", [
     { head: "TASKS", value: (row) => row.tasks, align: "right" },
     { head: "BLOCKING", value: (row) => row.blocking, align: "right" },
     { head: "QUEUE", value: (row) => row.queue },
     { head: "KIND", value: (row) => row.kind },
     { head: "REASON", value: (row) => row.reason },
+    { head: "FIRST DIED", value: (row) => iso(row.firstDiedAt) },
     { head: "LAST DIED", value: (row) => iso(row.lastDiedAt) },
     { head: "EXAMPLE", value: (row) => row.example, align: "right" },
     { head: "ERROR", value: (row) => row.error },
@@ -79,7 +91,7 @@ const show: Verb<DeadLetters["show"], Desk> = verb({
   ...shownTask,
 });
 
-export const deadNoun: Noun<DeadLetters, Desk> = {
+export const deadNoun: Noun<DeadLetters, TasksDesk> = {
   name: "dead",
   help: "Look at dead letters, retry or remove them",
   verbs: { list, groups, show, retry, remove },

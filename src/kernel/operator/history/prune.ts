@@ -5,10 +5,11 @@
 
 import { PawlError } from "../../../base/errors.ts";
 import type { Executor } from "../../../store/executor.ts";
-import { dropPartition, type PrunePlanRow, prunePlan, pruneRows, tidy } from "./sql.ts";
+import { dropPartition, forgetKeys, type PrunePlanRow, prunePlan, pruneRows, tidy } from "./sql.ts";
 
 /** 4 MB: a batch is over in a fraction of a second. */
 const PAGES_DEFAULT = 512;
+const KEYS_PER_BATCH = 10_000;
 /** lock_not_available */
 const LOCKED = "55P03";
 /** undefined_table: somebody else has dropped it in the meantime. */
@@ -55,6 +56,9 @@ export async function prune(executor: Executor, options: PruneOptions = {}): Pro
     if (pruned.action !== "delete" || pruned.rows !== 0) partitions.push(pruned);
   }
   if (!isDryRun && !signal?.aborted) await tidy(executor);
+  while (!isDryRun && !signal?.aborted) {
+    if ((await forgetKeys(executor, KEYS_PER_BATCH)) < KEYS_PER_BATCH) break;
+  }
   const deleted = partitions.filter(({ action }) => action === "delete");
   return {
     partitions,

@@ -44,3 +44,12 @@ export async function pruneRows(
 export async function tidy(executor: Executor): Promise<void> {
   await executor.rows("select pawl.tidy_v1()");
 }
+
+/** Forgets keys that were unique for a time that is over; returns how many. */
+export async function forgetKeys(executor: Executor, limit: number): Promise<number> {
+  const [row] = await executor.rows<{ forgotten: number }>(
+    "select pawl.forget_keys_v1($1) as forgotten",
+    [limit],
+  );
+  return row?.forgotten ?? 0;
+}

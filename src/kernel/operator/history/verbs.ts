@@ -4,6 +4,8 @@ import { recordAct } from "../../../operate/sql.ts";
 import { table } from "../../../operate/table.ts";
 import { type ActOptions, type Desk, type Noun, type Verb, verb } from "../../../operate/verb.ts";
 import { flag } from "../../../options/kinds.ts";
+import type { Executor } from "../../../store/executor.ts";
+import type { PartPruneOptions, PrunedOther } from "../../part.ts";
 import { type Pruned, prune as pruneHistory } from "./prune.ts";
 
 export interface PruneHistory extends ActOptions {
@@ -11,7 +13,15 @@ export interface PruneHistory extends ActOptions {
   dryRun?: boolean;
 }
 
-export type PrunedHistory = Pruned & { dryRun: boolean };
+export interface PrunedHistory extends Pruned {
+  dryRun: boolean;
+  /** What parts have removed of their own, such as payloads that steps of processes have sent. */
+  others: PrunedOther[];
+}
+
+export interface PruneDesk extends Desk {
+  pruneOthers: (executor: Executor, options: PartPruneOptions) => Promise<PrunedOther[]>;
+}
 
 /** `pawl.history`. */
 export interface History {
@@ -19,26 +29,37 @@ export interface History {
   prune(options?: PruneHistory): Promise<PrunedHistory>;
 }
 
-const prune: Verb<History["prune"], Desk> = verb({
-  help: "Remove tasks from history whose retention time is over",
+const prune: Verb<History["prune"], PruneDesk> = verb({
+  help: "Remove tasks from history, and payloads and results of processes, whose retention time is over",
   examples: [
     ["pawl prune --dry-run", "what would go"],
     ["pawl prune", "now, without waiting for a worker to do it"],
   ],
   input: { dryRun: flag("count what would be removed, remove nothing") },
   changes: true,
-  run: async ({ store, report }, { dryRun = false }, act): Promise<PrunedHistory> => {
+  run: async (
+    { store, report, pruneOthers }: PruneDesk,
+    { dryRun = false },
+    act,
+  ): Promise<PrunedHistory> => {
     // before: it takes many transactions
     if (!dryRun) await recordAct(store, { ...act, target: "history" });
     const pruned = await pruneHistory(store, {
       isDryRun: dryRun,
       progress: ({ partition, page, pages }) => report(`${partition}: page ${page} of ${pages}`),
     });
+    const others = await pruneOthers(store, { isDryRun: dryRun, progress: report });
     report("");
-    return { dryRun, ...pruned };
+    return { dryRun, ...pruned, others };
   },
-  text: ({ dryRun, ...pruned }) => textOf(pruned, dryRun),
+  text: ({ dryRun, others, ...pruned }: PrunedHistory) =>
+    [textOf(pruned, dryRun), ...others.map((one) => otherText(one, dryRun))].join("\n"),
 });
+
+function otherText({ what, action, rows }: PrunedOther, isDryRun: boolean): string {
+  const did = action === "delete" ? "deleted" : "redacted";
+  return `${isDryRun ? `would ${action}` : did} ${rows} ${what}`;
+}
 
 function textOf({ partitions, dropped, deleted }: Pruned, isDryRun: boolean): string {
   const [drop, remove] = isDryRun ? ["would drop", "would delete"] : ["dropped", "deleted"];
@@ -55,7 +76,7 @@ function textOf({ partitions, dropped, deleted }: Pruned, isDryRun: boolean): st
   return `${rows}\n\n${total}`;
 }
 
-export const historyNoun: Noun<History, Desk> = {
+export const historyNoun: Noun<History, PruneDesk> = {
   name: "history",
   help: "Remove old history",
   verbs: { prune },

@@ -1,6 +1,7 @@
 /** The noun `queues`: what each queue allows and what holds it; pause and resume one for the whole fleet. */
 
 import { showDuration } from "../../../base/duration.ts";
+import { tasksOfScope } from "../../../base/scope.ts";
 import { iso } from "../../../operate/table.ts";
 import { type Desk, listing, type Noun, type Verb, verb } from "../../../operate/verb.ts";
 import { required } from "../../../options/field.ts";
@@ -44,14 +45,20 @@ function holdText(hold: Hold): string {
     case "off": {
       const { scope, by, why } = hold.detail;
       const end = hold.until === null ? "" : ` until ${iso(hold.until)}`;
-      return `${scope === "all" ? "all off" : "off"} by ${by}${why === null ? "" : ` ("${why}")`}${end}`;
+      const { queue, kind } = tasksOfScope(scope);
+      const what = queue !== undefined && kind === undefined ? "off" : `${scope} off`;
+      return `${what} by ${by}${why === null ? "" : ` ("${why}")`}${end}`;
     }
+    case "quiet":
+      return `quiet hours ${hold.detail.window}${hold.until === null ? "" : ` until ${iso(hold.until)}`}`;
     case "concurrency":
       return "limit reached";
     case "kind_concurrency":
       return "limit of a kind reached";
     case "rate":
       return "rate reached";
+    case "kind_rate":
+      return "rate of a kind reached";
     case "breaker":
       return "breaker open";
     default:

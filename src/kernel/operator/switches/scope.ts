@@ -11,7 +11,7 @@ const EXPECTED = `expected a scope: "all", ${SCOPE_KINDS.map((kind) => `"${kind}
 
 /**
  * Returns the scope as it is printed everywhere.
- * @throws PawlError `invalid_option`, or `unknown_queue`, `unknown_destination`, `source_not_found`, `route_not_found` with
+ * @throws PawlError `invalid_option`, or `unknown_queue`, `unknown_kind`, `unknown_destination`, `source_not_found`, `route_not_found` with
  * the nearest there is
  */
 export async function requireScope(executor: Executor, given: unknown): Promise<string> {

@@ -5,6 +5,7 @@ import { backoffMs } from "../../../base/backoff.ts";
 import { ownJson, results } from "../../../operate/results.ts";
 import type { Act } from "../../../operate/sql.ts";
 import type { Executor } from "../../../store/executor.ts";
+import type { QuietFacts } from "../why-reason.ts";
 
 export interface OffOptions extends Act {
   /** As `requireScope` returned it. */
@@ -69,7 +70,7 @@ export interface SwitchRow {
   until: Date | null;
   /** Number of its tasks that still run. */
   running: number;
-  /** For `all` and sources: named leases under which something still runs, such as `source:<name>`. */
+  /** For `all`, sources and commands: named leases under which something still runs, such as `source:<name>`. */
   leases: string[];
   /** For `all`: number of batches of events that are still being stored. */
   batches: number;
@@ -119,8 +120,9 @@ export function offHere(executor: Executor): Promise<OffHereRow[]> {
 /** Why a queue's tasks cannot start now. */
 export type Hold = { since: Date | null; until: Date | null } & (
   | { reason: "off"; detail: { scope: string; by: string; why: string | null } }
+  | { reason: "quiet"; detail: QuietFacts }
   | { reason: "concurrency" | "kind_concurrency"; detail: { limit: number; running: number } }
-  | { reason: "rate"; detail: Rate }
+  | { reason: "rate" | "kind_rate"; detail: Rate }
   | { reason: "breaker"; detail: { trips: number; error: string | null; starts: number } }
 );
 
@@ -147,6 +149,8 @@ export interface QueueRow {
   /** The same for each kind. */
   kindConcurrency: number | null;
   rate: Rate | null;
+  /** The same for each kind. */
+  kindRate: Rate | null;
   breaker: Breaker | null;
   onDead: "block" | "skip";
   running: number;

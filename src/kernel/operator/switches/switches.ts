@@ -2,6 +2,7 @@
 
 import type { Duration } from "../../../base/duration.ts";
 import type { ActOptions } from "../../../operate/verb.ts";
+import type { GroupRow } from "../../groups/sql.ts";
 import type { OffHereRow, QueueRow, SwitchRow } from "./sql.ts";
 
 export interface TurnOff extends ActOptions {
@@ -17,7 +18,7 @@ export interface TurnedOff {
   until: Date | null;
   /** Number of its tasks that still run. */
   running: number;
-  /** For `all` and sources: named leases under which something still runs, such as `source:<name>`. */
+  /** For `all`, sources and commands: named leases under which something still runs, such as `source:<name>`. */
   leases: string[];
   /** For `all`: number of batches of events that are still being stored. */
   batches: number;
@@ -38,9 +39,14 @@ export interface Switched {
   hosts: OffHereRow[];
 }
 
-/** `pawl.switches`. A scope is `all`, `queue:<name>`, `destination:<name>`, `source:<name>` or `route:<id>`. */
+/**
+ * `pawl.switches`. A scope is `all`, `group:<name>`, `queue:<name>`, `kind:<name>` (a job in all queues), `process:<name>`, `destination:<name>`,
+ * `source:<name>`, `schedule:<name>`, `route:<id>` or `command:<name>`.
+ */
 export interface Switches {
   list(): Promise<Switched>;
+  /** Returns the groups that apps define, with their members. */
+  groups(): Promise<GroupRow[]>;
   /**
    * Turns a scope off: when this resolves, no worker starts anything of it.
    * @throws PawlError `invalid_option`; for an unknown name `unknown_queue`, `unknown_destination` …

@@ -1,11 +1,13 @@
 /** Turns a scope off and on, and says what came of it. */
 
 import type { Duration } from "../../../base/duration.ts";
+import { type Groups, isHeldToo, scopesIn } from "../../../base/scope.ts";
 import type { Act } from "../../../operate/sql.ts";
 import { iso } from "../../../operate/table.ts";
 import type { Desk } from "../../../operate/verb.ts";
 import type { Field } from "../../../options/field.ts";
 import { type End, end, flag } from "../../../options/kinds.ts";
+import { groupsOf } from "../../groups/sql.ts";
 import { offHere, stillRunning, switches, switchOff, switchOn, untilOff } from "./sql.ts";
 import type { TurnedOff, TurnedOn } from "./switches.ts";
 import { untilStopped } from "./until-stopped.ts";
@@ -43,16 +45,27 @@ export function offText(off: TurnedOff): string {
 
 export async function turnOn({ store }: Desk, scope: string, act: Act): Promise<TurnedOn> {
   const wasOff = await switchOn(store, { ...act, scope });
-  const stillOff = (await switches(store)).filter((row) => row.scope === "all" && scope !== "all");
+  const groups = await groupsOf(store);
+  const holds = (one: string) => scope === "all" || isHeldBy(scope, one, groups);
+  const stillOff = (await switches(store)).filter((row) => isHeldBy(scope, row.scope, groups));
   const hosts = (await offHere(store)).filter(({ scopes }) =>
-    scopes.some((one) => one === "all" || one === scope || scope === "all"),
+    scopes.some((one) => one === scope || holds(one)),
   );
   return { scope, wasOff, stillOff, hosts };
 }
 
+/** Whether another switch holds it too, or some of it. */
+function isHeldBy(scope: string, by: string, groups: Groups): boolean {
+  if (by === scope) return false;
+  const holders = scopesIn(by, groups);
+  return scopesIn(scope, groups).some((one) =>
+    holders.some((holder) => holder === one || isHeldToo(one, holder)),
+  );
+}
+
 export function onText({ scope, wasOff, stillOff, hosts }: TurnedOn): string {
   const still = [
-    ...stillOff.map((row) => `all is still off by ${row.offBy}`),
+    ...stillOff.map((row) => `${row.scope} is still off by ${row.offBy}`),
     ...hosts.map((row) => `still off on host ${row.host}: ${row.scopes.join(", ")}`),
   ];
   return [`${scope}: ${wasOff ? "on" : "was not off"}`, ...still].join("; ");

@@ -2,11 +2,12 @@
 
 import { setTimeout as wait } from "node:timers/promises";
 import { PawlError } from "../../../base/errors.ts";
-import { queueOfScope } from "../../../base/scope.ts";
+import { scopesIn, tasksOfScope } from "../../../base/scope.ts";
 import type { Desk } from "../../../operate/verb.ts";
 import type { Store } from "../../../store/store.ts";
+import { groupsOf } from "../../groups/sql.ts";
 import { rescue } from "../../sql.ts";
-import { tasks } from "../sql.ts";
+import { type TaskRow, tasks } from "../sql.ts";
 import { stillRunning, switches } from "./sql.ts";
 
 const LOOK_MS = 200;
@@ -36,7 +37,13 @@ export async function untilStopped({ store, report }: Desk, scope: string): Prom
 }
 
 async function some(store: Store, scope: string): Promise<string> {
-  const queue = queueOfScope(scope);
-  const rows = await tasks(store, { state: "running", queue, limit: TASKS_SHOWN });
+  const found = new Map<string, TaskRow>();
+  for (const one of scopesIn(scope, await groupsOf(store))) {
+    const held = tasksOfScope(one);
+    if (one !== "all" && Object.keys(held).length === 0) continue;
+    const { rows } = await tasks(store, { states: ["running"], ...held, limit: TASKS_SHOWN });
+    for (const row of rows) found.set(row.id, row);
+  }
+  const rows = [...found.values()].slice(0, TASKS_SHOWN);
   return rows.map((row) => `task ${row.id} (${row.kind}, worker ${row.workerId})`).join(", ");
 }

@@ -1,16 +1,20 @@
 /** The noun `switches`: what is off for the fleet. Off means that nothing of the scope starts any more. */
 
 import { iso, table } from "../../../operate/table.ts";
-import { type Desk, type Noun, type Verb, verb } from "../../../operate/verb.ts";
+import { type Desk, listing, type Noun, type Verb, verb } from "../../../operate/verb.ts";
 import { required } from "../../../options/field.ts";
 import { name } from "../../../options/kinds.ts";
+import { type GroupRow, groupRows } from "../../groups/sql.ts";
 import { requireScope } from "./scope.ts";
 import { offHere, stillRunning, switches } from "./sql.ts";
 import type { Switched, Switches } from "./switches.ts";
 import { OFF_OPTIONS, offText, onText, turnOff, turnOn } from "./turn.ts";
 
 const SCOPE = required(
-  name("all, queue:<name>, destination:<name>, source:<name> or route:<id>", "scope"),
+  name(
+    "all, group:<name>, queue:<name>, kind:<name>, process:<name>, destination:<name>, source:<name>, schedule:<name>, route:<id> or command:<name>",
+    "scope",
+  ),
 );
 
 const list: Verb<Switches["list"], Desk> = verb({
@@ -40,6 +44,18 @@ const list: Verb<Switches["list"], Desk> = verb({
       { head: "WHY", value: (row) => row.why },
     ]);
   },
+});
+
+const groups: Verb<Switches["groups"], Desk> = verb({
+  help: "List the groups that apps define, with their members",
+  examples: [["pawl switches groups", "what `pawl off group:<name>` turns off"]],
+  input: {},
+  run: ({ store }) => groupRows(store),
+  ...listing<GroupRow>("groups", [
+    { head: "GROUP", value: (row) => row.name },
+    { head: "APP", value: (row) => row.application },
+    { head: "MEMBERS", value: (row) => row.members.join(", ") },
+  ]),
 });
 
 /** Nobody can tell from here who set the file or the variable, and when. */
@@ -82,6 +98,6 @@ const on: Verb<Switches["on"], Desk> = verb({
 export const switchesNoun: Noun<Switches, Desk> = {
   name: "switches",
   help: "Look at what is off",
-  verbs: { list, off, on },
+  verbs: { list, groups, off, on },
   paths: { off: "off", on: "on" },
 };

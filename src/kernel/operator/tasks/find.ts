@@ -2,12 +2,11 @@
 
 import { PawlError } from "../../../base/errors.ts";
 import type { Store } from "../../../store/store.ts";
-import { findTask, type TaskDetail, type TaskState } from "../sql.ts";
-
-const LIVE: readonly TaskState[] = ["ready", "scheduled", "parked", "waiting", "running"];
+import { LIVE_STATES, type TaskState } from "../filter.ts";
+import { findTask, type TaskDetail } from "../sql.ts";
 
 export function isLive({ state }: TaskDetail): boolean {
-  return LIVE.includes(state);
+  return LIVE_STATES.includes(state);
 }
 
 /** All or nothing: if one id is in another state, none is returned. */

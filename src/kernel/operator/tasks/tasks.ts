@@ -2,8 +2,11 @@
 
 import type { Duration } from "../../../base/duration.ts";
 import type { ActOptions, Desk } from "../../../operate/verb.ts";
+import type { Stoppable } from "../../results/results.ts";
 import type { TaskId } from "../../task.ts";
-import type { AttemptRow, KindRow, TaskDetail, TaskRow, TaskState } from "../sql.ts";
+import type { Edited } from "../dead/sql.ts";
+import type { TaskState } from "../filter.ts";
+import type { AttemptRow, KindRow, TaskDetail, TaskRow } from "../sql.ts";
 
 /** The code of the config that handles a kind. */
 export interface KnownHandler {
@@ -12,10 +15,21 @@ export interface KnownHandler {
   handler: string;
 }
 
+/** What the code of an app says about a payload that an operator has edited. */
+export type EditJob = (
+  task: Pick<TaskDetail, "queue" | "kind" | "payload" | "key" | "lane"> & {
+    limitKey: string | null;
+  },
+  payload: unknown,
+) => Promise<Edited>;
+
 export interface TasksDesk extends Desk {
   /** Handlers of the config; none without a config. */
   handlers: () => readonly KnownHandler[];
   application: string | null;
+  /** Runs work that is asked to end when the client closes, or by a signal. */
+  stoppable: Stoppable;
+  editJob: EditJob;
 }
 
 export interface ListTasks {
@@ -23,6 +37,8 @@ export interface ListTasks {
   state?: TaskState;
   queue?: string;
   kind?: string;
+  /** Only what fits this filter (docs/filters.md): `state:dead queue:mail,sms kind:send-* age:>10m`. */
+  filter?: string;
   /** Maximum number of tasks, up to 10,000; default 50. */
   limit?: number;
 }

@@ -5,50 +5,38 @@ import { type Desk, listing, type Noun, type Verb, verb } from "../../../operate
 import { required } from "../../../options/field.ts";
 import { choice, name, numberId } from "../../../options/kinds.ts";
 import { limit } from "../fields.ts";
-import { requireQueueAndKind } from "../known.ts";
-import {
-  attemptsOf,
-  findTask,
-  type KindRow,
-  kinds,
-  type TaskRow,
-  type TaskState,
-  tasks,
-} from "../sql.ts";
+import { CUT, LIVE_STATES, statesOf, TASK_STATES, taskFilter } from "../filter.ts";
+import { requireNames } from "../known.ts";
+import { attemptsOf, findTask, type KindRow, kinds, type TaskRow, tasks } from "../sql.ts";
 import { whyTask } from "../why.ts";
 import { cancel, reschedule, retry } from "./change.ts";
 import { isLive, noTask } from "./find.ts";
 import type { HandledKind, ShownTask, Tasks, TasksDesk } from "./tasks.ts";
 import { shownTask } from "./text.ts";
 
-const STATES: readonly TaskState[] = [
-  "ready",
-  "scheduled",
-  "parked",
-  "waiting",
-  "running",
-  "dead",
-  "done",
-  "cancelled",
-  "expired",
-  "removed",
-];
-
 const list: Verb<Tasks["list"], Desk> = verb({
   help: "List tasks, the newest first; without --state, the live ones",
   examples: [
     ["pawl tasks list --state running", "what runs now, on any machine"],
     ["pawl tasks list --queue high --kind send-email --limit 10", "ten of a kind"],
+    ["pawl tasks list --filter 'queue:high,low kind:send-* age:>10m'", "those that fit a filter"],
   ],
   input: {
-    state: choice(STATES, STATES.join(", "), "state"),
+    filter: taskFilter,
+    state: choice(TASK_STATES, TASK_STATES.join(", "), "state"),
     queue: name("only of this queue"),
     kind: name("only of this kind"),
     limit: limit(),
   },
-  run: async ({ store }, filter) => {
-    await requireQueueAndKind(store, filter);
-    return tasks(store, filter);
+  run: async ({ store, report }, { state, ...selection }) => {
+    await requireNames(store, selection);
+    const otherwise = state === undefined ? LIVE_STATES : [state];
+    const states = statesOf(selection.filter, otherwise).filter(
+      (one) => state === undefined || one === state,
+    );
+    const { rows, isCut } = await tasks(store, { ...selection, states });
+    if (isCut) report(CUT, "line");
+    return rows;
   },
   ...listing<TaskRow>("tasks", [
     { head: "ID", value: (row) => row.id, align: "right" },
