@@ -85,6 +85,8 @@ export function summary(all: Totals, seconds: number, logs: string): string {
     row("pings", all.pings, "events that also go to a destination that never accepts"),
     row("expectedDead", all.expectedDead, "dead letters of that destination"),
     row("alarms", all.alarms, "business rows that a flow wrote about dead deliveries"),
+    row("processes", all.processes, "new issues and releases, each followed by a process"),
+    row("done", all.processesDone, "of these, seen at the desk and closed"),
     row("dead", all.dead, "given up beside these, waiting for a person"),
     row("lost", all.lost, "events without both receipts or without their summary"),
   ];

@@ -1,7 +1,8 @@
-/** The app of this example: one source, one job, four destinations and their routes. `main.ts` and every worker read this same value. */
+/** The app of this example: one source, one job, one process, five destinations and their routes. `main.ts` and every worker read this same value. */
 
-import { type App, defineApp, env, on, type WebhookOptions, webhook } from "pawl";
+import { type App, defineApp, env, on, toProcess, type WebhookOptions, webhook } from "pawl";
 import { alarm } from "./alarm.ts";
+import { followUp } from "./follow-up.ts";
 import { github } from "./source.ts";
 import { summarize } from "./summarize.ts";
 
@@ -20,6 +21,7 @@ const app: App = defineApp({
   name: "relay",
   sources: [github],
   jobs: [summarize],
+  processes: [followUp],
   destinations: {
     hub: webhook({ url: `${RECEIVER_URL}/hub`, secret, ...patient }),
     // events of a repository go one after the other, also while the receiver refuses them
@@ -32,10 +34,14 @@ const app: App = defineApp({
       breaker: false,
     }),
     alarm,
+    // an event starts one run, however often its delivery is tried
+    desk: toProcess(followUp, { input: ({ id, name }) => ({ eventId: id, kind: name }) }),
   },
   routes: [
     on("github.*").to("hub", "ledger"),
     on("github.ping").to("broken"),
+    on("github.issues.opened").to("desk"),
+    on("github.release.published").to("desk"),
     on("pawl.delivery.dead").to("alarm"),
   ],
   // the feed and the receiver are on this machine

@@ -1,13 +1,14 @@
 /**
  * The partners of this example. `/hub` and `/ledger` check every signature with the public package `standardwebhooks`, and
  * answer only after the receipt is on disk, so that the log is independent proof. After each start `/ledger` refuses
- * requests for a while; `/broken` refuses all. Refused requests are not logged.
+ * requests for a while; `/broken` refuses all. Refused requests are not logged. `/desk` answers with a signal.
  */
 
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
 import { Webhook } from "standardwebhooks";
+import { type Desk, openDesk } from "./desk.ts";
 import { isMain, listenOnLoopback } from "./local.ts";
 import { type Counts, type Receipt, ReceiptLog } from "./receipt-log.ts";
 
@@ -22,10 +23,12 @@ export interface ReceiverOptions {
   secret: string;
   /** The log, one JSON line per request; an existing file is continued. */
   logFile: string;
+  /** Default: one on the database of this example. */
+  desk?: Desk;
 }
 
 export interface Receiver {
-  /** Takes `POST` at /hub, /ledger and /broken, and answers `GET <url>/counts`. */
+  /** Takes `POST` at /hub, /ledger, /broken and /desk, and answers `GET <url>/counts`. */
   url: string;
   counts(): Counts;
   close(): Promise<void>;
@@ -35,13 +38,14 @@ export async function startReceiver({
   port = 0,
   secret,
   logFile,
+  desk = openDesk(),
 }: ReceiverOptions): Promise<Receiver> {
   const webhook = new Webhook(secret);
   const log = await ReceiptLog.open(logFile);
   const endpoints = { "/hub": accepts, "/ledger": refusesFirst(LEDGER_REFUSALS), "/broken": fails };
   const refusals = new Map<string, Refusal>(Object.entries(endpoints));
   const server = createServer((request, response) => {
-    handle(request, response, { webhook, log, refusals }).catch((error: unknown) => {
+    handle(request, response, { webhook, log, refusals, desk }).catch((error: unknown) => {
       if (!response.headersSent) response.writeHead(500);
       response.end(String(error));
     });
@@ -53,6 +57,7 @@ export async function startReceiver({
       counts: () => log.counts(),
       close: async () => {
         await close();
+        await desk.close();
         await log.close();
       },
     };
@@ -82,12 +87,13 @@ interface Serving {
   log: ReceiptLog;
   /** Counts by path. */
   refusals: ReadonlyMap<string, Refusal>;
+  desk: Desk;
 }
 
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  { webhook, log, refusals }: Serving,
+  { webhook, log, refusals, desk }: Serving,
 ): Promise<void> {
   if (request.method === "GET" && request.url === "/counts") {
     response.writeHead(200, { "content-type": "application/json" });
@@ -95,9 +101,14 @@ async function handle(
     return;
   }
   const path = request.url ?? "";
+  if (request.method === "POST" && path === "/desk") {
+    const asked = await bodyOf(request);
+    response.writeHead(asked === undefined ? 413 : await desk.see(asked.toString())).end();
+    return;
+  }
   const refusal = refusals.get(path);
   if (request.method !== "POST" || refusal === undefined) {
-    response.writeHead(404).end("only POST /hub, /ledger, /broken, and GET /counts\n");
+    response.writeHead(404).end("only POST /hub, /ledger, /broken, /desk, and GET /counts\n");
     return;
   }
   const body = await bodyOf(request);

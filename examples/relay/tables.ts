@@ -33,6 +33,13 @@ const TABLES = `
     destination text not null,
     event_id uuid not null,
     raised_at timestamptz not null default now()
+  );
+  create table if not exists relay.matter (
+    event_id uuid primary key, -- what the desk has to see: a second row for it would be an error
+    kind text not null,
+    opened_at timestamptz not null default now(),
+    seen_by text,
+    closed_at timestamptz
   )`;
 
 let pool: pg.Pool | undefined;
@@ -129,19 +136,44 @@ export async function insertAlarm(
   );
 }
 
+/** Needs no `on conflict`: it commits together with its step. */
+export async function openMatter(
+  database: Database,
+  { eventId, kind }: { eventId: string; kind: string },
+): Promise<void> {
+  await database.query("insert into relay.matter (event_id, kind) values ($1, $2)", [
+    eventId,
+    kind,
+  ]);
+}
+
+export async function closeMatter(database: Database, eventId: string, by: string): Promise<void> {
+  await database.query(
+    "update relay.matter set seen_by = $2, closed_at = now() where event_id = $1",
+    [eventId, by],
+  );
+}
+
 export interface RowCounts {
   events: number;
   /** Events that also go to the broken destination. */
   pings: number;
   jobs: number;
   alarms: number;
+  /** Events that a process follows: opened issues and published releases. */
+  processes: number;
+  /** Of these, the ones that the desk has seen, and whose process has closed the matter. */
+  processesDone: number;
 }
 
 export async function countRows(database: Database): Promise<RowCounts> {
   const { rows } = await database.query(
     `select e.*, (select count(*) from relay.summary)::int as jobs,
-            (select count(*) from relay.alarm)::int as alarms
-       from (select count(*)::int as events, count(*) filter (where name = 'ping')::int as pings
+            (select count(*) from relay.alarm)::int as alarms,
+            (select count(*) from relay.matter where closed_at is not null)::int as "processesDone"
+       from (select count(*)::int as events, count(*) filter (where name = 'ping')::int as pings,
+                    count(*) filter (where (name, payload ->> 'action') in (('issues', 'opened'), ('release', 'published')))::int
+                      as processes
                from relay.event) e`,
   );
   return rows[0] as RowCounts;

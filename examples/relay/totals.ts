@@ -7,7 +7,7 @@ import type { Pawl, SourceState } from "pawl";
 import { type Arrivals, isBefore, type Place, type Receipts } from "./receipts.ts";
 import { allRows, type BusinessRow, countRows, type Database, type RowCounts } from "./tables.ts";
 
-/** Numbers of business rows: events, pings, summaries of the jobs, alarms. */
+/** Numbers of business rows: events, pings, summaries of the jobs, alarms, matters of the process. */
 export interface Standing extends RowCounts {
   /** Events that Pawl has loaded from the feed into its inbox, in all. */
   loaded: number;
@@ -21,7 +21,7 @@ export interface Standing extends RowCounts {
   verified: number;
   /** Different events that the ledger verified. */
   ledger: number;
-  /** Tasks in Pawl that have not ended: jobs and deliveries. */
+  /** Tasks in Pawl that have not ended: jobs, deliveries and runs. */
   pending: number;
   /** Dead tasks, without the expected ones. */
   dead: number;
@@ -51,6 +51,8 @@ export interface Missing extends BusinessRow {
 
 const MISSING_MAX = 5;
 const EXPECTED_DEAD = "broken";
+/** The queue of the runs of processes. */
+const PROCESSES = "processes";
 const SOURCE = "github";
 const STANDS_STILL: readonly SourceState["status"][] = ["held", "paused", "off"];
 
@@ -67,6 +69,7 @@ export async function standing({ pawl, business, receipts }: Witnesses): Promise
   const names = new Set([
     ...queues.map((one) => one.name),
     ...destinations.map((one) => one.queue),
+    PROCESSES,
   ]);
   const stats = (await pawl.stats()).queues.filter((one) => names.has(one.queue));
   const broken = destinations.find((one) => one.name === EXPECTED_DEAD)?.queue;
@@ -135,7 +138,8 @@ export async function totals(witnesses: Witnesses): Promise<Totals> {
 export function isGood({ loaded, stored, events, ...all }: Totals): boolean {
   const isWhole = loaded === stored && stored === events && all.lost === 0 && all.dead === 0;
   if (all.trouble !== null) return false;
-  return isWhole && all.inversions === 0 && all.alarms >= all.pings;
+  const isFollowed = all.processesDone === all.processes;
+  return isWhole && isFollowed && all.inversions === 0 && all.alarms >= all.pings;
 }
 
 function countOf(arrivals: Arrivals, { event_id }: BusinessRow): number {

@@ -47,8 +47,9 @@ function stuckAfterMs({ pending, position, trouble }: Standing, endsAt: number):
 
 /** True at the end: nothing waits, and everything that did not arrive is dead. */
 async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals | undefined> {
-  const { events, jobs, verified, ledger, pings, alarms } = now;
-  const isWhole = Math.min(jobs, verified, ledger) >= events && alarms >= pings;
+  const { events, jobs, verified, ledger, pings, alarms, processes, processesDone } = now;
+  const isFollowed = processesDone >= processes;
+  const isWhole = Math.min(jobs, verified, ledger) >= events && alarms >= pings && isFollowed;
   if (now.pending > 0 || !(isWhole || now.dead > 0)) return undefined;
   const all = await totals(witnesses);
   const unalarmed = Math.max(all.pings - all.alarms, 0);
@@ -58,7 +59,7 @@ async function totalsAtEnd(witnesses: Witnesses, now: Standing): Promise<Totals 
 /** What hangs, as text for people. */
 export async function explainStuck({ pawl }: Witnesses, all: Totals): Promise<string> {
   const lines = [
-    `nothing moves any more: ${all.lost} lost, ${all.alarms} of ${all.pings} alarms there`,
+    `nothing moves any more: ${all.lost} lost, ${all.alarms} of ${all.pings} alarms there, ${all.processesDone} of ${all.processes} processes done`,
     `  ${await whyFeed(pawl.sources)}`,
   ];
   for (const { feed_id, event_id, has_summary, atHub, atLedger } of all.missing) {

@@ -47,6 +47,10 @@ export interface StepContext<Input = unknown, Outputs = Readonly<Record<string, 
   readonly log: Logger;
   /** A line for operators, kept with the step. */
   readonly message: (text: string) => void;
+  /** Keeps what operators may want to know of this step, beside its message: `show` lists it. 100 lines a step. */
+  readonly info: (text: string) => void;
+  /** The same of what they should look at, though the step goes on: lists count the warnings of each run. */
+  readonly warn: (text: string) => void;
   /** Fields that are added to `data`; kept with the step if it ends well. */
   readonly merge: (fields: Record<string, unknown>) => void;
   /** What this step sends to a system outside, kept with the step for operators even if the step fails: `sent("create order", body)`. */

@@ -1,11 +1,15 @@
 /** What an app defines of processes. */
 
-import { PawlError, shown } from "../base/errors.ts";
+import { PawlError } from "../base/errors.ts";
 import { type AppBase, type Definition, definition } from "../kernel/part.ts";
 import { type FieldsOf, withDefault } from "../options/field.ts";
-import { listOf } from "../options/parts.ts";
+import { definitions } from "../options/parts.ts";
+import type { OutboxApp } from "../outbox/definition.ts";
+import { withType } from "../outbox/destinations/registry.ts";
 import type { QueueApp } from "../queue/definition.ts";
-import { type AnyProcess, isProcess } from "./define-process.ts";
+import type { AnyProcess } from "./define-process.ts";
+import { processType } from "./destination/process-type.ts";
+import { isProcess } from "./step.ts";
 
 export const PROCESSES_QUEUE = "processes";
 
@@ -18,36 +22,45 @@ export interface ProcessApp extends AppBase {
 }
 
 const FIELDS = {
-  processes: withDefault([], listOf<AnyProcess>("each made by defineProcess")),
+  processes: withDefault(
+    [],
+    definitions<AnyProcess>({
+      isOne: isProcess,
+      maker: "defineProcess",
+      remedy: "put earlier versions into `older` of the newest",
+    }),
+  ),
 } satisfies FieldsOf<ProcessAppOptions>;
 
-export const processDefinition: Definition = definition(FIELDS, ({ processes }, app: QueueApp) => {
-  if (app.queues.some((queue) => queue.name === PROCESSES_QUEUE)) {
-    throw new PawlError(
-      "invalid_option",
-      "`queues.processes` is the queue of runs of processes; choose another name",
-    );
-  }
-  checkProcesses(processes);
-  return { processes } satisfies Omit<ProcessApp, keyof AppBase>;
-});
-
-function checkProcesses(processes: readonly AnyProcess[]): void {
-  const seen = new Set<string>();
-  for (const one of processes) {
-    if (!isProcess(one)) {
+export const processDefinition: Definition = definition(
+  FIELDS,
+  ({ processes }, app: QueueApp & OutboxApp) => {
+    if (app.queues.some((queue) => queue.name === PROCESSES_QUEUE)) {
       throw new PawlError(
         "invalid_option",
-        `processes: expected values made by defineProcess(...), got ${shown(one)}`,
+        "`queues.processes` is the queue of runs of processes; choose another name",
       );
     }
-    if (seen.has(one.name)) {
+    checkChildren(allVersions(processes));
+    return {
+      processes,
+      destinationTypes: withType(app.destinationTypes, processType),
+    } satisfies Omit<ProcessApp, keyof AppBase> & Pick<OutboxApp, "destinationTypes">;
+  },
+);
+
+/** A worker that runs the step can run the child. */
+function checkChildren(all: readonly AnyProcess[]): void {
+  for (const { name, version, steps } of all) {
+    for (const { name: step, child } of steps) {
+      if (child === null) continue;
+      const { process } = child;
+      if (all.some((one) => one.name === process.name && one.version === process.version)) continue;
       throw new PawlError(
-        "duplicate_name",
-        `processes: two are named "${one.name}"; put earlier versions into \`older\` of the newest`,
+        "invalid_option",
+        `process "${name}" version ${version}, step "${step}": it starts "${process.name}" version ${process.version}, which is not in the app's \`processes\`; add it there, or to \`older\` of a newer version`,
       );
     }
-    seen.add(one.name);
   }
 }
 

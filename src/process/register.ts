@@ -22,6 +22,9 @@ export async function registerProcesses(
       version: one.version,
       title: one.title,
       shape: shapeOf(one),
+      columns: one.columns,
+      keep_sent_ms: one.keepMs.sent,
+      keep_results_ms: one.keepMs.results ?? null,
     })),
   );
   const [first] = changed;

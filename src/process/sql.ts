@@ -2,9 +2,10 @@
 
 import type { Fence } from "../kernel/task.ts";
 import type { Fate, Seal } from "../kernel/task-transaction/seal.ts";
-import { results } from "../operate/results.ts";
 import type { Act } from "../operate/sql.ts";
+import type { EventStatus } from "../outbox/sql.ts";
 import { type Executor, LOOP_MS } from "../store/executor.ts";
+import type { RunColumn } from "./columns.ts";
 import type { ShapeStep } from "./define-process.ts";
 
 export type StepOutcome =
@@ -20,6 +21,7 @@ export type StepOutcome =
   | "restarted"
   | "completed"
   | "released"
+  | "migrated"
   | "abandoned";
 
 /** A row of a run, as its worker reads it. */
@@ -29,10 +31,31 @@ export interface StepRow {
   readonly outcome: StepOutcome;
   readonly next?: string;
   readonly is_error?: boolean;
+  /** Of a row with an error. */
+  readonly attempt?: number;
   /** Its time has come. */
   readonly is_over?: boolean;
   readonly left_ms?: number;
+  /** What it waits for. */
+  readonly signal?: string;
   readonly output?: unknown;
+  /** Of a hold: it changes nothing of what the run waits for. */
+  readonly by_operator?: boolean;
+  /** Of the last row that waits, if that is for an event: how far it is. */
+  readonly event?: EventState;
+}
+
+export interface EventState {
+  readonly id: string;
+  /** Null: retention has removed the event. */
+  readonly name: string | null;
+  readonly status: EventStatus | "forgotten";
+  readonly deliveries: readonly {
+    readonly id: string;
+    readonly destination: string;
+    readonly status: Exclude<EventStatus, "unrouted">;
+    readonly error: string | null;
+  }[];
 }
 
 export interface SignalRow {
@@ -45,6 +68,8 @@ export interface Loaded {
   readonly steps: readonly StepRow[];
   readonly data: Record<string, unknown>;
   readonly signals: readonly SignalRow[];
+  /** An operator wants it held. */
+  readonly isToHold: boolean;
 }
 
 /** Answers in the order of `ids`. */
@@ -54,16 +79,18 @@ export async function loadRuns(executor: Executor, ids: readonly string[]): Prom
     steps: StepRow[] | null;
     data: Record<string, unknown> | null;
     signals: SignalRow[] | null;
-  }>("select id, steps, data, signals from pawl.load_runs_v1($1)", [ids], LOOP_MS);
+    is_to_hold: boolean;
+  }>("select id, steps, data, signals, is_to_hold from pawl.load_runs_v1($1)", [ids], LOOP_MS);
   const found = new Map(rows.map((row) => [String(row.id), row]));
   return ids.map((id) => ({
     steps: found.get(id)?.steps ?? [],
     data: found.get(id)?.data ?? {},
     signals: found.get(id)?.signals ?? [],
+    isToHold: found.get(id)?.is_to_hold ?? false,
   }));
 }
 
-/** What became of a step, to be recorded. `output`, `data`, `sent` and `error` are JSON texts. */
+/** What became of a step, to be recorded. `output`, `data`, `sent`, `notes` and `error` are JSON texts. */
 export interface StepRecord {
   readonly fence: Fence;
   readonly no: number;
@@ -77,36 +104,64 @@ export interface StepRecord {
   readonly output?: string | null;
   readonly data?: string | null;
   readonly sent?: string | null;
+  readonly notes?: string | null;
   readonly error?: string | null;
   readonly tookMs?: number;
   readonly took?: string;
+  /** The run that it waits for, to be started with it: JSON text. */
+  readonly start?: string;
+  /** The same of a request. */
+  readonly request?: string;
+  /** The same of an event. */
+  readonly event?: string;
 }
 
-/** Answers for each run whether its rows were recorded: false where it is no longer this worker's. */
+/** `lost`: it is no longer this worker's, and nothing was recorded. `held`: an operator holds the run behind its rows. */
+export type Recorded = "recorded" | "held" | "lost";
+
+/** Answers for each run what became of its rows. */
 export async function recordSteps(
   executor: Executor,
   runs: readonly (readonly [StepRecord, ...StepRecord[]])[],
-): Promise<boolean[]> {
+): Promise<Recorded[]> {
   const worker = runs[0]?.[0].fence.worker;
-  const rows = await executor.rows<{ id: string }>(
-    "select id from pawl.record_steps_v1($1, $2) r (id)",
+  const rows = await executor.rows<{ id: string; what: Recorded }>(
+    "select id, what from pawl.record_steps_v1($1, $2)",
     [worker, recordsJson(runs.flat())],
     LOOP_MS,
   );
-  const refused = new Set(rows.map((row) => String(row.id)));
-  return runs.map(([{ fence }]) => !refused.has(fence.id));
+  const answers = new Map(rows.map(({ id, what }) => [String(id), what]));
+  return runs.map(([{ fence }]) => answers.get(fence.id) ?? "recorded");
 }
 
-/** The end of a step's own transaction. */
-export function sealOf(records: readonly [StepRecord, ...StepRecord[]]): Seal {
+/** Holds a run as an operator wants it. Released: no longer wanted. Lost: it is no longer this worker's. */
+export async function holdLoaded(
+  executor: Executor,
+  { worker, id, seq, claim }: Fence,
+  { no, step }: { no: number; step: string },
+): Promise<"held" | "released" | "lost" | undefined> {
+  const [row] = await executor.rows<{ what: "held" | "released" | "lost" }>(
+    "select pawl.hold_loaded_v1($1, $2, $3, $4, $5, $6) as what",
+    [worker, id, seq, claim, no, step],
+    LOOP_MS,
+  );
+  return row?.what;
+}
+
+/** The end of a step's own transaction. `held` is called when an operator holds the run behind it. */
+export function sealOf(
+  records: readonly [StepRecord, ...StepRecord[]],
+  held: () => void = () => undefined,
+): Seal {
   const [{ fence, no }] = records;
   const { worker, id, seq } = fence;
   return {
     record: async (executor) => {
-      const [row] = await executor.rows<{ is_settled: boolean; xid: string }>(
+      const [row] = await executor.rows<{ is_settled: boolean; xid: string; is_held: boolean }>(
         "select * from pawl.record_in_transaction_v1($1, $2)",
         [worker, recordsJson(records)],
       );
+      if (row?.is_held === true) held();
       return row;
     },
     fate: async (executor, xid) => {
@@ -123,10 +178,24 @@ function recordsJson(records: readonly StepRecord[]): string {
   return `[${records.map(recordJson).join(",")}]`;
 }
 
-function recordJson({ fence, untilMs, tookMs, output, data, sent, error, ...record }: StepRecord) {
+function recordJson(given: StepRecord): string {
+  const {
+    fence,
+    untilMs,
+    tookMs,
+    output,
+    data,
+    sent,
+    notes,
+    error,
+    start,
+    request,
+    event,
+    ...record
+  } = given;
   const { id, seq, claim } = fence;
   const rest = JSON.stringify({ id, seq, claim, until_ms: untilMs, took_ms: tookMs, ...record });
-  const texts = Object.entries({ output, data, sent, error }).filter(
+  const texts = Object.entries({ output, data, sent, notes, error, start, request, event }).filter(
     ([, text]) => text !== undefined && text !== null,
   );
   return `${rest.slice(0, -1)}${texts.map(([key, text]) => `,"${key}":${text}`).join("")}}`;
@@ -137,6 +206,9 @@ export interface VersionDefinition {
   readonly version: number;
   readonly title: string;
   readonly shape: readonly ShapeStep[];
+  readonly columns: readonly RunColumn[];
+  readonly keep_sent_ms: number | null;
+  readonly keep_results_ms: number | null;
 }
 
 /** Answers the versions that are stored with another shape, and have runs; then nothing was written. */
@@ -162,108 +234,19 @@ export function startProcesses(
   runs: string,
   xid: string | null,
 ): Promise<StartedRow[]> {
-  return executor.rows("select id, outcome from pawl.start_processes_v1($1, $2)", [runs, xid]);
-}
-
-export const RUN_STATUSES = [
-  "pending",
-  "running",
-  "retry",
-  "waiting",
-  "sleeping",
-  "held",
-  "error",
-  "done",
-  "skipped",
-  "abandoned",
-  "cancelled",
-  "expired",
-  "removed",
-] as const;
-export type RunStatus = (typeof RUN_STATUSES)[number];
-
-export interface RunRow {
-  id: string;
-  process: string;
-  version: number;
-  status: RunStatus;
-  /** The step that it stands at; null when it has ended. */
-  step: string | null;
-  key: string | null;
-  lane: string | null;
-  attempt: number;
-  createdAt: Date;
-  /** When it runs again, or may run. */
-  runAt: Date | null;
-  endedAt: Date | null;
-  workerId: string | null;
-  message: string | null;
-  waitsFor: string | null;
-  until: Date | null;
-  error: { name: string; message: string } | null;
-}
-
-export interface RunFilter {
-  id?: string;
-  process?: string;
-  status?: RunStatus;
-  key?: string;
-  limit: number;
-}
-
-export function runs(executor: Executor, filter: RunFilter): Promise<RunRow[]> {
-  const { id = null, process = null, status = null, key = null, limit } = filter;
-  return results(executor, "select * from pawl.process_runs_v1($1, $2, $3, $4, $5)", [
-    id,
-    process,
-    status,
-    key,
-    limit,
-  ]);
-}
-
-export interface HistoryRow {
-  no: number;
-  step: string;
-  outcome: StepOutcome;
-  attempt: number;
-  message: string | null;
-  output: unknown;
-  data: unknown;
-  /** What it sent outside, each with its action. */
-  sent: { action: string; payload: unknown }[] | null;
-  error: { name: string; message: string } | null;
-  startedAt: Date | null;
-  endedAt: Date;
-  until: Date | null;
-  by: string | null;
-  why: string | null;
-}
-
-export function history(executor: Executor, id: string): Promise<HistoryRow[]> {
-  return results(
-    executor,
-    `select no, step, outcome, attempt, message, output, data, sent, error, started_at, ended_at, until, by, why
-       from pawl.process_steps_v1($1)`,
-    [id],
+  return executor.rows(
+    "select id, outcome from pawl.start_processes_v1($1::pg_catalog.text::pg_catalog.jsonb, $2)",
+    [runs, xid],
   );
 }
 
-export interface VersionRow {
-  process: string;
-  version: number;
-  title: string | null;
-  steps: string[];
-  definedAt: Date;
-  /** Its live runs, and those in error. */
-  live: string;
-  errors: string;
-  /** A live worker can run it. */
-  isKnown: boolean;
-}
-
-export function versions(executor: Executor, process: string | null): Promise<VersionRow[]> {
-  return results(executor, "select * from pawl.process_versions_v1($1)", [process]);
+/** `run`: JSON text. Answers no row, having written nothing, when no code defines its process. */
+export function startKnown(
+  executor: Executor,
+  run: string,
+  isEvent: boolean,
+): Promise<StartedRow[]> {
+  return executor.rows("select id, outcome from pawl.start_known_v1($1, $2)", [run, isEvent]);
 }
 
 export interface SentSignal extends Partial<Act> {
@@ -273,56 +256,15 @@ export interface SentSignal extends Partial<Act> {
   payload: string;
 }
 
-/** `action`: an operator sends it, and it is in the audit. */
+/** `action`: an operator sends it, and it is in the audit. `xid` as with `startProcesses`: undefined, and nothing sent, unless there. */
 export async function signalRun(
   executor: Executor,
   { id, name, payload, by, why, action }: SentSignal,
-): Promise<string> {
-  const [row] = await executor.rows<{ outcome: string }>(
-    "select pawl.signal_process_v1($1, $2, $3, $4, $5, $6) as outcome",
-    [id, name, payload, by ?? null, why ?? null, action ?? null],
+  xid: string | null = null,
+): Promise<string | undefined> {
+  const [row] = await executor.rows<{ outcome: string | null }>(
+    "select pawl.signal_process_v1($1::pg_catalog.int8, $2, $3::pg_catalog.text::pg_catalog.jsonb, $4, $5, $6, $7) as outcome",
+    [id, name, payload, by ?? null, why ?? null, action ?? null, xid],
   );
-  return row?.outcome ?? "unknown";
-}
-
-export interface RunChange extends Act {
-  id: string;
-  outcome: "restarted" | "skipped" | "completed" | "released";
-  step?: string | undefined;
-  /** JSON text. */
-  output?: string | undefined;
-  action: string;
-}
-
-export async function changeRun(executor: Executor, change: RunChange): Promise<string> {
-  const { id, outcome, step = null, output = null, by, why = null, action } = change;
-  const [row] = await executor.rows<{ outcome: string }>(
-    "select pawl.change_run_v1($1, $2, $3, $4, $5, $6, $7) as outcome",
-    [id, outcome, step, output, by, why, action],
-  );
-  return row?.outcome ?? "unknown";
-}
-
-export async function abandonRun(
-  executor: Executor,
-  { id, by, why }: Act & { id: string },
-): Promise<string> {
-  const [row] = await executor.rows<{ outcome: string }>(
-    "select pawl.abandon_run_v1($1, $2, $3) as outcome",
-    [id, by, why ?? null],
-  );
-  return row?.outcome ?? "unknown";
-}
-
-/** Answers the last run that was looked at; null when none was left. */
-export async function pruneSteps(
-  executor: Executor,
-  after: string,
-  limit: number,
-): Promise<string | null> {
-  const [row] = await executor.rows<{ last: string | null }>(
-    "select pawl.prune_steps_v1($1, $2)::text as last",
-    [after, limit],
-  );
-  return row?.last ?? null;
+  return row?.outcome ?? undefined;
 }

@@ -1,23 +1,25 @@
 /** Starts runs and signals them: checked at the call, then written alone or in the caller's transaction. */
 
 import { PawlError, shown } from "../base/errors.ts";
-import { jsonForm, toJson } from "../base/json.ts";
+import { toJson } from "../base/json.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { TaskId } from "../kernel/task.ts";
 import { type FieldsOf, nullIsNone, readOptions, readValue } from "../options/field.ts";
 import { integer, name, numberId, time } from "../options/kinds.ts";
 import { anything, object } from "../options/parts.ts";
-import { checkInput } from "../options/schema.ts";
-import { LANE_CHARS_MAX, nameJson } from "../queue/enqueue.ts";
+import { LANE_CHARS_MAX } from "../queue/enqueue.ts";
 import type { Executor } from "../store/executor.ts";
 import type { Store } from "../store/store.ts";
+import { together } from "../store/together.ts";
 import {
   chosenTransaction,
   type InTransaction,
   inForeignTransaction,
 } from "../store/transaction.ts";
-import { type AnyProcess, isProcess, type ProcessInput } from "./define-process.ts";
+import type { AnyProcess, ProcessInput } from "./define-process.ts";
+import { type RunText, runJson } from "./run-json.ts";
 import { signalRun, startProcesses } from "./sql.ts";
+import { isProcess } from "./step.ts";
 
 /** Whose processes they are. */
 export interface ProcessesOf {
@@ -61,7 +63,7 @@ export interface SignalOptions {
 /** @throws PawlError `unknown_kind`, `invalid_payload`, `payload_not_json`, `payload_too_large`, `not_a_transaction` */
 export async function startRun<P extends AnyProcess>(
   app: ProcessesOf,
-  store: Store,
+  { store, alone }: StartsOf,
   process: P,
   input: ProcessInput<P>,
   given: StartOptions & InTransaction,
@@ -69,44 +71,34 @@ export async function startRun<P extends AnyProcess>(
   if (!app.processes.includes(process)) throw unknownProcess(app, process);
   const options = readOptions(`start "${process.name}"`, CALL, given);
   const tx = chosenTransaction(given);
-  const runs = `[${await runJson(app, process, input, options)}]`;
+  const { tx: _, ...run } = options;
+  const one = await runJson(process, input, { ...run, bytesMax: app.maxPayloadBytes });
+  if (tx === undefined) return alone(one);
   const write = async (executor: Executor, xid: string | null) =>
-    (await startProcesses(executor, runs, xid))[0];
-  const started = await (tx === undefined
-    ? write(store, null)
-    : inForeignTransaction(tx, store.render, write));
-  if (started === undefined)
-    throw new PawlError("database_error", "start: the database returned no row");
-  return started;
+    (await startProcesses(executor, `[${one.text}]`, xid))[0];
+  return inForeignTransaction(tx, store.render, write);
 }
 
-async function runJson(
-  app: ProcessesOf,
-  process: AnyProcess,
-  input: unknown,
-  { key, lane, runAt, priority, meta }: Omit<StartOptions, "tx">,
-): Promise<string> {
-  const where = `process "${process.name}"`;
-  const bytesMax = app.maxPayloadBytes;
-  const { text, isSame } = jsonForm(input, { what: `input of ${where}`, bytesMax });
-  await checkInput(
-    { what: where, kind: process.name, schema: process.input },
-    isSame ? input : JSON.parse(text),
-    isSame,
-  );
-  const chosenKey = key ?? process.key?.(input as never);
-  const chosenLane = lane ?? process.lane?.(input as never);
-  const fields = [
-    `"process":${JSON.stringify(process.name)},"version":${process.version},"input":${text}`,
-    ...(chosenKey === undefined ? [] : [`"key":${nameJson(where, "key", chosenKey)}`]),
-    ...(chosenLane === undefined ? [] : [`"lane":${nameJson(where, "lane", chosenLane)}`]),
-    ...(runAt === undefined ? [] : [`"run_at":"${runAt.toISOString()}"`]),
-    ...(priority === undefined ? [] : [`"priority":${priority}`]),
-    ...(meta === undefined || meta === null
-      ? []
-      : [`"meta":${toJson(meta, { what: `meta of ${where}`, bytesMax })}`]),
-  ];
-  return `{${fields.join(",")}}`;
+/** How a client starts runs, in the caller's transactions and alone. */
+export interface StartsOf {
+  store: Store;
+  /** Together with others that come at about the same time; but one with a key may have to wait for a transaction that has it. */
+  alone: (run: RunText) => Promise<Started>;
+}
+
+export function startsOn(store: Store): StartsOf {
+  const write = (runs: readonly string[]) => startProcesses(store, `[${runs.join(",")}]`, null);
+  const send = together(write);
+  return {
+    store,
+    alone: async ({ text, isKeyed }) => {
+      if (!isKeyed) return send({ row: text, chars: text.length });
+      const [started] = await write([text]);
+      if (started === undefined)
+        throw new PawlError("database_error", "start: the database returned no row");
+      return started;
+    },
+  };
 }
 
 function unknownProcess(app: ProcessesOf, given: unknown): PawlError {
@@ -141,17 +133,17 @@ export async function sendSignal(
     bytesMax: app.maxPayloadBytes,
   });
   const tx = chosenTransaction(given);
-  const write = (executor: Executor) =>
-    signalRun(executor, { id, name: own, payload: text, ...(by !== undefined && { by }) });
+  const write = (executor: Executor, xid: string | null) =>
+    signalRun(executor, { id, name: own, payload: text, ...(by !== undefined && { by }) }, xid);
   refuseUnsent(
-    await (tx === undefined ? write(store) : inForeignTransaction(tx, store.render, write)),
+    await (tx === undefined ? write(store, null) : inForeignTransaction(tx, store.render, write)),
     { id, signal: own },
   );
 }
 
 /** @throws PawlError `task_not_found`, `invalid_option` */
 export function refuseUnsent(
-  outcome: string,
+  outcome: string | undefined,
   { id, signal }: { id: string; signal: string },
 ): void {
   if (outcome === "sent") return;

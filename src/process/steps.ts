@@ -1,95 +1,57 @@
 /** The list of a process's steps while it is made: each step knows the outputs of those before it. */
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { DURATION_MS_MAX, type Duration } from "../base/duration.ts";
+import type { Duration } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
-import { retry } from "../kernel/retry.ts";
-import {
-  type Field,
-  type FieldsOf,
-  field,
-  readOptions,
-  readValue,
-  withDefault,
-} from "../options/field.ts";
-import { duration, func, identifier, name } from "../options/kinds.ts";
-import { schema } from "../options/schema.ts";
-import { timer } from "../queue/queue-options.ts";
+import { badOption, isRecord } from "../base/options.ts";
+import { read } from "../base/thrown.ts";
+import { readValue } from "../options/field.ts";
 import type { Directive, StepContext, TxContext } from "./context.ts";
-import type {
-  CallOptions,
-  Interrupted,
-  RunOptions,
-  Step,
-  StepOptions,
-  WaitOptions,
+import {
+  type CallOptions,
+  type ChildEnd,
+  type ChildOptions,
+  type EachEnd,
+  type EachOptions,
+  NO_STEP,
+  type ProcessOutput,
+  type RunOptions,
+  type SendEnd,
+  type SendEventEnd,
+  type SendEventOptions,
+  type SendOptions,
+  type Startable,
+  type Step,
+  type StepOptions,
+  type StepTask,
+  type Stored,
+  type WaitOptions,
 } from "./step.ts";
+import {
+  readCall,
+  readChild,
+  readEach,
+  readSend,
+  readSleep,
+  readTx,
+  readWait,
+  SLEEP_TIME,
+  STEP_NAME,
+} from "./step-fields.ts";
 
-const NAME_CHARS_MAX = 100;
 const STEPS_MAX = 1_000;
-
-/** What a later step reads of an output: what JSON makes of it. */
-export type Stored<T> = T extends { toJSON(): infer J }
-  ? J
-  : T extends (...args: never[]) => unknown
-    ? never
-    : T extends readonly unknown[]
-      ? { readonly [I in keyof T]: Stored<T[I]> }
-      : T extends object
-        ? { readonly [K in keyof T]: Stored<T[K]> }
-        : T;
 
 type Output<R> = Stored<Exclude<Awaited<R>, Directive>>;
 /** A name that no step before has. */
 type New<Name extends string, Outputs> = Name extends keyof Outputs ? never : Name;
+/** What a step runs: a function, or an object whose `run` is called. */
+type Work<Context, R, Options> = ((context: Context) => R) | StepTask<Context, R, Options>;
+type EndOf<Options> = Options extends { event: unknown } ? SendEventEnd : SendEnd;
 type With<Outputs, Name extends string, R> = Outputs & { readonly [N in Name]: R };
 
-const when = func<(context: StepContext) => boolean>("of the step's context");
-const RUN_FIELDS = {
-  when,
-  retry,
-  timeout: timer("the longest run of one attempt"),
-} satisfies FieldsOf<RunOptions<StepContext>>;
-
-const ifInterrupted: Field<Interrupted | ((context: StepContext) => unknown)> = field({
-  kind: "choice",
-  help: "what to do when nobody knows what an attempt did outside",
-  shape: "what",
-  expected: '"retry", "hold", or a function that finds out',
-  read: (given) =>
-    given === "retry" || given === "hold" || typeof given === "function"
-      ? (given as Interrupted | ((context: StepContext) => unknown))
-      : undefined,
-});
-const CALL_FIELDS = {
-  ...RUN_FIELDS,
-  ifInterrupted: withDefault("retry", ifInterrupted),
-} satisfies FieldsOf<CallOptions<StepContext>>;
-
-const WAIT_FIELDS = {
-  when,
-  schema: schema("what the signal's payload has to fit"),
-  signal: name("the signal's name"),
-  timeout: duration({ help: "how long it waits at most", minMs: 1, maxMs: DURATION_MS_MAX }),
-} satisfies FieldsOf<WaitOptions<StandardSchemaV1, StepContext>>;
-
-const SLEEP_FIELDS = { when } satisfies FieldsOf<StepOptions<StepContext>>;
-
-const RUN = func<(context: never) => unknown>("of the step's context");
-const NAME_FIELD = identifier(NAME_CHARS_MAX);
-const SPAN = duration({ help: "how long it sleeps", minMs: 1, maxMs: DURATION_MS_MAX });
-const NOTHING = {
-  run: null,
-  when: null,
-  retry: null,
-  timeoutMs: null,
-  ifInterrupted: "retry",
-  signal: null,
-  schema: null,
-  forMs: null,
-} as const;
-
-export class Steps<Input, Outputs> {
+export class Steps<Input, Outputs, Last = undefined> {
+  /** Only its type is there. */
+  declare readonly "~last"?: Last;
   readonly #where: string;
   readonly #list: readonly Step[];
 
@@ -109,10 +71,11 @@ export class Steps<Input, Outputs> {
    */
   tx<Name extends string, R>(
     name: New<Name, Outputs>,
-    run: (context: TxContext<Input, Outputs>) => R,
+    work: Work<TxContext<Input, Outputs>, R, RunOptions<StepContext<Input, Outputs>>>,
     options: RunOptions<StepContext<Input, Outputs>> = {},
-  ): Steps<Input, With<Outputs, Name, Output<R>>> {
-    return this.#ran("tx", name, run, this.#read(name, RUN_FIELDS, options));
+  ): Steps<Input, With<Outputs, Name, Output<R>>, Output<R>> {
+    const { run, own } = this.#work(name, work);
+    return this.#with(name, { kind: "tx", ...readTx(this.#at(name), merged(own, options)), run });
   }
 
   /**
@@ -121,33 +84,37 @@ export class Steps<Input, Outputs> {
    */
   call<Name extends string, R>(
     name: New<Name, Outputs>,
-    run: (context: StepContext<Input, Outputs>) => R,
+    work: Work<StepContext<Input, Outputs>, R, CallOptions<StepContext<Input, Outputs>>>,
     options: CallOptions<StepContext<Input, Outputs>> = {},
-  ): Steps<Input, With<Outputs, Name, Output<R>>> {
-    return this.#ran("call", name, run, this.#read(name, CALL_FIELDS, options));
+  ): Steps<Input, With<Outputs, Name, Output<R>>, Output<R>> {
+    const { run, own } = this.#work(name, work);
+    const read = readCall(this.#at(name), merged(own, options));
+    return this.#with(name, { kind: "call", ...read, run });
   }
 
   /** Waits for a signal (`pawl.signal`), which may come before the run gets here. Its payload is the output. */
   wait<Name extends string, Schema extends StandardSchemaV1<unknown, unknown>>(
     name: New<Name, Outputs>,
     options: WaitOptions<Schema, StepContext<Input, Outputs>> & { timeout: Duration },
-  ): Steps<Input, With<Outputs, Name, StandardSchemaV1.InferOutput<Schema> | null>>;
+  ): Steps<
+    Input,
+    With<Outputs, Name, StandardSchemaV1.InferOutput<Schema> | null>,
+    StandardSchemaV1.InferOutput<Schema> | null
+  >;
   wait<Name extends string, Schema extends StandardSchemaV1<unknown, unknown>>(
     name: New<Name, Outputs>,
     options?: WaitOptions<Schema, StepContext<Input, Outputs>>,
-  ): Steps<Input, With<Outputs, Name, StandardSchemaV1.InferOutput<Schema>>>;
+  ): Steps<
+    Input,
+    With<Outputs, Name, StandardSchemaV1.InferOutput<Schema>>,
+    StandardSchemaV1.InferOutput<Schema>
+  >;
   wait<Name extends string>(
     name: New<Name, Outputs>,
     options: WaitOptions<StandardSchemaV1, StepContext<Input, Outputs>> = {},
-  ): Steps<Input, With<Outputs, Name, unknown>> {
-    const { timeout, signal, schema: fits, when } = this.#read(name, WAIT_FIELDS, options);
-    return this.#with(name, {
-      kind: "wait",
-      when: when ?? null,
-      timeoutMs: timeout ?? null,
-      signal: signal ?? String(name),
-      schema: fits ?? null,
-    });
+  ): Steps<Input, With<Outputs, Name, unknown>, unknown> {
+    const read = readWait(this.#at(name), options);
+    return this.#with(name, { kind: "wait", ...read, signal: read.signal ?? String(name) });
   }
 
   /** Sleeps; the run costs nothing meanwhile. */
@@ -156,39 +123,68 @@ export class Steps<Input, Outputs> {
     time: Duration,
     options: StepOptions<StepContext<Input, Outputs>> = {},
   ): Steps<Input, With<Outputs, Name, undefined>> {
-    const { when } = this.#read(name, SLEEP_FIELDS, options);
-    const forMs = readValue(this.#at(name), "time", SPAN, time);
-    return this.#with(name, { kind: "sleep", when: when ?? null, forMs });
+    const read = readSleep(this.#at(name), options);
+    const forMs = readValue(this.#at(name), "time", SLEEP_TIME, time);
+    return this.#with(name, { kind: "sleep", ...read, forMs });
+  }
+
+  /**
+   * Starts a run of another process, in the transaction that records that this one waits for it, and waits until it has ended.
+   */
+  child<Name extends string, P extends Startable>(
+    name: New<Name, Outputs>,
+    options: ChildOptions<P, StepContext<Input, Outputs>>,
+  ): Steps<Input, With<Outputs, Name, ChildEnd<ProcessOutput<P>>>, ChildEnd<ProcessOutput<P>>> {
+    return this.#with(name, { kind: "child", ...readChild(this.#at(name), options) });
+  }
+
+  /**
+   * Writes a request, or records an event, in the transaction that records that the run waits for it; and waits until the request has ended,
+   * or all deliveries of the event.
+   */
+  send<
+    Name extends string,
+    // one signature, because a function without parameters gets its type from the first of several
+    Options extends
+      | SendOptions<StepContext<Input, Outputs>>
+      | SendEventOptions<StepContext<Input, Outputs>>,
+  >(
+    name: New<Name, Outputs>,
+    options: Options,
+  ): Steps<Input, With<Outputs, Name, EndOf<Options>>, EndOf<Options>> {
+    return this.#with(name, readSend(this.#at(name), options));
+  }
+
+  /**
+   * Runs the same code for each item of a list, some at once. The end of each item is recorded when it comes, so that only those that had
+   * not ended run again after a crash.
+   */
+  each<Name extends string, Item, R>(
+    name: New<Name, Outputs>,
+    options: EachOptions<Item, R, StepContext<Input, Outputs>>,
+  ): Steps<Input, With<Outputs, Name, EachEnd<Stored<Awaited<R>>>>, EachEnd<Stored<Awaited<R>>>> {
+    return this.#with(name, { kind: "each", ...readEach(this.#at(name), options) });
   }
 
   #at(name: unknown): string {
     return `${this.#where} step ${shown(name)}`;
   }
 
-  #read<F extends Parameters<typeof readOptions>[1]>(name: unknown, fields: F, given: unknown) {
-    return readOptions(this.#at(name), fields, given);
+  /** @throws PawlError `invalid_option` */
+  #work(name: unknown, work: unknown): { run: (context: StepContext) => unknown; own: unknown } {
+    if (typeof work === "function")
+      return { run: work as (context: StepContext) => unknown, own: {} };
+    const run = read(work, "run");
+    if (typeof run !== "function")
+      throw badOption(this.#at(name), "run", "a function, or an object with a method `run`", work);
+    return { run: (context) => run.call(work, context) as unknown, own: read(work, "options") };
   }
 
-  #ran<Out>(
-    kind: "tx" | "call",
-    name: string,
-    run: (context: never) => unknown,
-    read: { when?: unknown; retry?: unknown; timeout?: unknown; ifInterrupted?: unknown },
-  ): Steps<Input, Out> {
-    readValue(this.#at(name), "run", RUN, run);
-    const { when, retry, timeout, ifInterrupted } = read;
-    return this.#with(name, {
-      kind,
-      run: run as Step["run"],
-      when: (when ?? null) as Step["when"],
-      retry: (retry ?? null) as Step["retry"],
-      timeoutMs: (timeout ?? null) as number | null,
-      ifInterrupted: (ifInterrupted ?? "retry") as Step["ifInterrupted"],
-    });
-  }
-
-  #with<Out>(name: unknown, step: Partial<Step> & Pick<Step, "kind">): Steps<Input, Out> {
-    const own = readValue(this.#where, "name of a step", NAME_FIELD, name);
+  #with<Out, Last>(
+    name: unknown,
+    step: Partial<Step> & Pick<Step, "kind">,
+  ): Steps<Input, Out, Last> {
+    const own = readValue(this.#where, "name of a step", STEP_NAME, name);
     if (this.#list.some((one) => one.name === own)) {
       throw new PawlError(
         "duplicate_name",
@@ -198,7 +194,7 @@ export class Steps<Input, Outputs> {
     if (this.#list.length >= STEPS_MAX) {
       throw new PawlError("invalid_option", `${this.#where}: more than ${STEPS_MAX} steps`);
     }
-    return new Steps(this.#where, [...this.#list, { ...NOTHING, ...step, name: own }]);
+    return new Steps(this.#where, [...this.#list, { ...NO_STEP, ...step, name: own }]);
   }
 }
 
@@ -211,4 +207,10 @@ export function stepsOf(made: unknown, where: string): readonly Step[] {
     );
   }
   return made.list;
+}
+
+/** Options of a task, and above them those of the list. */
+function merged(own: unknown, options: unknown): unknown {
+  if (own === undefined || !isRecord(options)) return options;
+  return isRecord(own) ? { ...own, ...options } : own;
 }

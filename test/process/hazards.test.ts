@@ -93,6 +93,19 @@ test("an output of null stays null, also when it is read back after a failure", 
   expect(seen).toEqual([null, null, null, null]);
 });
 
+test("an output with a field `status` is only an output", async () => {
+  const process = defineProcess({
+    ...BASE,
+    name: "status",
+    steps: (s) => s.call("last", () => ({ status: "abandoned" })),
+  });
+  const pawl = await pawlWith([process]);
+  const { id } = await pawl.start(process, {});
+  await pawl.work();
+  await until("it has ended", async () => (await pawl.task(id))?.state === "done");
+  expect((await pawl.processes.show(id))?.run.status).toBe("done");
+});
+
 test("each step has its own attempts: what others, a skip or a restart used up counts for nothing", async () => {
   const tries: string[] = [];
   const process = defineProcess({

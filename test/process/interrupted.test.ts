@@ -18,7 +18,7 @@ async function interrupted(pawl: Pawl, id: string, step: string): Promise<void> 
   );
 }
 
-test("a call whose end nobody saw is held where it says so, and an operator decides", async () => {
+test("R35: a call whose end nobody saw is held where it says so, and an operator decides", async () => {
   let runs = 0;
   const process = defineProcess({
     name: "careful",

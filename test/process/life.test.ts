@@ -84,7 +84,7 @@ test("a step that fails is tried again, the steps before it are not, and its att
   expect(steps[0]?.error).toMatchObject({ message: "not yet" });
 });
 
-test("a run whose attempts are spent is in error, which is its dead letter; restart goes on at the failed step", async () => {
+test("R19 R24: a run whose attempts are spent is in error, which is its dead letter; restart goes on at the failed step", async () => {
   let isUp = false;
   const runs: string[] = [];
   const process = defineProcess({
@@ -117,7 +117,7 @@ test("a run whose attempts are spent is in error, which is its dead letter; rest
   await expect(pawl.processes.restart(id)).rejects.toMatchObject({ code: "task_not_found" });
 });
 
-test("restart from an earlier step runs it again, under another idempotency key", async () => {
+test("R24: restart from an earlier step runs it again, under another idempotency key", async () => {
   const keys: string[] = [];
   const process = defineProcess({
     name: "again",
@@ -144,12 +144,12 @@ test("restart from an earlier step runs it again, under another idempotency key"
   expect(keys).toEqual([
     `process-${id}-first`,
     `process-${id}-second`,
-    `process-${id}-first-2`,
+    `process-${id}-first#2`,
     `process-${id}-second`,
   ]);
 });
 
-test("a run waits for a signal, in no claim, and takes what came before it waited", async () => {
+test("R35: a run waits for a signal, in no claim, and takes what came before it waited", async () => {
   const process = defineProcess({
     name: "approval",
     version: 1,
@@ -167,7 +167,7 @@ test("a run waits for a signal, in no claim, and takes what came before it waite
   await until("it is parked", async () => (await pawl.task(id))?.state === "parked");
   const { run } = await untilStatus(pawl, id, "waiting");
   expect(run).toMatchObject({ step: "approved", waitsFor: "approved", until: null, runAt: null });
-  expect((await pawl.why(id))?.line).toContain("parked");
+  expect((await pawl.why(id))?.line).toContain("waits at step approved for signal approved");
   await expect(pawl.signal(id, "aproved", {})).rejects.toMatchObject({ code: "invalid_option" });
   await pawl.signal(id, "approved", { by: 5 }); // does not fit: told, and waited on
   await until("it is told", async () =>
@@ -183,7 +183,7 @@ test("a run waits for a signal, in no claim, and takes what came before it waite
   await expect(pawl.signal(id, "approved")).rejects.toMatchObject({ code: "task_not_found" });
 });
 
-test("a wait ends at its time, and a sleep too", async () => {
+test("R35: a wait ends at its time, and a sleep too", async () => {
   const process = defineProcess({
     name: "timers",
     version: 1,
@@ -227,7 +227,7 @@ test("R25: a run that is abandoned runs no further step, whoever abandons it and
   expect(steps.at(-1)).toMatchObject({ outcome: "abandoned", by: "ada", why: "a duplicate" });
 });
 
-test("a key answers the run that lives", async () => {
+test("R34: a key answers the run that lives", async () => {
   const process = defineProcess({
     name: "keyed",
     version: 1,

@@ -1,5 +1,6 @@
 /** Versions of a process side by side, and what may not change under the same number. */
 
+import { hostname } from "node:os";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
@@ -47,7 +48,7 @@ async function database() {
   };
 }
 
-test("other steps under the same version refuse to start while there are runs, with the difference; without runs they are taken", async () => {
+test("R17: other steps under the same version refuse to start while there are runs, with the difference; without runs they are taken", async () => {
   const pawlWith = await database();
   const before = await pawlWith(v1);
   await (await pawlWith(changed)).close(); // no run has begun
@@ -67,7 +68,7 @@ Give the new steps another \`version\`, and put the old definition into its \`ol
   await pawlWith(changed);
 });
 
-test("each run ends on the version that it began with, side by side; one version never holds up another", async () => {
+test("R17: each run ends on the version that it began with, side by side; one version never holds up another", async () => {
   const pawlWith = await database();
   const before = await pawlWith(v1);
   const { id: first } = await before.start(v1, {});
@@ -93,6 +94,27 @@ test("each run ends on the version that it began with, side by side; one version
   await both.work();
   await until("the old one is done", async () => (await both.task(first))?.state === "done");
   expect(await outputOf(first)).toBe("v1");
+});
+
+test("R28: the list of versions says what holds a process: switches, or what a host itself says", async () => {
+  const pawl = await (await database())(v1);
+  const act = { by: "ada", why: "repairs" };
+  const held = async () => (await pawl.processes.versions("order"))[0];
+  expect(await held()).toMatchObject({ off: [], quiet: [], offHosts: [] });
+  await pawl.off("process:order", act);
+  expect(await held()).toMatchObject({
+    off: [{ scope: "process:order", by: "ada", why: "repairs" }],
+  });
+  await pawl.off("all", act);
+  expect((await held())?.off.map(({ scope }) => scope)).toEqual(["all", "process:order"]);
+  for (const scope of ["all", "process:order"]) await pawl.on(scope, act);
+
+  process.env.PAWL_OFF = "process:order";
+  onTestFinished(() => void delete process.env.PAWL_OFF);
+  await pawl.work();
+  const here = { off: [], offHosts: [hostname()] };
+  await until("its worker says so", async () => (await held())?.offHosts.length === 1 && here);
+  expect(await held()).toMatchObject(here);
 });
 
 test("R14: a duplicate, a step without a name of its own and a version that is none are refused where they stand", () => {

@@ -2,8 +2,9 @@
 
 import { PawlError, shown } from "../../base/errors.ts";
 import { toJson } from "../../base/json.ts";
-import { shownRow } from "../../base/mask-json.ts";
-import { limit } from "../../kernel/operator/fields.ts";
+import { maskText } from "../../base/mask.ts";
+import { shownRow, shownValue } from "../../base/mask-json.ts";
+import { pausing } from "../../kernel/operator/switches/pausing.ts";
 import { PAYLOAD_BYTES_DEFAULT } from "../../kernel/payload.ts";
 import { iso, table } from "../../operate/table.ts";
 import {
@@ -15,100 +16,95 @@ import {
   verb,
 } from "../../operate/verb.ts";
 import { required } from "../../options/field.ts";
-import { choice, json, name, numberId } from "../../options/kinds.ts";
+import { flag, json, name, numberId } from "../../options/kinds.ts";
 import type { Store } from "../../store/store.ts";
 import {
-  abandonRun,
-  changeRun,
   type HistoryRow,
   history,
-  RUN_STATUSES,
-  type RunChange,
-  type RunRow,
+  metaOf,
   runs,
-  signalRun,
   type VersionRow,
   versions as versionsOf,
-} from "../sql.ts";
+} from "../list/sql.ts";
+import { signalRun } from "../sql.ts";
 import { noRun, refuseUnsent } from "../start.ts";
-import type { AbandonedRun, ChangedRun, Processes, ShownRun } from "./processes.ts";
+import { abandon } from "./abandon.ts";
+import { listRuns } from "./list.ts";
+import { abandonAll, holdAll, releaseAll, restartAll, skipAll } from "./many.ts";
+import { migrateVerb } from "./migrate-verb.ts";
+import type { ChangedRun, HeldRun, Processes, ShownRun } from "./processes.ts";
+import { changeRun, holdRun, type RunChange } from "./sql.ts";
+import { columnText, heldText, jsonText, standing } from "./text.ts";
+import { type ProcessDesk, work } from "./work.ts";
 
 const ID = required(numberId("the run"));
 const STEP = required(name("the step where it stands"));
 
-const list: Verb<Processes["list"], Desk> = verb({
-  help: "List runs of processes, the newest first",
-  examples: [
-    ["pawl processes list --status error", "those that wait for a person"],
-    ["pawl processes list --process new-order --key 42", "the runs with a key"],
-  ],
-  input: {
-    process: name("only of this process"),
-    status: choice(RUN_STATUSES, RUN_STATUSES.join(", "), "status"),
-    key: name("only with this key", "key"),
-    limit: limit(),
-  },
-  isTolerant: true,
-  run: ({ store }, filter) => runs(store, filter),
-  json: (rows) => ({ runs: rows }),
-  text: (rows: RunRow[]) =>
-    table(rows, [
-      { head: "ID", value: (row) => row.id, align: "right" },
-      { head: "PROCESS", value: (row) => row.process },
-      { head: "VERSION", value: (row) => row.version, align: "right" },
-      { head: "STATUS", value: (row) => row.status },
-      { head: "STEP", value: (row) => row.step },
-      { head: "WAITS FOR", value: (row) => row.waitsFor },
-      { head: "UNTIL", value: (row) => iso(row.until) },
-      { head: "KEY", value: (row) => row.key },
-      { head: "STARTED", value: (row) => iso(row.createdAt) },
-      { head: "ENDED", value: (row) => iso(row.endedAt) },
-      { head: "MESSAGE", value: (row) => row.error?.message ?? row.message },
-    ]),
-});
-
 const show: Verb<Processes["show"], Desk> = verb({
   help: "Show a run with all of its steps",
-  examples: [["pawl processes show 42", "what was done, with each output and error"]],
-  input: { id: ID },
+  examples: [
+    ["pawl processes show 42", "what was done, with each output and error"],
+    ["pawl processes show 42 --payloads", "also what was sent to other systems"],
+  ],
+  input: { id: ID, payloads: flag("also print what each step sent to other systems") },
   args: ["id"],
   absent: "task_not_found",
   isTolerant: true,
-  run: async ({ store }, { id }): Promise<ShownRun> => {
+  run: async ({ store }, { id, payloads }): Promise<ShownRun> => {
     const [run] = await runs(store, { id, limit: 1 });
     if (run === undefined) throw noRun(id);
-    return { run, steps: await history(store, id) };
+    const [steps, meta] = await Promise.all([history(store, id), metaOf(store, id)]);
+    return { run, meta, steps, ...(payloads === true && { hasPayloads: true }) };
   },
-  json: ({ run, steps }) => ({ run, steps: steps.map(shownRow) }),
-  text: ({ run, steps }: ShownRun) =>
+  json: ({ run, meta, steps }) => ({
+    run: shownRow(run),
+    meta: shownValue(meta),
+    steps: steps.map(shownRow),
+  }),
+  text: ({ run, meta, steps, hasPayloads = false }: ShownRun) =>
     [
-      `run ${run.id}: process ${run.process} version ${run.version}, ${statusText(run)}`,
+      `run ${run.id}: process ${run.process} version ${run.version}, ${standing(run)}${run.error === null ? "" : `: ${run.error.message}`}`,
+      ...(meta === null ? [] : [`meta: ${jsonText(meta)}`]),
+      ...Object.entries(run.columns).map(([name, value]) => `${name}: ${columnText(value)}`),
       table(steps, [
         { head: "NO", value: (row) => row.no, align: "right" },
         { head: "STEP", value: (row) => row.step },
         { head: "OUTCOME", value: outcomeText },
         { head: "ENDED", value: (row) => iso(row.endedAt) },
-        { head: "OUTPUT", value: (row) => jsonText(row.output) },
+        { head: "OUTPUT", value: outputText },
         { head: "MESSAGE", value: (row) => row.error?.message ?? row.message ?? row.why },
         { head: "SENT", value: (row) => row.sent?.map((one) => one.action).join(", ") },
         { head: "BY", value: (row) => row.by },
       ]),
+      ...steps.flatMap(noteLines),
+      ...(hasPayloads ? steps.flatMap(sentLines) : []),
     ].join("\n"),
 });
 
-function statusText({ status, step, waitsFor, until, error }: RunRow): string {
-  const at = step === null ? "" : ` at step ${step}`;
-  const signal = waitsFor === null ? "" : ` for signal ${waitsFor}`;
-  const time = until === null ? "" : ` until ${iso(until)}`;
-  return `${status}${at}${signal}${time}${error === null ? "" : `: ${error.message}`}`;
+function noteLines({ no, step, notes }: HistoryRow): string[] {
+  return (notes ?? []).map(({ level, text }) => `${no} ${step} ${level}: ${maskText(text)}`);
+}
+
+function sentLines({ no, step, sent }: HistoryRow): string[] {
+  const lines = sent ?? [];
+  return lines.map(
+    ({ action, payload }) =>
+      `${no} ${step} sent ${action}: ${payload === undefined ? REMOVED : jsonText(payload)}`,
+  );
 }
 
 function outcomeText({ outcome, attempt }: HistoryRow): string {
   return attempt > 1 ? `${outcome} (attempt ${attempt})` : outcome;
 }
 
-function jsonText(value: unknown): string | null {
-  return value === null || value === undefined ? null : JSON.stringify(shownRow({ value }).value);
+/** By retention. */
+const REMOVED = "(removed)";
+
+function outputText({ output, items, resultsPrunedAt }: HistoryRow): string | null {
+  if (resultsPrunedAt !== null) return REMOVED;
+  if (items === null) return jsonText(output);
+  const { total, done, failed } = items;
+  return `${done} of ${total} done${failed === 0 ? "" : `, ${failed} failed`}`;
 }
 
 const versions: Verb<Processes["versions"], Desk> = verb({
@@ -120,13 +116,21 @@ const versions: Verb<Processes["versions"], Desk> = verb({
   run: ({ store }, { process }) => versionsOf(store, process ?? null),
   ...listing<VersionRow>("versions", [
     { head: "PROCESS", value: (row) => row.process },
+    { head: "TITLE", value: (row) => row.title },
     { head: "VERSION", value: (row) => row.version, align: "right" },
     { head: "LIVE", value: (row) => row.live, align: "right" },
     { head: "ERRORS", value: (row) => row.errors, align: "right" },
+    { head: "NEW", value: (row) => row.fresh, align: "right" },
+    { head: "MOST ATTEMPTS", value: mostText },
     { head: "WORKER", value: (row) => (row.isKnown ? "yes" : "no") },
+    { head: "HELD", value: heldText },
     { head: "STEPS", value: (row) => row.steps.join(", ") },
   ]),
 });
+
+function mostText({ mostAttempts, mostAttemptsId }: VersionRow): string | null {
+  return mostAttemptsId === null ? null : `${mostAttempts} (run ${mostAttemptsId})`;
+}
 
 /** Why a run was left as it is; of others there is none, or it has ended. */
 const REFUSED: Readonly<Record<string, (run: { id: string; step: string }) => string>> = {
@@ -201,6 +205,27 @@ const complete: Verb<Processes["complete"], Desk> = verb({
   text: ({ id, step }) => `run ${id} goes on after step ${step}`,
 });
 
+const hold: Verb<Processes["hold"], Desk> = verb({
+  help: "Hold a run before its next step; a step that runs now is finished first",
+  examples: [['pawl processes hold 42 --why "the customer called"', "until `release`"]],
+  input: { id: ID },
+  args: ["id"],
+  changes: true,
+  run: async ({ store }, { id }, { by, why, action }): Promise<HeldRun> => {
+    const outcome = await holdRun(store, { id, by, why, action });
+    if (outcome === "held" || outcome === "requested") return { id, outcome };
+    throw noRun(id, NOT_HELD[outcome]);
+  },
+  text: ({ id, outcome }) =>
+    outcome === "held" ? `run ${id}: held` : `run ${id}: is held when its step has ended`,
+});
+
+const NOT_HELD: Readonly<Record<string, string>> = {
+  ended: "it has ended",
+  error: "it is in error, where it stays until it is restarted",
+  already: "it is held",
+};
+
 const release: Verb<Processes["release"], Desk> = verb({
   help: "Let a held run go on, at the step before which it was held",
   input: { id: ID },
@@ -208,20 +233,6 @@ const release: Verb<Processes["release"], Desk> = verb({
   changes: true,
   run: ({ store }, { id }, act) => changed(store, act, { id, outcome: "released" }),
   text: ({ id }) => `run ${id} goes on`,
-});
-
-const abandon: Verb<Processes["abandon"], Desk> = verb({
-  help: "End a run for good; no further step of it runs",
-  input: { id: ID },
-  args: ["id"],
-  changes: true,
-  run: async ({ store }, { id }, { by, why }): Promise<AbandonedRun> => {
-    const outcome = await abandonRun(store, { id, by, ...(why !== undefined && { why }) });
-    if (outcome === "abandoned" || outcome === "requested") return { id, outcome };
-    throw noRun(id, outcome === "ended" ? "it has ended" : undefined);
-  },
-  text: ({ id, outcome }) =>
-    outcome === "abandoned" ? `run ${id}: abandoned` : `run ${id}: ends when its step has ended`,
 });
 
 const signal: Verb<Processes["signal"], Desk> = verb({
@@ -243,8 +254,43 @@ const signal: Verb<Processes["signal"], Desk> = verb({
   text: ({ id }) => `run ${id}: signal sent`,
 });
 
-export const processesNoun: Noun<Processes, Desk> = {
+const { pause, resume } = pausing({
+  kind: "process",
+  name: required(name("the process")),
+  pause: {
+    help: "Pause a process: none of its runs starts a step any more, on any machine",
+    examples: [
+      ['pawl processes pause order --why "the shop moves"', "as `pawl off process:order`"],
+    ],
+  },
+  resume: {
+    help: "Resume a process: its runs go on where they stand",
+    examples: [["pawl processes resume order", "as `pawl on process:order`"]],
+  },
+});
+
+export const processesNoun: Noun<Processes, ProcessDesk> = {
   name: "processes",
   help: "Look at runs of processes; restart, skip, signal or abandon them",
-  verbs: { list, show, versions, restart, skip, complete, release, abandon, signal },
+  verbs: {
+    list: listRuns,
+    show,
+    versions,
+    restart,
+    skip,
+    complete,
+    hold,
+    release,
+    migrate: migrateVerb,
+    abandon,
+    signal,
+    work,
+    restartAll,
+    holdAll,
+    releaseAll,
+    skipAll,
+    abandonAll,
+    pause,
+    resume,
+  },
 };

@@ -1,13 +1,14 @@
 /** What a step came to: its output, or how it says that the run goes on. */
 
-import { shown } from "../base/errors.ts";
-import { messageOf } from "../base/thrown.ts";
-import { Unrecoverable } from "../kernel/thrown.ts";
-import { issuesOf } from "../options/schema.ts";
-import type { DirectiveSpec } from "./context.ts";
+import { shown } from "../../base/errors.ts";
+import { messageOf } from "../../base/thrown.ts";
+import { Unrecoverable } from "../../kernel/thrown.ts";
+import { issuesOf } from "../../options/schema.ts";
+import type { DirectiveSpec } from "../context.ts";
+import { finishOf } from "../hooks.ts";
+import type { StepOutcome } from "../sql.ts";
+import type { Step } from "../step.ts";
 import { outputJson } from "./notes.ts";
-import type { StepOutcome } from "./sql.ts";
-import type { Step } from "./step.ts";
 import { asDirective } from "./step-context.ts";
 
 export interface Ending {
@@ -52,8 +53,11 @@ export function endingOf(made: unknown, among: Among): Ending {
 function directed(does: DirectiveSpec, { step, steps, next }: Among): Ending {
   if (does.what === "end") {
     const { status, message } = does;
-    if (status === "done" || status === "skipped")
-      return { outcome: "ended", next: null, output: JSON.stringify({ status }), message };
+    if (status === "done" || status === "skipped") {
+      const last = finishOf(steps)?.name ?? null;
+      const output = JSON.stringify({ status });
+      return { outcome: "ended", next: last === step ? null : last, output, message };
+    }
     throw new Unrecoverable(`step "${step}": end(${shown(status)}), not "done" or "skipped"`);
   }
   if (does.what === "goto") {

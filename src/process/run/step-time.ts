@@ -1,7 +1,7 @@
 /** The time limit of one attempt of a step. */
 
-import { PawlError } from "../base/errors.ts";
-import { following } from "../base/in-time.ts";
+import { PawlError } from "../../base/errors.ts";
+import { following } from "../../base/in-time.ts";
 
 /** What `work` answers, or an error after `ms`, at once; its signal aborts then, and when `outer` does. */
 export async function inStepTime<T>(

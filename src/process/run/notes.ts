@@ -1,28 +1,37 @@
-/** What a step says beside its output: a line, fields for the run's data, and what it sends outside. */
+/** What a step says beside its output: lines, fields for the run's data, and what it sends outside. */
 
-import { toJson } from "../base/json.ts";
-import { maskContent } from "../base/mask-json.ts";
-import { badOption } from "../base/options.ts";
-import { storableText } from "../base/text.ts";
-import { cut } from "../base/text-cut.ts";
-import { asText } from "../base/thrown.ts";
+import { toJson } from "../../base/json.ts";
+import { maskContent } from "../../base/mask-json.ts";
+import { badOption } from "../../base/options.ts";
+import { storableText } from "../../base/text.ts";
+import { cut } from "../../base/text-cut.ts";
+import { asText } from "../../base/thrown.ts";
+import { type Path, redactJson } from "../redact.ts";
 
 const MESSAGE_CHARS_MAX = 2_000;
 const SENT_MAX = 100;
+const LINES_MAX = 100;
 const ACTION_CHARS_MAX = 200;
 
 export class Notes {
   readonly #bytesMax: number;
+  readonly #redact: readonly Path[];
   #message: string | null = null;
   #data: Record<string, unknown> | undefined;
   readonly #sent: string[] = [];
+  readonly #lines: { level: "info" | "warning"; text: string }[] = [];
 
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, redact: readonly Path[]) {
     this.#bytesMax = bytesMax;
+    this.#redact = redact;
   }
 
   message(text: unknown): void {
     this.#message = line(text);
+  }
+
+  note(level: "info" | "warning", text: unknown): void {
+    if (this.#lines.length < LINES_MAX) this.#lines.push({ level, text: line(text) });
   }
 
   /**
@@ -41,7 +50,7 @@ export class Notes {
     const name = storableText(cut(asText(action), ACTION_CHARS_MAX));
     const what = `payload of context.sent(${JSON.stringify(name)})`;
     const text = toJson(payload ?? null, { what, bytesMax: this.#bytesMax, isLossy: true });
-    const masked = maskContent(text);
+    const masked = maskContent(redactJson(text, this.#redact));
     this.#sent.push(`{"action":${JSON.stringify(name)},"payload":${masked}}`);
   }
 
@@ -51,6 +60,10 @@ export class Notes {
 
   get dataJson(): string | null {
     return this.#data === undefined ? null : JSON.stringify(this.#data);
+  }
+
+  get linesJson(): string | null {
+    return this.#lines.length === 0 ? null : JSON.stringify(this.#lines);
   }
 
   get sentJson(): string | null {

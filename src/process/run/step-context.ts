@@ -1,10 +1,10 @@
 /** Makes what the functions of a process get. */
 
-import { isA } from "../base/thrown.ts";
-import type { HandlerContext } from "../kernel/task.ts";
-import type { Transaction } from "../store/transaction.ts";
-import { Directive, type StepContext, type TxContext } from "./context.ts";
-import type { AnyProcess } from "./define-process.ts";
+import { isA } from "../../base/thrown.ts";
+import type { HandlerContext } from "../../kernel/task.ts";
+import type { Transaction } from "../../store/transaction.ts";
+import { Directive, type StepContext, type TxContext } from "../context.ts";
+import type { AnyProcess } from "../define-process.ts";
 import { line, type Notes } from "./notes.ts";
 import type { Past } from "./past.ts";
 
@@ -33,10 +33,12 @@ export function stepContext(
     input,
     outputs: past.outputs,
     data: past.data,
-    idempotencyKey: `process-${task.taskId}-${step}${times === 0 ? "" : `-${times + 1}`}`,
+    idempotencyKey: `process-${task.taskId}-${step}${times === 0 ? "" : `#${times + 1}`}`, // no name has a "#" or "/"
     signal,
     log: task.log,
     message: (text) => notes.message(text),
+    info: (text) => notes.note("info", text),
+    warn: (text) => notes.note("warning", text),
     merge: (fields) => notes.merge(fields),
     sent: (action, payload) => notes.sent(action, payload),
     end: (status = "done", message) =>
