@@ -6,7 +6,7 @@ import type { Store } from "../store/store.ts";
 import type { InTransaction, Transaction } from "../store/transaction.ts";
 import type { Enqueued, EnqueueOptions } from "./enqueue.ts";
 import type { AnyJob, JobInput } from "./job.ts";
-import { type JobsOf, writeTasks } from "./write.ts";
+import { type JobsOf, tasksOn, writeTasks } from "./write.ts";
 
 export interface QueueCalls {
   /**
@@ -32,14 +32,15 @@ export interface QueueCalls {
 export const QUEUE_PRODUCER_CALLS = ["enqueue", "enqueueMany"] as const;
 
 export function queueCalls(app: JobsOf, store: Store): QueueCalls {
+  const tasks = tasksOn(store);
   return {
     enqueue: async (job, input, options = {}) => {
-      const [enqueued] = await writeTasks(app, store, job, [input], options);
+      const [enqueued] = await writeTasks(app, tasks, job, [input], options);
       if (enqueued === undefined)
         throw new PawlError("database_error", "enqueue: the database returned no row");
       return enqueued;
     },
-    enqueueMany: async (job, inputs, options = {}) => writeTasks(app, store, job, inputs, options),
+    enqueueMany: async (job, inputs, options = {}) => writeTasks(app, tasks, job, inputs, options),
   };
 }
 
@@ -57,10 +58,11 @@ export function queueWrites({
   store: Store;
   where: string;
 }): (tx: Transaction) => QueueWrites {
+  const tasks = tasksOn(store);
   return (tx) => ({
     enqueue: async (job, input, ...more: unknown[]) => {
       refuseOptions(`${where}: enqueue`, more);
-      const [row] = await writeTasks(app, store, job, [input], { tx });
+      const [row] = await writeTasks(app, tasks, job, [input], { tx });
       return { id: row?.id ?? "" };
     },
   });

@@ -2,8 +2,8 @@
 
 import { type AppBase, type Definition, definition } from "../kernel/part.ts";
 import { type FieldsOf, withDefault } from "../options/field.ts";
-import { listOf, object } from "../options/parts.ts";
-import { type AnyJob, checkJobs } from "./job.ts";
+import { definitions, object } from "../options/parts.ts";
+import { type AnyJob, isJob, refuseUnknownQueue } from "./job.ts";
 import {
   DEFAULT_QUEUES,
   defineQueue,
@@ -24,15 +24,13 @@ export interface QueueApp extends AppBase {
 
 const FIELDS = {
   queues: withDefault({}, object<Record<string, QueueOptions>>("each by its name")),
-  jobs: withDefault([], listOf<AnyJob>("each made by defineJob")),
+  jobs: withDefault([], definitions<AnyJob>({ isOne: isJob, maker: "defineJob" })),
 } satisfies FieldsOf<QueueAppOptions>;
 
 export const queueDefinition: Definition = definition(FIELDS, (read) => {
   const queues = allQueues(read.queues);
-  checkJobs(
-    read.jobs,
-    queues.map((queue) => queue.name),
-  );
+  const names = queues.map((queue) => queue.name);
+  for (const job of read.jobs) refuseUnknownQueue(job, names);
   return { queues, jobs: read.jobs } satisfies Omit<QueueApp, keyof AppBase>;
 });
 

@@ -1,19 +1,24 @@
 /** The part `queue`: jobs, run by the handlers of the app's code. */
 
+import type { TasksDesk } from "../kernel/operator/tasks/tasks.ts";
 import type { Part, PartTools } from "../kernel/part.ts";
 import { QUEUE_PRODUCER_CALLS, queueCalls, queueWrites } from "./calls.ts";
 import { type QueueApp, queueDefinition } from "./definition.ts";
+import { editJobOf } from "./edit.ts";
 import { jobHandler } from "./job.ts";
-import { behaviourRow } from "./queue-row.ts";
+import { behaviourRow, rateRow } from "./queue-row.ts";
 
 interface QueueTools extends PartTools {
   app: QueueApp;
 }
 
+export type QueueProvided = Pick<TasksDesk, "editJob">;
+
 export const queuePart: Part<QueueTools> = {
   name: "queue",
   definition: queueDefinition,
   calls: ({ app, caller }) => queueCalls(app, caller.base.store),
+  provides: ({ app }) => ({ editJob: editJobOf(app) }) satisfies QueueProvided,
   producerCalls: QUEUE_PRODUCER_CALLS,
   writes: queueWrites,
   queues: ({ queues }) => queues.map((queue) => queue.name),
@@ -24,6 +29,9 @@ export const queuePart: Part<QueueTools> = {
       timeout_ms: one.timeoutMs,
       shards: one.shards,
       ...behaviourRow(one),
+      kind_rate: rateRow(one.kindRate),
+      key_concurrency: one.keyConcurrency,
+      key_rate: rateRow(one.keyRate),
       ...(one.isDefault && { is_default: true }),
     })),
     streams: jobs.map(({ queue, name, retry, timeoutMs }) => ({

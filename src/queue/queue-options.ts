@@ -38,6 +38,12 @@ export interface QueueOptions {
   rate?: RateLimit;
   /** Maximum number of tasks of one kind that run at once, exactly, over all workers; default: no limit. */
   kindConcurrency?: number;
+  /** Maximum rate of starts of one kind of task, exactly, over all workers; default: no limit. */
+  kindRate?: RateLimit;
+  /** Maximum number of tasks with the same `limitKey` that run at once, exactly, over all workers; default: no limit. */
+  keyConcurrency?: number;
+  /** Maximum rate of starts of tasks with the same `limitKey`, exactly, over all workers; default: no limit. */
+  keyRate?: RateLimit;
   /** Pauses a kind of task while its attempts fail; the paused tasks lose no attempts. Default: no breaker. */
   breaker?: BreakerOptions;
   /** What a lane does after a dead letter: `block` (default) waits until an operator retries or removes it, `skip` goes on. */
@@ -86,6 +92,9 @@ export interface QueueDefinition extends QueueBehaviour {
   retry: RetrySeries | null;
   timeoutMs: number | null;
   shards: number;
+  kindRate: QueueRate | null;
+  keyConcurrency: number | null;
+  keyRate: QueueRate | null;
   /** One of Pawl's default queues, which the app does not configure: it belongs to no app. */
   isDefault: boolean;
 }
@@ -194,6 +203,9 @@ const QUEUE = {
     1,
     integer({ help: "number of parts that hold ready tasks", max: SHARDS_MAX }),
   ),
+  kindRate: rate,
+  keyConcurrency: limit("tasks of one limit key that may run at once"),
+  keyRate: rate,
   ...BEHAVIOUR,
 } satisfies FieldsOf<QueueOptions>;
 
@@ -223,6 +235,9 @@ export function defineQueue(name: string, options: QueueOptions): QueueDefinitio
     retry: read.retry ?? null,
     timeoutMs: read.timeout ?? null,
     shards: read.shards,
+    kindRate: read.kindRate ?? null,
+    keyConcurrency: read.keyConcurrency ?? null,
+    keyRate: read.keyRate ?? null,
     isDefault: false,
     ...behaviourOf(read),
   };

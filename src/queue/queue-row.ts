@@ -15,11 +15,15 @@ export function behaviourRow({
     concurrency,
     kind_concurrency: kindConcurrency,
     breaker,
-    rate: rate === null ? null : { limit: rate.limit, per_ms: rate.perMs, burst: rate.burst },
+    rate: rateRow(rate),
     on_dead: onDead,
     keep:
       keepMs === null
         ? null
         : Object.fromEntries(Object.entries(keepMs).map(([key, ms]) => [`${key}_ms`, ms])),
   };
+}
+
+export function rateRow(rate: QueueBehaviour["rate"]): NonNullable<QueueRow["rate"]> | null {
+  return rate === null ? null : { limit: rate.limit, per_ms: rate.perMs, burst: rate.burst };
 }

@@ -9,7 +9,10 @@ export function enqueueEach(
   tasks: string,
   xid: string | null,
 ): Promise<EnqueueRow[]> {
-  return executor.rows("select id, outcome from pawl.enqueue_each_v1($1, $2)", [tasks, xid]);
+  return executor.rows(
+    "select id, outcome from pawl.enqueue_each_v1($1::pg_catalog.text::pg_catalog.jsonb, $2)",
+    [tasks, xid],
+  );
 }
 
 /**
@@ -22,7 +25,7 @@ export async function enqueueMany(
   xid: string | null,
 ): Promise<EnqueueRow[]> {
   const [row] = await executor.rows<{ ids: string }>(
-    "select ids from pawl.enqueue_many_v1($1, $2, $3)",
+    "select ids from pawl.enqueue_many_v1($1::pg_catalog.text::pg_catalog.jsonb, $2::pg_catalog.text::pg_catalog.jsonb, $3)",
     [task, payloads, xid],
   );
   if (row === undefined) return [];

@@ -1,5 +1,8 @@
-/** The test kit, `pawl/testing`: sources and streams in memory, with faults on request. */
+/** `pawl/testing`: an app under test, and sources and streams in memory, with faults on request. */
 
+export type { Captured, CapturedEvent, CapturedRequest, CapturedTask } from "./captured.ts";
+export type { TestClock } from "./clock.ts";
+export { type TestKit, testKit } from "./kit.ts";
 export {
   FAKE_FAULTS,
   type FakeFault,

@@ -6,11 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
+import { openDesk } from "../../examples/relay/desk.ts";
 import { startFeed } from "../../examples/relay/feed.ts";
 import { startReceiver } from "../../examples/relay/receiver.ts";
 import { webhook } from "../../src/outbox/destinations/index.ts";
 import { type HttpAnswer, openSender } from "../../src/sender/sender.ts";
 import { signWebhook } from "../../src/webhooks/sign.ts";
+import { freshDatabase } from "../support/database.ts";
 import { deliveryContext } from "../support/delivery.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -240,6 +242,14 @@ test("a receiver that is killed has every receipt that it answered", async () =>
   closing.push(() => restarted.close());
   const ids = new Set(logged().map(({ eventId }) => eventId));
   for (const { id, status } of answered) expect([id, status, ids.has(id)]).toEqual([id, 204, true]);
+});
+
+test("the desk has seen a matter whose run has ended, and refuses what names no run", async () => {
+  const { url } = await freshDatabase();
+  const desk = openDesk(url);
+  closing.push(() => desk.close());
+  expect(await desk.see('{"runId": "7"}')).toBe(202);
+  for (const odd of ["", "{", "null", "[]", '{"runId": 7}']) expect(await desk.see(odd)).toBe(400);
 });
 
 test("the feed runs alone as a process, prints its URL and stops on SIGTERM with exit code 0", async () => {

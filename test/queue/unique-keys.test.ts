@@ -203,3 +203,69 @@ describe("R106: onDead is the queue's", () => {
     await comes(pawl, behind.id, "done");
   });
 });
+
+describe("more keys than one statement takes", () => {
+  const orders = (from: number, to: number, more: object = {}) =>
+    Array.from({ length: to - from }, (_, n) => ({
+      order: `k${String(from + n).padStart(4, "0")}`,
+      ...more,
+    }));
+
+  async function waiting(pawl: Pawl, count: number): Promise<void> {
+    await until(`${count} wait`, async () => {
+      const rows = await pawl.store.rows(
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+      );
+      return rows.length >= count;
+    });
+  }
+
+  /** Each call has what the other one comes to last, once `holder` lets the first go on. */
+  async function opposed(
+    pawl: Pawl,
+    call: (inputs: ReturnType<typeof orders>) => Promise<unknown>,
+    more: object = {},
+  ): Promise<unknown[]> {
+    const holder = await rawClient(pawl.store.url);
+    await holder.query("begin");
+    await pawl.enqueue(keyedJob, { order: "k1000" }, { tx: holder });
+    const first = call(orders(0, 2_001, more));
+    first.catch(() => undefined); // awaited below
+    await waiting(pawl, 1);
+    const second = call([...orders(1_001, 2_001, more), ...orders(0, 1_000, more)]);
+    second.catch(() => undefined);
+    await waiting(pawl, 2);
+    await holder.query("rollback");
+    return Promise.all([first, second]);
+  }
+
+  test("R70a: the same keys in opposite orders do not deadlock, in the callers' transactions too, and the answers keep the order of the inputs", async () => {
+    const pawl = await freshPawl();
+    await opposed(pawl, async (inputs) => {
+      const client = await rawClient(pawl.store.url);
+      await client.query("begin");
+      const answers = await pawl.enqueueMany(keyedJob, inputs, { tx: client });
+      await client.query("commit");
+      const rows = await pawl.store.rows<{ id: string; order: string }>(
+        "select id::text, payload ->> 'order' as order from pawl.task",
+      );
+      const orderOf = new Map(rows.map(({ id, order }) => [id, order]));
+      expect(answers.map(({ id }) => orderOf.get(id))).toEqual(inputs.map(({ order }) => order));
+    });
+  });
+
+  test("R70a: with lanes, whose order stands, a transaction of ours that lost a deadlock is repeated", async () => {
+    const pawl = await freshPawl();
+    const outcomes: string[] = [];
+    await opposed(
+      pawl,
+      async (inputs) => {
+        const answers = await pawl.enqueueMany(keyedJob, inputs);
+        outcomes.push(...answers.map(({ outcome }) => outcome));
+      },
+      { lane: "one" },
+    );
+    expect(outcomes.filter((one) => one === "created")).toHaveLength(2_001);
+    expect(outcomes.filter((one) => one === "duplicate")).toHaveLength(2_000);
+  });
+});
