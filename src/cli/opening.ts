@@ -48,6 +48,9 @@ export function openOffline(opening: Opening): Opened {
     },
     registered: () => Promise.reject(noDatabase()),
     work: () => Promise.reject(noDatabase()),
+    writes: () => {
+      throw noDatabase();
+    },
     close: () => http.close(),
   };
 }

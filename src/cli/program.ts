@@ -6,6 +6,7 @@ import type { AppPart } from "../app/parts.ts";
 import { EXIT } from "../base/error-codes.ts";
 import { VERSION } from "../base/version.ts";
 import { dbCommand } from "./db.ts";
+import { healthCommand } from "./health.ts";
 import { helpCommand } from "./help.ts";
 import { once } from "./inputs.ts";
 import { migrateCommand } from "./migrate.ts";
@@ -32,6 +33,7 @@ Environment:
   PAWL_REQUESTS_LIMIT   for the app: requests sent at the same time, over all workers
   PAWL_OFF              for workers: what may not start on this host, "all" or "queue:low,queue:high"
   PAWL_LOCKS_DIR        for workers: the folder of files that do the same, default locks
+  PAWL_HEALTH_PORT      for workers and pawl health: as --health-port
   PAWL_LOG_LEVEL        debug, info, warn, error or silent; overridden by -v and -vv`;
 
 export function program(parts?: readonly AppPart[]): Command {
@@ -44,11 +46,12 @@ export function program(parts?: readonly AppPart[]): Command {
       once("--config"),
     )
     .option("--json", "print the result, or the error, as one JSON document on stdout")
-    .option("-v, --verbose", "log more on stderr: -v info, -vv debug", countUp, 0)
+    .option("-v, --verbose", "log more on stderr: -v info, -vv and -vvv debug", countUp, 0)
     .addHelpText("after", AFTER_HELP);
   const commands = [
     migrateCommand(),
     workCommand(),
+    healthCommand(),
     ...nounsOf(parts).flatMap((noun) => commandsOf(noun)),
     dbCommand(),
     helpCommand(root),

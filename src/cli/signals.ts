@@ -2,6 +2,7 @@
 
 import { EXIT } from "../base/error-codes.ts";
 import type { Logger } from "../base/log.ts";
+import { whenParentIsGone } from "./supervised.ts";
 
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** One Ctrl-C reaches a process twice if a package runner forwards the signal that the terminal has already sent. */
@@ -34,6 +35,7 @@ export async function stoppable<T>(
     };
   });
   for (const signal of SIGNALS) process.on(signal, heard);
+  whenParentIsGone(() => heard("disconnect")); // it cannot ask any more
   try {
     return await work(stop);
   } finally {

@@ -7,6 +7,7 @@ import { isNoun } from "../operate/calls.ts";
 import type { Answer, Calling, Noun, Verb } from "../operate/verb.ts";
 import type { AnyField } from "../options/field.ts";
 import { type Call, command, does, placeOf, placeOrDefault, requireApp } from "./command.ts";
+import { editText } from "./editor.ts";
 import { addOptions, dashed, flagOf, isTyped, readInputs } from "./inputs.ts";
 import { openOffline, openOperating } from "./opening.ts";
 import { endProgress, note, printAnswer, progress, progressLines } from "./output.ts";
@@ -127,7 +128,7 @@ async function act(call: Call, typing: Typing): Promise<Answer> {
     return opening;
   };
   try {
-    const terminal = { note, readSecret: readStdinSecret, readPiped };
+    const terminal = { note, readSecret: readStdinSecret, readPiped, edit: editText };
     const input = (await one.form?.given(typed, { base, calling, terminal })) ?? typed;
     if (one.form !== undefined) one.check(input, calling);
     if (one.confirm !== undefined && made.opts().yes !== true) {
@@ -149,8 +150,9 @@ async function act(call: Call, typing: Typing): Promise<Answer> {
 async function open(call: Call, { isTolerant, isOffline, needsApp }: AnyVerb) {
   const { log } = call;
   const wait = progressLines();
-  const report = (text: string, kind?: "waiting") => {
-    if (text === "") endProgress();
+  const report = (text: string, kind?: "waiting" | "line") => {
+    if (kind === "line") note(text);
+    else if (text === "") endProgress();
     else if (kind === "waiting") wait(text);
     else progress(text);
   };

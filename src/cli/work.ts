@@ -8,16 +8,22 @@ import type { RunningWorker } from "../app/work.ts";
 import { WORK_FIELDS } from "../app/work-options.ts";
 import type { Logger } from "../base/log.ts";
 import { messageOf } from "../base/thrown.ts";
+import type { StopWanted } from "../kernel/worker.ts";
 import { field, type ValueOf } from "../options/field.ts";
-import { duration, flag, integer } from "../options/kinds.ts";
+import { flag, integer } from "../options/kinds.ts";
 import { type Call, command, requireApp, takes } from "./command.ts";
+import { HEALTH_FIELDS, healthPort } from "./health-options.ts";
+import { type Health, serveHealth } from "./health-server.ts";
 import type { Answer } from "./output.ts";
+import { argvWithout, Processes } from "./processes.ts";
 import { stoppable } from "./signals.ts";
+import { isSupervised, TELL_MS, tellParent } from "./supervised.ts";
 
 /** One each for what the worker says, for a transaction of a handler, and to be woken. */
 const CONNECTIONS_MIN = 3;
 const CONNECTIONS_MAX = 1_000;
 const TRANSACTIONS_MAX = 10;
+const PROCESSES_MAX = 256;
 const SIZE = /^(\d+(?:\.\d+)?)([KMG]?)B?$/i;
 const SIZE_BYTES_MIN = 1_048_576;
 const IDLE_LOOK_MS = 50;
@@ -25,10 +31,13 @@ const MEMORY_LOOK_MS = 1_000;
 /** --until-idle waits for tasks that are due within this time. */
 const DUE_SOON_MS = 1_000;
 
-const { roles, queues, concurrency, limit, grace } = WORK_FIELDS;
+const { roles, queues, exclude, weights, concurrency, grace } = WORK_FIELDS;
+const { limit, failureLimit, timeLimit, pollInterval } = WORK_FIELDS;
 const WORK = {
   roles,
   queues,
+  exclude,
+  weights,
   concurrency,
   connections: integer({
     help: "the maximum number of database connections of this process, from 3 (default: 21)",
@@ -40,8 +49,9 @@ const WORK = {
   ),
   once: flag("the same as --until-idle"),
   limit,
+  failureLimit,
   grace,
-  timeLimit: duration({ help: "stop after this time", minMs: 1 }),
+  timeLimit,
   memoryLimit: field({
     kind: "size",
     help: "stop when the process uses more memory than this, such as 256M",
@@ -49,7 +59,15 @@ const WORK = {
     expected: "a size of at least 1M, such as 256M or 1.5G",
     read: bytesOf,
   }),
+  pollInterval,
+  processes: integer({
+    help: "run this many processes of this command line, and start again those that die; other options are for each of them",
+    max: PROCESSES_MAX,
+  }),
+  ...HEALTH_FIELDS,
 };
+/** Of the parent, not of its processes. */
+const OF_PARENT = ["--processes", "--health-port", "--health-host"];
 type Options = ValueOf<typeof WORK>;
 
 /** K, M and G are powers of 1,024. */
@@ -59,19 +77,28 @@ function bytesOf(given: unknown): number | undefined {
   return bytes >= SIZE_BYTES_MIN && Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-type EndedBy = "signal" | "request" | "limit or request" | "idle" | "time limit" | "memory limit";
+type EndedBy = "signal" | StopWanted | "idle" | "memory limit";
 
 const AFTER_HELP = `
 SIGTERM, SIGINT and SIGHUP stop it: what runs may finish within --grace, the rest is given back to its queue
 without counting the attempt, and the exit code is 0. A second signal ends it at once, with exit code 1;
-its tasks then come back when its lease runs out, 10 s later, and the attempt counts.`;
+its tasks then come back when its lease runs out, 10 s later, and the attempt counts.
+
+With --processes, the parent passes signals on, and ends when all processes have ended by a limit, --until-idle or
+a stop. One that dies is started again after 0.5 s, then twice as long each time, up to 30 s. One that is stuck for 60 s is
+killed and started again. Each opens its own connections.
+
+/live answers 200 while the process does. /ready answers 200 while the worker has a lease and takes work, else 503:
+while it starts or stops, or the database is away. With --processes they are the parent's: ready when all are.`;
 
 export function workCommand(): Command {
   const made = command("work", "Run tasks of the app until told to stop", [
     ["pawl work", "all queues of the app, then its destinations"],
     ["pawl work --queues high,normal --concurrency 50", "two queues, high first"],
+    ["pawl work --weights high=5,normal=3,low=1", "low goes on while high has work"],
     ["pawl work --until-idle", "for cron and for tests: end when nothing is left"],
     ["pawl work --roles loader,mover --once", "load and store what there is, then end"],
+    ["pawl work --processes 4", "four processes, for handlers that compute"],
     ["pawl work --time-limit 1h --limit 10000 -v", "end early, for a supervisor to start again"],
   ]).addHelpText("after", AFTER_HELP);
   return takes(made, WORK, work);
@@ -83,13 +110,52 @@ async function work(call: Call, options: Options): Promise<Answer> {
     log.error({ err: error.message, stack: error.stack }, "uncaught: the worker ends");
   process.on("uncaughtExceptionMonitor", uncaught);
   try {
-    return await stoppable(log, (stop) => workUntil(stop, call, options));
+    return await stoppable(log, (stop) => workWithHealth(stop, call, options));
   } finally {
     process.off("uncaughtExceptionMonitor", uncaught);
   }
 }
 
-async function workUntil(stop: Promise<void>, call: Call, options: Options): Promise<Answer> {
+/** The port answers from before it connects until it has ended. */
+async function workWithHealth(stop: Promise<void>, call: Call, options: Options): Promise<Answer> {
+  const state: State = { health: () => STARTING };
+  const port = isSupervised() ? undefined : healthPort(options);
+  const server =
+    port === undefined
+      ? undefined
+      : await serveHealth({ port, host: options.healthHost, health: () => state.health() });
+  if (server !== undefined)
+    call.log.info({ healthPort: server.port }, "answering /live and /ready");
+  try {
+    if (options.processes === undefined) return await workUntil(stop, call, options, state);
+    const argv = argvWithout(process.argv.slice(2), OF_PARENT);
+    const { log } = call;
+    const processes = new Processes({ count: options.processes, argv, log, stop });
+    state.health = () => processes.health;
+    return await processes.run();
+  } finally {
+    server?.close();
+  }
+}
+
+interface State {
+  health: () => Health;
+}
+
+const STARTING: Health = { isReady: false, reason: "starting" };
+const READY: Health = { isReady: true, reason: "ok" };
+
+function healthOf(worker: RunningWorker, isStopping: boolean): Health {
+  if (isStopping) return { isReady: false, reason: "stopping" };
+  return worker.isReady ? READY : { isReady: false, reason: "no lease: database not reached" };
+}
+
+async function workUntil(
+  stop: Promise<void>,
+  call: Call,
+  options: Options,
+  state: State,
+): Promise<Answer> {
   const { log } = call;
   let isAsked = false;
   const signal = stop.then(() => {
@@ -98,16 +164,23 @@ async function workUntil(stop: Promise<void>, call: Call, options: Options): Pro
   const app = await requireApp(call);
   const shares = options.connections === undefined ? undefined : sharesOf(options.connections);
   const pawl = await connect(app, { log, ...shares?.pool });
+  let telling: NodeJS.Timeout | undefined;
   try {
-    if (isAsked) return ended("signal", 0); // while it connected
+    if (isAsked) return await ended("signal", 0); // while it connected
     const ofWorker = Object.entries(options).filter(([name]) => Object.hasOwn(WORK_FIELDS, name));
     const worker = await pawl.work({ ...Object.fromEntries(ofWorker), ...shares?.handlers });
+    let isStopping = false;
+    state.health = () => healthOf(worker, isStopping);
+    telling = isSupervised() ? setInterval(() => tellParent(state.health()), TELL_MS) : undefined;
+    await tellParent(state.health());
     tellPerson(app);
     const endedBy = await firstReason({ worker, signal, options, app, log });
+    isStopping = true;
     log.info({ endedBy, running: worker.running }, "worker stopping");
     const { givenBack } = await worker.stop();
-    return ended(endedBy, givenBack);
+    return await ended(endedBy, givenBack);
   } finally {
+    clearInterval(telling);
     await pawl.close();
   }
 }
@@ -118,7 +191,8 @@ function sharesOf(connections: number) {
   return { pool: { connections: connections - 1 - transactions }, handlers: { transactions } };
 }
 
-function ended(endedBy: EndedBy, givenBack: number): Answer {
+async function ended(endedBy: EndedBy, givenBack: number): Promise<Answer> {
+  await tellParent({ isReady: false, reason: "ended", endedBy, givenBack });
   return {
     json: { endedBy, givenBack },
     text: `ended by ${endedBy}, ${givenBack} tasks given back`,
@@ -136,13 +210,8 @@ interface Run {
 async function firstReason(run: Run): Promise<EndedBy> {
   const { worker, signal, options } = run;
   const over = new AbortController();
-  const asked = options.limit === undefined ? "request" : "limit or request";
-  const reasons: Promise<EndedBy>[] = [
-    signal.then(() => "signal"),
-    worker.stopWanted.then(() => asked),
-  ];
-  const { timeLimit, memoryLimit } = options;
-  if (timeLimit !== undefined) reasons.push(wait(timeLimit, "time limit"));
+  const reasons: Promise<EndedBy>[] = [signal.then(() => "signal"), worker.stopWanted];
+  const { memoryLimit } = options;
   if (memoryLimit !== undefined)
     reasons.push(untilOver(memoryLimit, over.signal).then(() => "memory limit"));
   if (options.untilIdle === true || options.once === true)

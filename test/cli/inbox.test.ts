@@ -34,7 +34,10 @@ test("R46: a dry run of inbox retry and remove refuses what they refuse", async 
   const missing = { code: "inbox_event_not_found", exitCode: 3, data: { number: "999999" } };
   await expect(cli("retry", number, "999999")).rejects.toMatchObject(missing);
   await expect(cli("remove", "999999", "--why", "a test")).rejects.toMatchObject(missing);
-  const unexplained = { exitCode: 2, message: "inbox: remove needs a reason, for the audit" };
+  const unexplained = {
+    exitCode: 2,
+    message: "pawl inbox remove: expected --why to be given: the reason, for the audit",
+  };
   await expect(cli("remove", number)).rejects.toMatchObject(unexplained);
   await expect(cli("remove", "--all")).rejects.toMatchObject(unexplained);
 });

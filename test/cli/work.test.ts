@@ -100,7 +100,7 @@ test("work --until-idle does what is there, events included, and ends without th
   expect(await client.event(event.id)).toMatchObject({ status: "published" });
 });
 
-test("`work --once` leaves what a variable of its host holds to others, and ends", async () => {
+test("R20: `work --once --time-limit` leaves what a variable of its host holds to others, and ends", async () => {
   const low = await client.enqueue(endless, {});
   const normal = await client.enqueue(hello, { n: 1 });
   const once = async (off: string) => {
@@ -115,11 +115,11 @@ test("`work --once` leaves what a variable of its host holds to others, and ends
   expect([await stateOf(low), await stateOf(normal)]).toEqual(["ready", "done"]);
 });
 
-test("R6 and R57: a limit of tasks, of time or of memory ends the worker in good order", async () => {
+test("R6 R20 R57: a limit of tasks, of time or of memory ends the worker in good order", async () => {
   await client.enqueueMany(hello, [{ n: 1 }, { n: 2 }, { n: 3 }]);
   const limited = await work("--limit", "2", "--concurrency", "1").finished;
   expect(limited.code).toBe(0);
-  expect(JSON.parse(limited.stdout)).toEqual({ endedBy: "limit or request", givenBack: 0 });
+  expect(JSON.parse(limited.stdout)).toEqual({ endedBy: "limit", givenBack: 0 });
   const [normal] = (await client.stats()).queues.filter((row) => row.queue === "normal");
   expect(normal?.ready).toBe(1);
   const timed = await work("--time-limit", "1ms").finished;
