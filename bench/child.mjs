@@ -49,6 +49,20 @@ export async function startSubject(module, settings, { callMsMax = CALL_MS_MAX }
   };
 }
 
+/** Runs `work(child)` with a subject on a database of its own, which it closes at the end. */
+export function withSubject(server, module, settings, work, options) {
+  return server.withDatabase(async (url) => {
+    const child = await startSubject(module, { url, ...settings }, options);
+    try {
+      const result = await work(child);
+      await child.call("close");
+      return result;
+    } finally {
+      await child.end();
+    }
+  });
+}
+
 async function answerOf(child, what, callMsMax) {
   const signal = AbortSignal.timeout(callMsMax);
   const gone = new AbortController();

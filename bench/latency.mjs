@@ -1,5 +1,5 @@
 // `latency`: how soon after its commit a task starts when a worker is idle, and what announcing it costs who enqueues.
-import { startSubject } from "./child.mjs";
+import { withSubject } from "./child.mjs";
 import { measured, median, percentile, ratio } from "./report.mjs";
 
 const SAMPLES = 300;
@@ -63,18 +63,5 @@ function announcedRates({ server, say, rounds }, worker) {
       rates.push(rate);
     }
     return rates;
-  });
-}
-
-function withSubject(server, module, settings, work) {
-  return server.withDatabase(async (url) => {
-    const child = await startSubject(module, { url, ...settings });
-    try {
-      const result = await work(child);
-      await child.call("close");
-      return result;
-    } finally {
-      await child.end();
-    }
   });
 }

@@ -7,8 +7,10 @@ import { inbox } from "./inbox.mjs";
 import { lanes } from "./lanes.mjs";
 import { idle, late } from "./late.mjs";
 import { latency } from "./latency.mjs";
+import { limits } from "./limits.mjs";
 import { people } from "./people.mjs";
 import { pinned } from "./pinned.mjs";
+import { processes } from "./process.mjs";
 import { queue } from "./queue.mjs";
 import { table } from "./report.mjs";
 import { openServer } from "./server.mjs";
@@ -19,6 +21,7 @@ const BENCHMARKS = {
   pinned,
   lanes,
   latency,
+  limits,
   crowd,
   webhooks,
   relay,
@@ -26,6 +29,7 @@ const BENCHMARKS = {
   people,
   late,
   idle,
+  process: processes,
 };
 const QUEUE_TASKS = 100_000;
 const ROUNDS_MIN = 3;
