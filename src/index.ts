@@ -11,6 +11,32 @@ export type { ErrorCode } from "./base/error-codes.ts";
 export { PawlError } from "./base/errors.ts";
 export { type RawJson, rawJson } from "./base/json-text.ts";
 export { jsonLogger, type Logger, type LogLevel } from "./base/log.ts";
+export type { CommandContext, CommandWrites } from "./control/context.ts";
+export {
+  type Command,
+  type CommandOptions,
+  defineCommand,
+  type OnCrash,
+} from "./control/define-command.ts";
+export type {
+  AskedRun,
+  Commands,
+  ListCommandRuns,
+  ListCommands,
+  Locks,
+  RunCommand,
+} from "./control/operator/commands.ts";
+export type { RanCommand } from "./control/run.ts";
+export type {
+  CommandOutcome,
+  CommandRunRow,
+  CommandStatus,
+  ListedCommand,
+  ListedRun,
+  LockRow,
+  ReleasedLock,
+} from "./control/sql.ts";
+export type { ForeignTransaction, QueryTransaction } from "./foreign/transaction.ts";
 export {
   defineSource,
   type FetchSourceOptions,
@@ -64,14 +90,18 @@ export {
   type StreamSubscribing,
   type StreamSubscription,
 } from "./inbox/sources/index.ts";
+export type { GroupRow } from "./kernel/groups/sql.ts";
 export type {
   Attempt,
   DeadTask,
+  DeliveredEvent,
   EndedAttempt,
   FailedAttempt,
   Serving,
   WorkObserver,
 } from "./kernel/heard.ts";
+export type { AttemptContext, Middleware } from "./kernel/middleware.ts";
+export type { ResultOptions } from "./kernel/operator/calls.ts";
 export type {
   ChangeDead,
   ChangedDead,
@@ -79,15 +109,17 @@ export type {
   DeadLetters,
   ListDead,
 } from "./kernel/operator/dead/dead.ts";
-export type { DeadGroup, DeadReason, DeadRow } from "./kernel/operator/dead/sql.ts";
+export type { DeadGroup, DeadRow } from "./kernel/operator/dead/sql.ts";
+export type { DeadReason, TaskState } from "./kernel/operator/filter.ts";
+export type { OffSwitch, QuietWindow } from "./kernel/operator/held-text.ts";
 export type { History, PrunedHistory, PruneHistory } from "./kernel/operator/history/verbs.ts";
+export type { Quiet, QuietRow, QuietTime } from "./kernel/operator/quiet/quiet.ts";
 export type {
   AttemptRow,
   KindRow,
   QueueStats,
   TaskDetail,
   TaskRow,
-  TaskState,
   WorkerRow,
 } from "./kernel/operator/sql.ts";
 export type { OffHereRow, QueueRow, SwitchRow } from "./kernel/operator/switches/sql.ts";
@@ -113,6 +145,8 @@ export type {
 export type { Why } from "./kernel/operator/why.ts";
 export type { WhyReason } from "./kernel/operator/why-reason.ts";
 export type { StoppedWorkers, StopWorkers, Workers } from "./kernel/operator/workers/verbs.ts";
+export type { PrunedOther } from "./kernel/part.ts";
+export type { QuietDay, QuietHours, QuietHoursOptions } from "./kernel/quiet/quiet-hours.ts";
 export { type RetryPolicy, type RetrySeries, retryDelayMs, retrySeries } from "./kernel/retry.ts";
 export type { TaskContext, TaskId } from "./kernel/task.ts";
 export { Recoverable, RetryAfter, Snooze, Unrecoverable } from "./kernel/thrown.ts";
@@ -199,26 +233,55 @@ export {
   type ProcessInput,
   type ProcessOptions,
 } from "./process/define-process.ts";
+export { type ToProcessOptions, toProcess } from "./process/destination/process.ts";
+export type { HistoryRow, RunRow, RunStatus, SentPayload, VersionRow } from "./process/list/sql.ts";
+export type { MigrateRun, RunAfter, RunBefore } from "./process/migrate/option.ts";
 export type {
   AbandonedRun,
   ChangedRun,
   ListRuns,
+  MigratedRun,
+  MigrateRuns,
+  Migration,
   Processes,
   ShownRun,
 } from "./process/operator/processes.ts";
-export type { HistoryRow, RunRow, RunStatus, StepOutcome, VersionRow } from "./process/sql.ts";
+export type { StepOutcome } from "./process/sql.ts";
 export type { SignalOptions, Started, StartOptions } from "./process/start.ts";
 export type {
   CallOptions,
+  ChildEnd,
+  ChildOptions,
+  EachEnd,
+  EachItem,
+  EachOptions,
   Interrupted,
+  ItemContext,
+  ProcessOutput,
   RunOptions,
+  SendEnd,
+  SendOptions,
+  Startable,
   StepOptions,
+  StepTask,
+  Stored,
   WaitOptions,
 } from "./process/step.ts";
-export type { Steps, Stored } from "./process/steps.ts";
+export type { Steps } from "./process/steps.ts";
+export type { BatchContext, BatchOptions, BatchTask } from "./queue/batch.ts";
 export type { Enqueued, EnqueueOptions } from "./queue/enqueue.ts";
-export { type AnyJob, defineJob, type Job, type JobInput, type JobOptions } from "./queue/job.ts";
+export {
+  type AnyJob,
+  type BatchJobOptions,
+  defineJob,
+  type Job,
+  type JobInput,
+  type JobOptions,
+  type ThreadJobOptions,
+} from "./queue/job.ts";
 export type { BreakerOptions, QueueOptions, RateLimit } from "./queue/queue-options.ts";
+export type { ThreadContext } from "./queue/thread/messages.ts";
+export type { Unique, UniqueDebounce, UniqueFor, UniqueReplace } from "./queue/unique.ts";
 export type { Apps, RemovedApp } from "./registry/apps.ts";
 export type { AppRow } from "./registry/sql.ts";
 export type { JwtSpec } from "./requests/dispatch/body-spec.ts";
@@ -247,6 +310,31 @@ export type {
   ShownRequest,
   StoppedRequests,
 } from "./requests/operator/requests/requests.ts";
+export {
+  type CommandSchedule,
+  defineSchedule,
+  type JobSchedule,
+  type MissedPolicy,
+  type OverlapPolicy,
+  type ProcessSchedule,
+  type Schedule,
+} from "./schedule/define-schedule.ts";
+export type { PreviewedDue } from "./schedule/operator/preview.ts";
+export type {
+  AddSchedule,
+  EditSchedule,
+  Schedules,
+  ShownSchedule,
+} from "./schedule/operator/schedules.ts";
+export type { WhySchedule } from "./schedule/operator/why.ts";
+export type {
+  BackfilledDue,
+  ScheduleHold,
+  ScheduleRow,
+  ScheduleRunRow,
+  ScheduleStatus,
+  StartedSchedule,
+} from "./schedule/sql.ts";
 export { env, file, type SecretRef } from "./secrets/secret.ts";
 export type { HttpAnswer, HttpRequest, HttpSender, HttpTimings } from "./sender/sender.ts";
-export type { ForeignTransaction, InTransaction, Transaction } from "./store/transaction.ts";
+export type { InTransaction, Transaction } from "./store/transaction.ts";

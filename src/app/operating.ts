@@ -7,7 +7,7 @@ import type { HttpSender } from "../sender/sender.ts";
 import type { Store } from "../store/store.ts";
 import { appOf } from "./define-app.ts";
 import { type App, type Operating, PARTS } from "./parts.ts";
-import { provided, secretHolders } from "./provided.ts";
+import { provided, pruneOthers, secretHolders, writesOf } from "./provided.ts";
 import { startWork } from "./work.ts";
 
 interface Tools extends Pick<Operating, "isWorking" | "report" | "stoppable"> {
@@ -30,6 +30,7 @@ export function operating({
     ...operatingOffline(tools, store.url),
     store,
     registered,
+    writes: writesOf({ app: app ?? none(), store }),
     work: async (parts, options, isStopping) => {
       if (app === undefined) throw new PawlError("config_not_found", "work: without an app");
       await registered();
@@ -42,8 +43,8 @@ export function operating({
 export function operatingOffline(
   tools: Tools,
   databaseUrl?: string,
-): Omit<Operating, "store" | "registered" | "work"> {
-  const app = tools.app ?? (appOf({ name: "none" }, PARTS) as App);
+): Omit<Operating, "store" | "registered" | "work" | "writes"> {
+  const app = tools.app ?? none();
   return {
     ...tools,
     ...provided({ app, databaseUrl }),
@@ -53,7 +54,14 @@ export function operatingOffline(
         ({ kind, queue, handler }) => ({ kind, queue, handler }),
       ),
     otherSecrets: secretHolders,
+    pruneOthers,
     revision: app.revision,
+    use: app.use,
     maxPayloadBytes: app.maxPayloadBytes,
   };
+}
+
+/** An app that defines nothing. */
+function none(): App {
+  return appOf({ name: "none" }, PARTS) as App;
 }

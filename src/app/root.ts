@@ -1,5 +1,6 @@
 /** Verbs without a noun, because they ask several parts: `pawl.stats()` and `pawl.why(id)`. */
 
+import type { WhyCommand } from "../control/operator/why.ts";
 import type { WhySource } from "../inbox/operator/why.ts";
 import type { TaskId } from "../kernel/task.ts";
 import { type Desk, type Noun, type Verb, verb } from "../operate/verb.ts";
@@ -7,21 +8,25 @@ import type { WhyTarget } from "../operate/why.ts";
 import { field, required } from "../options/field.ts";
 import { type Stats, stats } from "../outbox/operator/stats.ts";
 import type { WhyEvent, WhyTask } from "../outbox/why.ts";
+import type { WhySchedule } from "../schedule/operator/why.ts";
+import type { Executor } from "../store/executor.ts";
 import type { AppPart } from "./parts.ts";
 
 export interface Root {
   /** Returns what waits, runs and is dead in each queue, and how many events wait for the router. */
   stats(): Promise<Stats>;
   /**
-   * Returns why a task, a delivery, an event or a source (`source:<name>`) is in its state, and what would change that.
-   * @throws PawlError `invalid_option`, `task_not_found`, `event_not_found`, `source_not_found`
+   * Returns why a task, a delivery, an event, a source (`source:<name>`), a command (`command:<key>`) or a schedule (`schedule:<name>`) is in
+   * its state, and what would change that.
+   * @throws PawlError `invalid_option`, `task_not_found`, `event_not_found`, `source_not_found`, `command_not_found`, `schedule_not_found`
    */
   why(id: TaskId): Promise<Found>;
 }
 
-type Found = WhyTask | WhyEvent | WhySource;
+type Found = WhyTask | WhyEvent | WhySource | WhyCommand | WhySchedule;
 
-function whyVerb(targets: readonly WhyTarget[]): Verb<Root["why"], Desk> {
+function whyVerb(parts: readonly AppPart[]): Verb<Root["why"], Desk> {
+  const targets = parts.flatMap((part) => part.whys ?? []);
   const things = oneOf(targets.map((target) => target.what));
   const id = field<TaskId, { target: WhyTarget; id: string }>({
     kind: "target",
@@ -42,9 +47,25 @@ function whyVerb(targets: readonly WhyTarget[]): Verb<Root["why"], Desk> {
     input: { id: required(id) },
     args: ["id"],
     isTolerant: true,
-    run: ({ store }: Desk, { id: asked }) => asked.target.why(store, asked.id) as Promise<Found>,
+    run: async ({ store }: Desk, { id: { target, id: asked } }) => {
+      const found = (await target.why(store, asked)) as Found;
+      return target.isTask ? withMore(parts, store, found as WhyTask) : found;
+    },
     text: (found, { id: asked }) => asked.target.text(found),
   });
+}
+
+/** With what the part says of it whose task it is. */
+async function withMore(
+  parts: readonly AppPart[],
+  executor: Executor,
+  found: WhyTask,
+): Promise<WhyTask> {
+  for (const { whyTask } of parts) {
+    const more = await whyTask?.(executor, found);
+    if (more !== undefined) return { ...found, ...more };
+  }
+  return found;
 }
 
 /** `a, b or c` */
@@ -58,6 +79,6 @@ export function rootNoun(parts: readonly AppPart[]): Noun<Root, Desk> {
   return {
     name: "",
     help: "Look at all of it",
-    verbs: { stats, why: whyVerb(parts.flatMap((part) => part.whys ?? [])) },
+    verbs: { stats, why: whyVerb(parts) },
   };
 }

@@ -3,10 +3,11 @@
 import { DURATION_MS_MAX, type Duration } from "../base/duration.ts";
 import type { Logger } from "../base/log.ts";
 import { messageOf } from "../base/thrown.ts";
-import { localSwitches } from "../control/local-switches.ts";
 import { tell, type WorkObserver } from "../kernel/heard.ts";
+import { type LocalSwitches, localSwitches } from "../kernel/local-switches.ts";
+import { around } from "../kernel/middleware.ts";
 import type { PartWork } from "../kernel/part.ts";
-import { Worker } from "../kernel/worker.ts";
+import { type StopWanted, Worker } from "../kernel/worker.ts";
 import { readValue } from "../options/field.ts";
 import { duration } from "../options/kinds.ts";
 import type { HttpSender } from "../sender/sender.ts";
@@ -25,13 +26,15 @@ const SERVES_NOTHING = { jobs: [], destinations: [], sources: [], stores: [] };
 
 export interface RunningWorker {
   /**
-   * Resolves when the worker has stopped: by `stop`, because an operator stopped all workers, or because its `limit` is
-   * reached.
+   * Resolves when the worker has stopped: by `stop`, because an operator stopped all workers, or because its `limit`, its
+   * `failureLimit` or its `timeLimit` is reached.
    */
   readonly stopped: Promise<Stopped>;
-  /** Resolves when an operator has stopped all workers, or the limit is reached. @internal */
-  readonly stopWanted: Promise<void>;
+  /** Resolves when an operator has stopped all workers, or a limit is reached. @internal */
+  readonly stopWanted: Promise<StopWanted>;
   readonly isIdle: boolean;
+  /** It has a lease and takes tasks: false while the database cannot be reached, and once it stops. */
+  readonly isReady: boolean;
   readonly running: number;
   /**
    * True while this worker has work now or within `withinMs`: tasks, events to route, sources to load or to store. Work that
@@ -76,19 +79,20 @@ export async function startWork(
     await transactionPool.close(CLOSE_MS);
     throw error;
   });
-  const { runsTasks, limit } = plan;
   const worker = new Worker({
     store,
     transactionPool,
-    localSwitches: localSwitches(),
+    localSwitches: switchesHere(app, parts),
     application: app.name,
     revision: app.revision,
-    handlers: works.flatMap((work) => work.handlers ?? []),
+    handlers: works.flatMap((work) => work.handlers ?? []).map((one) => around(one, app.use)),
     queues: [...plan.queues, ...works.flatMap((work) => work.queues ?? [])],
-    otherQueues: options.queues === undefined && runsTasks,
+    otherQueues: options.queues === undefined && plan.runsTasks,
+    exclude: plan.exclude,
+    weights: plan.weights,
     concurrency: plan.concurrency,
     turns: plan.turns,
-    ...(limit !== undefined && { limit }),
+    ...plan.limits,
     resultBytesMax: app.maxPayloadBytes,
     log,
     observer: plan.observer,
@@ -122,6 +126,9 @@ export async function startWork(
     get isIdle() {
       return worker.isIdle && works.every((work) => work.isIdle?.() ?? true);
     },
+    get isReady() {
+      return worker.isReady;
+    },
     get running() {
       return worker.running;
     },
@@ -140,10 +147,22 @@ export async function startWork(
       return stopped;
     },
   };
-  worker.stopWanted
-    .then(() => running.stop())
-    .catch((error: unknown) => log.error({ err: messageOf(error) }, "stopping the worker failed"));
+  stopWhenWanted(running, log);
   return running;
+}
+
+function stopWhenWanted(worker: RunningWorker, log: Logger): void {
+  worker.stopWanted
+    .then(() => worker.stop())
+    .catch((error: unknown) => log.error({ err: messageOf(error) }, "stopping the worker failed"));
+}
+
+function switchesHere(app: App, parts: readonly AppPart[]): LocalSwitches {
+  return localSwitches(
+    process.env,
+    parts.flatMap((part) => part.switchFiles?.(app) ?? []),
+    app.groups,
+  );
 }
 
 /** A rejection reaches whoever awaits the promise; if nobody does, it is not reported as unhandled. */
@@ -176,7 +195,7 @@ async function worksOf(
 
 function toolsOf(base: WorkBase, plan: WorkPlan, transactionPool: Store): Tools {
   const { store, app, http, log } = base;
-  const writes = writesOf({ app, store, where: "store" });
+  const writes = writesOf({ app, store });
   const given = provided({ app, databaseUrl: store.url });
   return { store, app, http, log, plan, transactionPool, writes, ...given };
 }

@@ -3,8 +3,8 @@
 import { aboutIt } from "../base/errors.ts";
 import { type AppBase, type Definition, definition } from "../kernel/part.ts";
 import { type FieldsOf, withDefault } from "../options/field.ts";
-import { listOf } from "../options/parts.ts";
-import { checkSources, type SourceDefinition } from "./source.ts";
+import { definitions } from "../options/parts.ts";
+import { isSource, type SourceDefinition } from "./source.ts";
 
 export interface InboxAppOptions {
   /** The sources to load into the inbox. */
@@ -16,11 +16,16 @@ export interface InboxApp extends AppBase {
 }
 
 const FIELDS = {
-  sources: withDefault([], listOf<SourceDefinition>("each made by its function")),
+  sources: withDefault(
+    [],
+    definitions<SourceDefinition>({
+      isOne: isSource,
+      maker: "httpSource(...), rabbitmqStream(...) or defineSource",
+    }),
+  ),
 } satisfies FieldsOf<InboxAppOptions>;
 
 export const inboxDefinition: Definition = definition(FIELDS, ({ sources }, { http }) => {
-  checkSources(sources);
   for (const source of sources)
     aboutIt(`source "${source.name}"`, () => source.checkHost?.(http.allow ?? []));
   return { sources } satisfies Omit<InboxApp, keyof AppBase>;

@@ -39,7 +39,7 @@ export interface MoverOptions {
   /** See `WorkerView`. */
   starting: Starting;
   /** What handlers call beside `tx`. */
-  writes: (tx: StoreContext["tx"]) => Pick<StoreContext, "enqueue" | "record">;
+  writes: (tx: StoreContext["tx"]) => Pick<StoreContext, "enqueue" | "record" | "start">;
 }
 
 export interface Mover extends Loop {

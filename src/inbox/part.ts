@@ -3,10 +3,11 @@
 import { hostname } from "node:os";
 import { checkOne, type Part, type PartTools } from "../kernel/part.ts";
 import type { Desk, Noun } from "../operate/verb.ts";
+import type { WritesFor } from "../process/writes.ts";
 import type { HttpSender } from "../sender/sender.ts";
 import { type InboxApp, inboxDefinition } from "./definition.ts";
 import { type Loader, loader } from "./loader.ts";
-import { type Mover, type MoverOptions, mover } from "./mover.ts";
+import { type Mover, mover } from "./mover.ts";
 import type { Inbox } from "./operator/inbox/inbox.ts";
 import { inboxNoun } from "./operator/inbox/verbs.ts";
 import type { Sources } from "./operator/sources/sources.ts";
@@ -26,7 +27,7 @@ interface InboxTools extends PartTools {
   app: InboxApp;
   http: HttpSender;
   /** What handlers call beside `tx`. */
-  writes: MoverOptions["writes"];
+  writes: WritesFor;
 }
 
 export interface InboxNouns {
@@ -78,7 +79,10 @@ export const inboxPart: Part<InboxTools> = {
         const { http, log, transactionPool: batches, writes } = tools;
         const { sources, maxPayloadBytes: payloadBytesMax } = app;
         const shared = { ...kernel, sources, log, payloadBytesMax, isOffHere };
-        moving = kept.length === 0 ? undefined : mover({ ...shared, store, batches, writes });
+        moving =
+          kept.length === 0
+            ? undefined
+            : mover({ ...shared, store, batches, writes: writes("store") });
         loading =
           load.length === 0
             ? undefined

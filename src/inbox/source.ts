@@ -3,11 +3,11 @@
  * the loader does that, so all sources keep the same promises.
  */
 
-import { PawlError, shown } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import type { RetrySeries } from "../kernel/retry.ts";
 import type { OutboxWrites } from "../outbox/calls.ts";
+import type { ProcessWrites } from "../process/writes.ts";
 import type { QueueWrites } from "../queue/calls.ts";
 import type { HttpSender } from "../sender/sender.ts";
 import type { Transaction } from "../store/transaction.ts";
@@ -98,7 +98,7 @@ export interface StoredEvent {
   readonly metaText: string;
 }
 
-export interface StoreContext extends QueueWrites, OutboxWrites {
+export interface StoreContext extends QueueWrites, OutboxWrites, ProcessWrites {
   /** The batch's transaction: writes through it commit together with the removal of the events from the inbox. */
   readonly tx: Transaction;
   /** Aborts when the batch's time is over. */
@@ -180,7 +180,7 @@ export function isPush(source: SourceDefinition): source is PushSource {
 }
 
 /** True for a value made by `defineSource` or a source type. */
-function isSource(value: unknown): value is SourceDefinition {
+export function isSource(value: unknown): value is SourceDefinition {
   if (typeof value !== "object" || value === null) return false;
   const { name, leaseMs, ...rest } = value as Partial<PullSource & FetchSource & PushSource>;
   const ways = [rest.open, rest.fetch, rest.request];
@@ -235,21 +235,4 @@ export class SourceAnswered extends Error {
     this.isBusy = options.isBusy ?? false;
     this.retryAfterMs = options.retryAfterMs;
   }
-}
-
-/** Checks the sources of an app. @throws PawlError `invalid_option`, `duplicate_name` */
-export function checkSources(sources: readonly SourceDefinition[]): void {
-  const names = sources.map((source) => {
-    if (isSource(source)) return source.name;
-    throw new PawlError(
-      "invalid_option",
-      `sources: expected values made by defineSource(...), httpSource(...) and the like, got ${shown(source)}`,
-    );
-  });
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice === undefined) return;
-  throw new PawlError(
-    "duplicate_name",
-    `sources: two are named "${twice}"; give each a name of its own`,
-  );
 }

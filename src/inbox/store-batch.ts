@@ -13,6 +13,7 @@ import { messageOf, storable } from "../base/thrown.ts";
 import { retryDelayMs } from "../kernel/retry.ts";
 import type { Starting } from "../kernel/starts.ts";
 import { keepAlive } from "../kernel/task-transaction/alive.ts";
+import { LIMIT_SILENCE } from "../kernel/task-transaction/sql.ts";
 import { isTransient, translateDatabaseError } from "../store/sqlstate.ts";
 import type { OpenTransaction, Store } from "../store/store.ts";
 import { executorIn, type Transaction } from "../store/transaction.ts";
@@ -32,7 +33,7 @@ export interface BatchOptions {
   batches: Store;
   log: Logger;
   starting: Starting;
-  writes: (tx: Transaction) => Pick<StoreContext, "enqueue" | "record">;
+  writes: (tx: Transaction) => Pick<StoreContext, "enqueue" | "record" | "start">;
   /** When it aborts, what is not committed is undone. */
   cut: AbortSignal;
 }
@@ -58,7 +59,7 @@ export async function storeBatch(
   source: StoringSource,
   options: BatchOptions,
 ): Promise<number> {
-  const open = await options.batches.begin();
+  const open = await options.batches.begin(LIMIT_SILENCE);
   const mayStart = options.starting();
   const timeoutMs = source.storeTimeoutMs;
   let isLate = false;
@@ -67,9 +68,8 @@ export async function storeBatch(
     return new Error(`\`store\` took longer than ${timeoutMs} ms`);
   };
   const { cut } = options;
-  let stopAlive: () => void = () => undefined;
+  const stopAlive = keepAlive(open.tx);
   try {
-    stopAlive = await keepAlive(open.tx);
     return await inTime({ timeoutMs, timedOut, signals: [cut] }, (signal) =>
       runBatch(id, source, { ...options, open, signal, mayStart }),
     );

@@ -7,6 +7,7 @@ import { ofIt, PawlError } from "../base/errors.ts";
 import { parsedLazily } from "../base/json-text.ts";
 import { maskText } from "../base/mask.ts";
 import { isA, read } from "../base/thrown.ts";
+import { tell, type WorkObserver } from "../kernel/heard.ts";
 import { InvalidPayload, type TaskContext, type TaskHandler } from "../kernel/task.ts";
 import { Unrecoverable } from "../kernel/thrown.ts";
 import type { HttpSender } from "../sender/sender.ts";
@@ -41,6 +42,7 @@ export interface DeliveryOptions {
   /** What these may refer to. */
   references?: References;
   http: HttpSender;
+  observer?: WorkObserver | undefined;
 }
 
 interface Target {
@@ -102,12 +104,13 @@ async function deliver(
   find: FindTarget,
   payload: unknown,
   context: TaskContext,
-  { events, executor, http }: DeliveryOptions & { events: EventCache },
+  { events, executor, http, observer }: DeliveryOptions & { events: EventCache },
 ): Promise<DeliverySuccess | undefined> {
   if ((await find()).definition.acceptsUnread === true) return undefined;
   const { event, replay } = await loadEvent(events, payload);
   // once more: it may have been changed meanwhile, and what was closed with that must not open again
   const { id, name, definition } = await find();
+  context.signal.throwIfAborted(); // its time may be over
   const delivery = {
     deliveryId: context.taskId,
     destinationId: id,
@@ -120,6 +123,9 @@ async function deliver(
     const success = await definition.deliver(delivery, deliveryContext(context, http));
     if (success?.disable !== undefined)
       await disableDestination(executor, name, maskText(success.disable));
+    const { taskId, queue, kind, attempt } = context;
+    const what = { taskId, queue, kind, attempt, eventId: event.id, eventName: event.name };
+    tell(observer, "delivered", { ...what, destination: name });
     return success;
   } catch (error) {
     const why = isA(error, PawlError) ? read(read(error, "data"), "disable") : undefined;

@@ -52,16 +52,19 @@ export function insertEvent(
   event: EventInsert,
   xid: string | null,
 ): Promise<{ id: string }[]> {
-  return executor.rows("select id from pawl.record_v1($1, $2, $3, $4, $5, $6, $7, $8)", [
-    event.name,
-    event.aggregateType,
-    event.aggregateId,
-    event.payload,
-    event.meta,
-    xid,
-    event.target?.type ?? null,
-    event.target?.name ?? null,
-  ]);
+  return executor.rows(
+    "select id from pawl.record_v1($1, $2, $3, $4::pg_catalog.text::pg_catalog.jsonb, $5::pg_catalog.text::pg_catalog.jsonb, $6, $7, $8)",
+    [
+      event.name,
+      event.aggregateType,
+      event.aggregateId,
+      event.payload,
+      event.meta,
+      xid,
+      event.target?.type ?? null,
+      event.target?.name ?? null,
+    ],
+  );
 }
 
 /** How long one pass of the router may take. */

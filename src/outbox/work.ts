@@ -45,6 +45,7 @@ export async function deliveriesWork(tools: OutboxTools): Promise<PartWork> {
     types: app.destinationTypes,
     references,
     http,
+    observer: plan.observer,
   });
   return {
     handlers: deliveries.handlers,

@@ -1,6 +1,8 @@
 /** What an app defines of requests and of the keys that sign them. */
 
 import { PawlError } from "../base/errors.ts";
+import { scopeText } from "../base/scope.ts";
+import type { GroupsApp } from "../kernel/groups/groups.ts";
 import { type AppBase, type Definition, definition } from "../kernel/part.ts";
 import type { FieldsOf } from "../options/field.ts";
 import { anything, object } from "../options/parts.ts";
@@ -18,7 +20,7 @@ export interface RequestsAppOptions {
 
 export interface RequestsApp extends AppBase {
   readonly keys: ReadonlyMap<string, JwtKey>;
-  /** isDeclared: it means to send requests, and its queue is there from the start. */
+  /** isDeclared: it means to send requests, or to turn them off, and their queue is there from the start. */
   readonly requests: { readonly behaviour: QueueBehaviour; readonly isDeclared: boolean };
 }
 
@@ -29,7 +31,7 @@ const FIELDS = {
 
 export const requestsDefinition: Definition = definition(
   FIELDS,
-  ({ keys, requests }, app: QueueApp) => {
+  ({ keys, requests }, app: QueueApp & GroupsApp) => {
     if (app.queues.some((queue) => queue.name === REQUESTS_QUEUE)) {
       throw new PawlError(
         "invalid_option",
@@ -40,8 +42,13 @@ export const requestsDefinition: Definition = definition(
       keys: defineKeys(keys ?? {}),
       requests: {
         behaviour: requestsBehaviour(requests === undefined ? {} : requests),
-        isDeclared: requests !== undefined || keys !== undefined,
+        isDeclared: requests !== undefined || keys !== undefined || isInGroup(app),
       },
     } satisfies Omit<RequestsApp, keyof AppBase>;
   },
 );
+
+function isInGroup({ groups }: GroupsApp): boolean {
+  const scope = scopeText({ kind: "queue", name: REQUESTS_QUEUE });
+  return Object.values(groups).some((members) => members.includes(scope));
+}

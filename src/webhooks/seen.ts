@@ -7,6 +7,12 @@ import { type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
 import { refuseUnknownOptions } from "../base/options.ts";
 import { isName, isStorable } from "../base/text.ts";
+import {
+  adapted,
+  type ForeignTransaction,
+  type QueryTransaction,
+  rowsOf,
+} from "../foreign/transaction.ts";
 import { createSeenSql, currentXidSql, deleteSeenSql, insertSeenSql } from "./sql.ts";
 
 const TABLE_DEFAULT = "webhook_seen";
@@ -19,9 +25,7 @@ const SCOPE_BYTES_MAX = 500;
 const BATCH_ROWS = 5_000;
 
 /** A client of pg, or any object with the same method that returns `{ rows }` or the rows. */
-export interface SqlClient {
-  query(text: string, values?: unknown[]): Promise<unknown>;
-}
+export type SqlClient = QueryTransaction;
 
 export interface SeenOptions {
   /** Name of the table; default `webhook_seen`. */
@@ -43,24 +47,22 @@ export function seenTable(table: string): string {
  * first one has committed or rolled back. Under REPEATABLE READ and SERIALIZABLE it gets PostgreSQL's serialization failure
  * instead, and should try again.
  *
- * @param tx an open transaction; a pool is refused, because the id would stay even if the effect fails
+ * @param tx an open transaction, of any library that `{ tx }` takes; a pool is refused, because the id would stay even if
+ *   the effect fails
  * @throws PawlError `not_a_transaction`, `invalid_option`; errors of the database unchanged
  */
 export async function isFirst(
-  tx: SqlClient,
+  tx: ForeignTransaction,
   id: string,
   options: SeenOptions = {},
 ): Promise<boolean> {
   refuseUnknownOptions("isFirst", options, ["table", "scope"]);
   const table = tableName(options.table ?? TABLE_DEFAULT);
   const [scope, seen] = [checkScope(options.scope ?? ""), checkId(id)];
-  const [probe] = await rowsOf<{ xid: string }>(tx, currentXidSql, []);
-  const values = [scope, seen, probe?.xid];
-  const [row] = await rowsOf<{ inTransaction: boolean; isFirst: boolean }>(
-    tx,
-    insertSeenSql(table),
-    values,
-  );
+  const { query } = adapted(tx);
+  const [probe] = rowsOf(await query(currentXidSql, [])) as { xid: string }[];
+  const values = [probe?.xid, scope, seen];
+  const [row] = rowsOf(await query(insertSeenSql(table), values)) as SeenRow[];
   if (row?.inTransaction === true) return row.isFirst;
   throw new PawlError(
     "not_a_transaction",
@@ -82,10 +84,8 @@ export async function pruneSeen(
   const ageMs = durationMs(olderThan, "olderThan");
   let total = 0;
   for (;;) {
-    const [row] = await rowsOf<{ removed: number }>(client, deleteSeenSql(name), [
-      ageMs,
-      BATCH_ROWS,
-    ]);
+    const answer = await client.query(deleteSeenSql(name), [ageMs, BATCH_ROWS]);
+    const [row] = rowsOf(answer) as { removed: number }[];
     const removed = row?.removed ?? 0;
     total += removed;
     if (removed < BATCH_ROWS) return total;
@@ -120,8 +120,7 @@ function checkScope(scope: unknown): string {
   );
 }
 
-async function rowsOf<Row>(client: SqlClient, text: string, values: unknown[]): Promise<Row[]> {
-  const answer = await client.query(text, values);
-  if (Array.isArray(answer)) return answer as Row[];
-  return (answer as { rows: Row[] }).rows;
+interface SeenRow {
+  inTransaction: boolean;
+  isFirst: boolean;
 }

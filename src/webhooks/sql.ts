@@ -15,13 +15,13 @@ create index if not exists ${name}_seen_at on ${table} (seen_at);
 
 export const currentXidSql = "select pg_current_xact_id()::text as xid";
 
-/** Writes only in the transaction `$3`: where each statement commits alone, nothing is written. */
+/** Writes only in the transaction `$1`: where each statement commits alone, nothing is written. */
 export function insertSeenSql(table: string): string {
   return `
-    with here as (select pg_current_xact_id()::text = $3::text as ok),
+    with here as (select pg_current_xact_id()::text = $1::text as ok),
     inserted as (
       insert into ${table} (scope, id)
-      select $1::text, $2::text from here where ok
+      select $2::text, $3::text from here where ok
       on conflict (scope, id) do nothing
       returning id
     )

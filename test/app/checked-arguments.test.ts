@@ -164,7 +164,8 @@ describe("what is none is refused in the words of the command line:", () => {
   test("the target of why", () =>
     expectRefusals("why", (id) => pawl.why(id), {
       wrong: [...NO_IDS, undefined],
-      words: "a number such as 42, the UUID of an event or source:<name>",
+      words:
+        "a number such as 42, the UUID of an event, source:<name>, command:<key> or schedule:<name>",
     }));
 
   test.each(Object.entries(EVENT_IDS))("the id of %s", (name, call) =>

@@ -39,7 +39,12 @@ const OPTIONS: Record<keyof AppOptions, true> = {
   destinationTypes: true,
   routes: true,
   sources: true,
+  commands: true,
   processes: true,
+  schedules: true,
+  groups: true,
+  quietHours: true,
+  use: true,
   http: true,
   keys: true,
   operators: true,
@@ -55,7 +60,7 @@ test.each(Object.keys(OPTIONS))(
   },
 );
 
-test.each(["jobs", "routes", "sources", "processes", "destinationTypes"])(
+test.each(["jobs", "routes", "sources", "commands", "processes", "schedules", "destinationTypes"])(
   "`%s` that is no list is refused by its name",
   (option) => {
     for (const odd of [5, "x", true, null, {}]) {
@@ -66,7 +71,7 @@ test.each(["jobs", "routes", "sources", "processes", "destinationTypes"])(
   },
 );
 
-test.each(["queues", "destinations", "keys"])(
+test.each(["queues", "destinations", "keys", "groups"])(
   "`%s` that is no object is refused by its name",
   (option) => {
     for (const odd of [5, "x", true, null, []]) {

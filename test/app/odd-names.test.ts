@@ -101,6 +101,7 @@ const CALLS: Record<string, Call> = {
   "task: id": (odd) => pawl.task(odd),
   "event: id": (odd) => pawl.event(odd),
   "why: id": (odd) => pawl.why(odd),
+  "result: id": (odd) => pawl.result(odd, { timeout: 1 }),
   "cancel: id": (odd) => pawl.cancel(odd),
   "reschedule: id": (odd) => pawl.reschedule(odd, { priority: 1 }),
   "off: scope": (odd) => pawl.off(odd),

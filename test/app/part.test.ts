@@ -205,7 +205,7 @@ test("R116: a part's role and its queues are options of a worker, and a worker h
     return seen.plan;
   };
   const plan = await planOf({});
-  expect(plan?.roles).toEqual(["worker", "loader", "mover", "painter"]);
+  expect(plan?.roles).toEqual(["worker", "loader", "mover", "scheduler", "painter"]);
   expect(plan?.queues).toEqual(["high", "normal", "low", "requests", "workshop"]);
   expect(await planOf({ roles: ["painter"] })).toMatchObject({ roles: ["painter"], queues: [] });
   expect(await planOf({ queues: ["workshop"] })).toMatchObject({ queues: ["workshop"] });
@@ -273,7 +273,7 @@ test("R116: a part's verb is there on the command line, in code, in the audit an
   expect(await typed("why", "toy:bear")).toBe("toy bear: waits for paint");
   expect(await calls.why("toy:bear")).toEqual({ toy: "bear" });
   await expect(calls.why("toy:doll")).rejects.toThrow('no toy "doll"');
-  await expect(calls.why("?")).rejects.toThrow("source:<name> or toy:<name>");
+  await expect(calls.why("?")).rejects.toThrow("schedule:<name> or toy:<name>");
 
   const text = reference(program(parts), nounsOf(parts));
   expect(text).toContain("| `pawl.toys.paint(toy, { coats, why, by })` | Paint a toy |");

@@ -1,9 +1,12 @@
 import { expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
 import { SCOPE_KINDS } from "../../src/base/scope.ts";
 import {
   connect,
   defineApp,
+  defineJob,
+  defineProcess,
   defineSource,
   nullDestination,
   on,
@@ -22,6 +25,15 @@ async function shop(): Promise<{ pawl: Pawl; url: string; route: string }> {
   const { url } = await freshDatabase();
   const app = defineApp({
     queues: { low: {} },
+    jobs: [defineJob({ name: "mail", input: z.object({}), run: () => undefined })],
+    processes: [
+      defineProcess({
+        name: "approval",
+        version: 1,
+        input: z.object({}),
+        steps: (s) => s.wait("approved"),
+      }),
+    ],
     sources: [defineSource({ name: "orders", fetch: async () => [] })],
     destinations: { erp: nullDestination(), "a.b": nullDestination() },
     routes: [on("order.*").to("erp")],
@@ -40,6 +52,8 @@ test("R103a: a scope is read and printed in the same way in SQL and in TypeScrip
   expect(kinds.map((row) => row.kind)).toEqual([...SCOPE_KINDS].sort());
   const typed = {
     "queue:low": "queue:low",
+    "kind:mail": "kind:mail",
+    "process:approval": "process:approval",
     "destination:erp": "destination:erp",
     "queue:destination:a.b": "destination:a.b",
     "source:orders": "source:orders",
@@ -67,7 +81,13 @@ test.each([
   ["route:999", "route_not_found", 'no route "999" in this database'],
   ["orders", "invalid_option", 'did you mean "source:orders"?'],
   ["erp", "invalid_option", 'did you mean "destination:erp"?'],
-  ["process:x", "invalid_option", 'expected a scope: "all", "queue:<name>"'],
+  [
+    "process:approvl",
+    "unknown_kind",
+    'no process "approvl" in this database; did you mean "approval"?',
+  ],
+  ["kind:approval", "unknown_kind", 'no kind "approval" in this database'],
+  ["step:x", "invalid_option", 'expected a scope: "all", "queue:<name>"'],
   ["queue:", "invalid_option", "expected a scope"],
 ])(
   "R103a: the scope %s is refused with %s and what is near, in code and in SQL, and nothing is off",

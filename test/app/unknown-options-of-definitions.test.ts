@@ -31,6 +31,7 @@ const PROCESS = {
 /** By the name of what is exported. */
 const EXPORTS: Record<string, Row> = {
   connect: ["databaseURL", "databaseUrl", (odd) => connect(defineApp({}), odd)],
+  testKit: ["databaseURL", "databaseUrl", (odd) => kit.testKit(defineApp({}), odd)],
   defineApp: ["job", "jobs", (odd) => defineApp(odd)],
   defineProcess: ["titel", "title", (odd) => api.defineProcess({ ...PROCESS, ...odd })],
   "defineProcess: tx": [
@@ -43,6 +44,15 @@ const EXPORTS: Record<string, Row> = {
     "ifInterrupted",
     (odd) => api.defineProcess({ ...PROCESS, steps: (s) => s.call("one", () => 1, odd) }),
   ],
+  "defineProcess: options of a task": [
+    "tmeout",
+    "timeout",
+    (odd) =>
+      api.defineProcess({
+        ...PROCESS,
+        steps: (s) => s.call("one", { run: () => 1, options: odd }),
+      }),
+  ],
   "defineProcess: wait": [
     "signl",
     "signal",
@@ -52,6 +62,16 @@ const EXPORTS: Record<string, Row> = {
     "wen",
     "when",
     (odd) => api.defineProcess({ ...PROCESS, steps: (s) => s.sleep("one", "1s", odd) }),
+  ],
+  defineCommand: [
+    "param",
+    "params",
+    (odd) => api.defineCommand({ name: "c", run: () => undefined, ...odd }),
+  ],
+  defineSchedule: [
+    "timezone",
+    "timeZone",
+    (odd) => api.defineSchedule({ name: "s", cron: "@daily", job, input: {}, ...odd }),
   ],
   defineJob: ["que", "queue", (odd) => defineJob({ ...JOB, ...odd })],
   "defineJob: retry": ["attemps", "attempts", (odd) => defineJob({ ...JOB, retry: odd })],
@@ -102,6 +122,12 @@ const EXPORTS: Record<string, Row> = {
   rabbitmq: ["exchang", "exchange", (odd) => api.rabbitmq({ url: STREAM.url, queue: "q", ...odd })],
   toJob: ["prioritty", "priority", (odd) => toJob(job, odd)],
   "toJob: retry": ["attemps", "attempts", (odd) => toJob(job, { retry: odd })],
+  toProcess: ["inptu", "input", (odd) => api.toProcess(api.defineProcess(PROCESS), odd)],
+  "toProcess: retry": [
+    "attemps",
+    "attempts",
+    (odd) => api.toProcess(api.defineProcess(PROCESS), { retry: odd }),
+  ],
   flow: ["nam", "name", (odd) => flow(odd)],
   "flow: with a handler": ["timout", "timeout", (odd) => flow(() => undefined, odd)],
   nullDestination: ["order", null, (odd) => loose(api.nullDestination)(odd)],
@@ -190,20 +216,29 @@ const queue = (more: api.QueueOptions) => defineApp({ queues: { high: more } });
 const QUEUE: Nested<api.QueueOptions> = {
   retry: [["attemps", "attempts", (odd) => queue({ retry: odd })]],
   rate: [["brst", "burst", (odd) => queue({ rate: { limit: 1, ...odd } })]],
+  kindRate: [["brst", "burst", (odd) => queue({ kindRate: { limit: 1, ...odd } })]],
+  keyRate: [["brst", "burst", (odd) => queue({ keyRate: { limit: 1, ...odd } })]],
   breaker: [["ration", "ratio", (odd) => queue({ breaker: odd })]],
   keep: [["don", "done", (odd) => queue({ keep: odd })]],
   timeout: [],
   shards: [],
   concurrency: [],
   kindConcurrency: [],
+  keyConcurrency: [],
   onDead: [],
 };
 
 const own = (more: object) =>
   defineApp({ destinations: { own: { ...api.nullDestination(), acceptsUnread: true, ...more } } });
+const QUIET = { from: "23:50", to: "24:00", timeZone: "Europe/Warsaw" };
 const APP: Nested<api.AppOptions> = {
   queues: [["concurency", "concurrency", queue], ...Object.values(QUEUE).flat()],
   http: [["alow", "allow", (odd) => defineApp({ http: odd })]],
+  groups: [], // each name in it is one that the app gives
+  use: [], // functions
+  quietHours: [
+    ["frm", "from", (odd) => defineApp({ quietHours: { closing: { ...QUIET, ...odd } } })],
+  ],
   keys: [["secrt", "secret", (odd) => defineApp({ keys: { k: { secret: "s", ...odd } } })]],
   operators: [["file", "files", (odd) => defineApp({ operators: odd })]],
   requests: [
@@ -236,7 +271,9 @@ const APP: Nested<api.AppOptions> = {
   jobs: [],
   routes: [],
   sources: [],
+  commands: [],
   processes: [],
+  schedules: [],
 };
 
 async function unused(): Promise<never> {
@@ -245,6 +282,7 @@ async function unused(): Promise<never> {
 
 /** What the message begins with. */
 const CALLED: Record<string, string> = {
+  testKit: "connect",
   webhook: "webhook destination",
   rabbitmq: "rabbitmq destination",
 };

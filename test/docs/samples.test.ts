@@ -19,6 +19,7 @@ const ASSUMED = {
   reorder: jobOf("{ sku: string }"),
   sendInvoice: jobOf("{ orderId: string }"),
   orders: 'import("pawl").Process<import("zod").ZodType<{ order: number }, { order: number }>>',
+  first: 'import("pawl").AnyProcess',
   reserveStock: 'import("pawl").FlowHandler',
   pool: 'import("pg").Pool',
   readFileSync: 'typeof import("node:fs").readFileSync',

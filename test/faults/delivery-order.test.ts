@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ForeignTransaction, Pawl, RecordOptions } from "../../src/index.ts";
+import type { Pawl, QueryTransaction, RecordOptions } from "../../src/index.ts";
 import { rawClient } from "../support/database.ts";
 import { deliveryApp, RECEIVER } from "../support/delivery-child.ts";
 import { faultyReceiver, inversions, type Receiver } from "../support/delivery-receiver.ts";
@@ -9,7 +9,7 @@ import { type Random, random } from "../support/random.ts";
 import { size } from "../support/size.ts";
 import { until } from "../support/until.ts";
 
-const EVENTS = size(1_500, 5_000);
+const EVENTS = size(900, 5_000);
 const AGGREGATES = 50;
 const WORKERS = 8;
 const CONCURRENCY = 8;
@@ -42,7 +42,7 @@ interface Run {
   isKilled: boolean;
 }
 
-async function lock(tx: ForeignTransaction, ids: readonly number[]): Promise<Account[]> {
+async function lock(tx: QueryTransaction, ids: readonly number[]): Promise<Account[]> {
   const { rows } = (await tx.query(
     "select id, places from account where id = any ($1) order by id for update",
     [ids],

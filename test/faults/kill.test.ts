@@ -7,8 +7,8 @@ import { type Random, random } from "../support/random.ts";
 import { size } from "../support/size.ts";
 import { until } from "../support/until.ts";
 
-const TASKS = size(3_000, 10_000);
-const KILLS = size(10, 30);
+const TASKS = size(1_800, 10_000);
+const KILLS = size(6, 30);
 const WORKERS = 3;
 const PRODUCERS = 4;
 /** The workers do so many in a moment. */

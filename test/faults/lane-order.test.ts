@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ForeignTransaction, Pawl } from "../../src/index.ts";
+import type { Pawl, QueryTransaction } from "../../src/index.ts";
 import { dead, removeDead, retryDead } from "../../src/kernel/operator/dead/sql.ts";
 import { cancelTasks, moveTasks } from "../../src/kernel/operator/sql.ts";
 import { rawClient } from "../support/database.ts";
@@ -17,10 +17,10 @@ import { type Random, random } from "../support/random.ts";
 import { size } from "../support/size.ts";
 import { until } from "../support/until.ts";
 
-const TASKS = size(800, 2_000);
+const TASKS = size(500, 2_000);
 const WORKERS = 8;
 const CONCURRENCY = 4;
-const KILLS = size(4, 10);
+const KILLS = size(3, 10);
 const PRODUCERS = 4;
 /** The workers do so many in a moment. */
 const SHORT = 50;
@@ -72,7 +72,7 @@ function laneTask(lane: string, { next, whole }: Random): LaneTask {
 
 async function enqueueOne(
   pawl: Pawl,
-  tx: ForeignTransaction,
+  tx: QueryTransaction,
   lane: string,
   chance: Random,
 ): Promise<string> {
@@ -132,7 +132,7 @@ async function disturb({ pawl }: Run, { next, whole }: Random): Promise<void> {
 
 /** Looks at dead letters: what blocks a lane is retried or removed, some of the others are retried. */
 async function clearDead({ pawl }: Run, { next }: Random): Promise<void> {
-  for (const { id, isBlocking } of await dead(pawl.store, { limit: 20 })) {
+  for (const { id, isBlocking } of (await dead(pawl.store, { limit: 20 })).rows) {
     const luck = next();
     if (luck < (isBlocking ? 0.5 : 0.002)) await retryDead(pawl.store, [id], OPERATOR);
     else if (isBlocking) await removeDead(pawl.store, [id], OPERATOR);

@@ -36,6 +36,19 @@ const CASES: Record<string, Case> = {
     scope: "queue:normal",
     off: (pawl) => pawl.off("queue:normal"),
   },
+  "a task, its group is off": {
+    statement: "turn_v1",
+    isAllowed: "select from pawl.claim",
+    scope: "group:jobs",
+    off: (pawl) => pawl.off("group:jobs"),
+  },
+  "a source's request, its group is off": {
+    statement: "mark_sent_v1",
+    isAllowed: "select from pawl.source_window where state = 'sent'",
+    scope: "group:sources",
+    off: (pawl) => pawl.off("group:sources"),
+    isSource: true,
+  },
   "a source's request, everything is off": {
     statement: "mark_sent_v1",
     isAllowed: "select from pawl.source_window where state = 'sent'",
@@ -59,7 +72,7 @@ const CASES: Record<string, Case> = {
 };
 
 test.each(Object.entries(CASES))(
-  "R103a: what is on its way to its worker (%s): off returns when it has started, not before",
+  "R103a R103b: what is on its way to its worker (%s): off returns when it has started, not before",
   async (name, { statement, isAllowed, scope, off, isSource = false }) => {
     const { url } = await freshDatabase();
     let starts = 0;
@@ -83,7 +96,11 @@ test.each(Object.entries(CASES))(
       },
     });
     const isTask = !isSource && !isBatch;
-    const app = defineApp({ jobs: [job], sources: isTask ? [] : [source] });
+    const app = defineApp({
+      jobs: [job],
+      sources: isTask ? [] : [source],
+      groups: { jobs: ["kind:job"], ...(!isTask && { sources: ["source:orders"] }) },
+    });
     const proxy = await databaseProxy(url);
     const person = await connect(app, { databaseUrl: url, log: silentLogger });
     const pawl = await connect(app, { databaseUrl: proxy.url, log: silentLogger });

@@ -7,9 +7,12 @@ import {
   GATE_LOG,
   gateApp,
   pacedJob,
+  pacedTenantsJob,
   RATE,
   SEATS,
   seatsJob,
+  TENANT_SEATS,
+  tenantsJob,
 } from "../support/gate-child.ts";
 import { LONG_LEASE } from "../support/kernel.ts";
 import { type Random, random } from "../support/random.ts";
@@ -172,3 +175,63 @@ test("the seats of a killed worker are taken until its lease ends, and then all 
     await workers.stop();
   }
 });
+
+interface TenantAttempt extends Attempt {
+  tenant: string;
+}
+
+test("R71: limits per tenant hold while workers are killed, no tenant starves, and nothing is lost", async () => {
+  const chance = random();
+  const workers = await fleet({
+    app: gateApp,
+    child: "gate-child.ts",
+    setUp: [...SET_UP, LONG_LEASE],
+  });
+  const { store } = workers.pawl;
+  const tenants = Array.from({ length: 6 }, (_, n) => `tenant ${n}`);
+  const inputs = (count: number, [min, max]: [number, number]) =>
+    tenants.flatMap((tenant) => times(count, [min, max], chance).map(({ ms }) => ({ ms, tenant })));
+  const ended = async () =>
+    (await store.rows<{ n: number }>("select count(*)::int as n from pawl.finished"))[0]?.n ?? 0;
+  try {
+    const seated = inputs(30, [1, 40]);
+    const paced = inputs(15, [1, 10]);
+    await workers.pawl.enqueueMany(tenantsJob, seated);
+    await workers.pawl.enqueueMany(pacedTenantsJob, paced);
+    await Promise.all([1, 2, 3].map(() => workers.start(8)));
+    for (const part of [0.15, 0.4]) {
+      await until(
+        "a part is done",
+        async () => (await ended()) > part * seated.length,
+        PATIENCE_MS,
+      );
+      const victim = workers.live[chance.whole(0, workers.live.length - 1)] ?? 0;
+      await workers.kill(victim);
+      await workers.bury(victim);
+      await workers.start(8);
+    }
+    const all = seated.length + paced.length;
+    await until("all have ended", async () => (await ended()) === all, PATIENCE_MS);
+    const rows = await store.rows<TenantAttempt>(
+      `with kept as (
+         select id, seq, started_at, finished_at as ended_at from pawl.finished
+         union all select task_id, seq, started_at, ended_at from pawl.attempt)
+       select c.queue, f.payload ->> 'tenant' as tenant, us(c.at) as at, us(e.at) as ended, us(k.started_at) as "startedAt",
+              us(k.ended_at) as "endedAt"
+         from claimed c join ended e on e.seq = c.seq join kept k on k.seq = c.seq join pawl.finished f on f.id = k.id`,
+    );
+    console.log(`seed ${chance.seed}: ${rows.length} attempts of ${all} tasks`);
+    const outcomes = await store.rows("select distinct outcome from pawl.finished");
+    expect(outcomes).toEqual([{ outcome: "done" }]);
+    expect(await store.rows("select from pawl.dead")).toEqual([]);
+    for (const tenant of tenants) {
+      const of = (queue: string) =>
+        rows.filter((one) => one.queue === queue && one.tenant === tenant);
+      const most = mostAtOnce(of("tenants").map(({ at, ended: to }) => [at, to]));
+      expect(most).toBeLessThanOrEqual(TENANT_SEATS);
+      expect(tooFast(of("paced-tenants").map((one) => one.startedAt))).toEqual([]);
+    }
+  } finally {
+    await workers.stop();
+  }
+}, 900_000);

@@ -12,7 +12,7 @@ import { size } from "../support/size.ts";
 import { until } from "../support/until.ts";
 
 const WORKERS = 8;
-const ROUNDS = size(25, 100);
+const ROUNDS = size(15, 100);
 /** Of each kind, kept in stock: while this process stands still the workers may do all that there is. */
 const STOCK = 1_000;
 const PATIENCE_MS = 300_000;
@@ -176,7 +176,7 @@ test("R103a: off until a time, with owner and reason: nothing starts before it, 
     expect(await pawl.on("all")).toBe(false); // it was on
   }));
 
-test("a file and PAWL_OFF hold what they name on their own host only, are reported there, and let go when they are gone", async () => {
+test("R28: a file and PAWL_OFF hold what they name on their own host only, are reported there, and let go when they are gone", async () => {
   const locks = await mkdtemp(join(os.tmpdir(), "pawl-locks-"));
   try {
     await withBusyFleet(

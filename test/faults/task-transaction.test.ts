@@ -12,8 +12,8 @@ import { type Random, random } from "../support/random.ts";
 import { size } from "../support/size.ts";
 import { until } from "../support/until.ts";
 
-const TASKS = size(2_000, 10_000);
-const KILLS = size(20, 100);
+const TASKS = size(1_200, 10_000);
+const KILLS = size(12, 100);
 const WORKERS = 4;
 const CONCURRENCY = 5;
 const PATIENCE_MS = 300_000;

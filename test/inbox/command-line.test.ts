@@ -41,7 +41,9 @@ test("R38 R46 R51: `work --roles loader,mover --once` loads and stores what ther
 
 test("R44 R46: operators decide on the command line, with reasons where something is left out", async () => {
   const { url, cli, cliJson } = await loaded();
-  await expect(cli("sources", "skip", "broken", "--to", "9")).rejects.toThrow(/needs a reason/);
+  await expect(cli("sources", "skip", "broken", "--to", "9")).rejects.toThrow(
+    /expected --why to be given: the reason/,
+  );
   await expect(cli("sources", "rewind", "orders", "--to", "10", "--why", "a test")).rejects.toThrow(
     /confirm it by typing its name/,
   );
@@ -85,7 +87,9 @@ test("R46: what was set aside is shown with its bytes, stored again or removed",
   expect(Buffer.from(aside?.raw ?? "", "base64").toString()).toBe("{oops");
   expect(await cli("inbox", "show", aside?.number ?? "")).toContain('"{oops"');
   await expect(cli("inbox", "retry")).rejects.toThrow(/expected numbers, or --all/);
-  await expect(cli("inbox", "remove", "--all")).rejects.toThrow(/needs a reason/);
+  await expect(cli("inbox", "remove", "--all")).rejects.toThrow(
+    /expected --why to be given: the reason/,
+  );
   expect(await cli("inbox", "retry", "--all", "--dry-run")).toBe("would retry 1 event");
   expect(await cli("inbox", "remove", "--all", "--why", "a test")).toBe("removed 1 event");
   expect(await cli("inbox")).toBe("none");

@@ -68,7 +68,7 @@ test("R44: skip goes on behind the window; it wants a reason, and a cursor that 
   const { pawl, becomes } = await inboxApp([source]);
   await becomes("orders", { status: "held" });
   await expect(pawl.sources.skip("orders", { why: "", to: "20" })).rejects.toThrow(
-    /needs a reason/,
+    /expected `why` to be given: the reason/,
   );
   await expect(pawl.sources.skip("orders", { why: "gone" })).rejects.toThrow(/named no cursor/);
   await expect(pawl.sources.skip("orders", { why: "gone", to: "10" })).rejects.toThrow(/forward/);

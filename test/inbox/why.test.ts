@@ -306,5 +306,7 @@ test("R111a: why of a source as JSON has status and since; a name that is not th
     message: 'no source "ordes"; did you mean "orders"?',
   });
   await expect(here(app.url, "why", "source:")).rejects.toThrow(/no source ""; known: orders/);
-  await expect(here(app.url, "why", "orders")).rejects.toThrow(/or source:<name>, got "orders"/);
+  await expect(here(app.url, "why", "orders")).rejects.toThrow(
+    /source:<name>, command:<key> or schedule:<name>, got "orders"/,
+  );
 });

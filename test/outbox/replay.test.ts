@@ -88,7 +88,7 @@ describe("what a replay delivers", () => {
     const ids = await orders(pawl, 6);
     await pawl.work({ concurrency: 1 });
     await settledAll(pawl, ids);
-    expect(await dead(pawl.store, { limit: 10 })).toHaveLength(3);
+    expect((await dead(pawl.store, { limit: 10 })).rows).toHaveLength(3);
     isDown = false;
     seen.length = 0;
     expect(await pawl.planReplay({ dead: true })).toMatchObject([
@@ -98,7 +98,7 @@ describe("what a replay delivers", () => {
     await settledAll(pawl, ids);
     expect(seen.map((one) => one.event.id)).toEqual([ids[0], ids[2], ids[4]]);
     expect(seen.map((one) => one.replay)).toEqual([1, 1, 1]);
-    expect(await dead(pawl.store, { limit: 10 })).toEqual([]);
+    expect((await dead(pawl.store, { limit: 10 })).rows).toEqual([]);
     const [delivery, ...more] = await deliveriesOf(pawl.store, ids[0] ?? "");
     expect(delivery).toMatchObject({ status: "published" });
     expect(more).toEqual([]);
@@ -138,7 +138,10 @@ describe("what a replay delivers", () => {
       "select pawl.make_replays(array[$1::uuid], array(select id from pawl.destination))",
       [id],
     );
-    await until("both are dead", async () => (await dead(pawl.store, { limit: 9 })).length === 2);
+    await until(
+      "both are dead",
+      async () => (await dead(pawl.store, { limit: 9 })).rows.length === 2,
+    );
     isDown = false;
     await ended(pawl, await pawl.replay({ dead: true, ...FAST }));
     await settledAll(pawl, [id]);

@@ -63,11 +63,14 @@ export interface SourceState {
   moversOffHere: number;
   /** Hosts where a file or `PAWL_OFF` holds it. */
   hostsOffHere: string[] | null;
-  /** The switch `all`, while it is off. */
+  /** The switch of `all`, or else of a group, while it is off. */
+  offSwitch: string | null;
   offSince: Date | null;
   offUntil: Date | null;
   offBy: string | null;
   offWhy: string | null;
+  /** The quiet hours that hold it, unless a switch does; null: none. */
+  quietHours: string | null;
   /** When the current window last failed. */
   failedAt: Date | null;
   /** Where `skip` continues: the cursor after the current window, if its page named one. */

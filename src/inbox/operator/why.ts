@@ -1,13 +1,12 @@
 /** Why a source is in its state: one line for people, the decisive reason first, each with what would change it. */
 
 import { showDuration } from "../../base/duration.ts";
-import type { WhyTarget } from "../../operate/why.ts";
+import { nameAfter, type WhyTarget } from "../../operate/why.ts";
 import type { Executor } from "../../store/executor.ts";
 import { requireSource } from "./sources/find.ts";
 import type { SourceState } from "./sql.ts";
 
 const QUOTE_CHARS_MAX = 200;
-const SCOPE = "source:";
 
 export interface WhySource {
   source: string;
@@ -28,10 +27,7 @@ export const WHY_SOURCE: WhyTarget<WhySource> = {
   what: "a source",
   id: "source:<name>",
   example: ["pawl why source:orders", "a source: its loading and its storing"],
-  idOf: (given) => {
-    const text = typeof given === "string" ? given : "";
-    return text.startsWith(SCOPE) ? text.slice(SCOPE.length) : undefined;
-  },
+  idOf: nameAfter("source"),
   why: whySource,
   text: ({ source, status, line }) => `source ${source} (${status}): ${line}`,
 };
@@ -107,10 +103,13 @@ function pausedText(source: SourceState): string {
 }
 
 function offText(source: SourceState): string {
-  const { offSince, offUntil, offBy, offWhy } = source;
+  const { offSince, offUntil, offBy, offWhy, offSwitch, quietHours } = source;
   if (offSince === null) return "";
   const end = offUntil === null ? "" : ` until ${time(offUntil)}`;
-  return `everything is off ${at(offSince, source)} by ${offBy ?? "?"}${told(offWhy)}${end}; \`pawl on all\` lets it go on`;
+  if (quietHours !== null)
+    return `quiet hours ${quietHours}${told(offWhy)} hold it${end}; \`pawl quiet force ${quietHours}\` lets it go on`;
+  const what = offSwitch === "all" ? "everything" : offSwitch;
+  return `${what} is off ${at(offSince, source)} by ${offBy ?? "?"}${told(offWhy)}${end}; \`pawl on ${offSwitch}\` lets it go on`;
 }
 
 /** The worker that has its lease loads it. */

@@ -58,6 +58,7 @@ language sql volatile as $$
            sum(octet_length(b.raw)) over (order by b.number) - octet_length(b.raw) as bytes_before
       from pawl.inbox b
      where b.source_id = p_source and b.state <> 'ready' and b.state = 'raw' and not pawl.is_off_all()
+       and not pawl.is_quiet(array['all', 'source:' || (select s.name from pawl.source s where s.id = p_source)])
      order by b.number limit p_limit) r
    where coalesce(r.bytes_before, 0) < p_bytes order by r.number
 $$;

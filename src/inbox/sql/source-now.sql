@@ -5,7 +5,7 @@
 -- stored. per_minute: events of the windows that ended in the last minute. failed_at: when the current window failed
 -- last. next_cursor: where `skip` goes on. waiting_*: the first event that waits to be stored; set_aside_*: the first that
 -- was set aside. loaders, movers: live workers that load and store it; *_off_here: those that a file or a variable of their
--- host holds. paused_*: its own switch; off_*: that of all.
+-- host holds. paused_*: its own switch; off_*: that of all, or of a group.
 create or replace view pawl.source_now_v1 as
   select s.name, s.type, s.application,
          case when s.state = 'held' then 'held' when p.since is not null then 'paused' when o.since is not null then 'off'
@@ -27,11 +27,11 @@ create or replace view pawl.source_now_v1 as
          o.since as off_since, o.until as off_until, o.off_by, o.why as off_why,
          case when w.fault is not null then w.ended_at end as failed_at, nullif(w.next_cursor, s.requested) as next_cursor,
          b.received_at as waiting_since, b.attempts as waiting_attempts, b.next_at as waiting_next_at, b.error as waiting_error,
-         a.failed_at as set_aside_since, a.error as set_aside_error, pawl.now() as now
+         a.failed_at as set_aside_since, a.error as set_aside_error, pawl.now() as now, o.quiet_hours, o.switch as off_switch
     from pawl.source s
     join pawl.source_storage t on t.source_id = s.id
     left join pawl.switch p on p.scope = 'source' and p.name = s.name and (p.until is null or p.until > pawl.now())
-    left join pawl.switch o on o.scope = 'all' and (o.until is null or o.until > pawl.now())
+    left join lateral pawl.hold_of_all_v1('source', s.name) o on true
     left join pawl.lease l on l.name = 'source:' || s.name
     left join pawl.source_window w on w.id = s.window_id and w.reserved_at = s.window_at
     left join lateral (select i.received_at, i.attempts, i.next_at, i.error from pawl.inbox i

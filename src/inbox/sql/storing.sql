@@ -8,7 +8,7 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
     from pawl.source s join pawl.source_storage t on t.source_id = s.id
     cross join lateral (select exists (select 1 from pawl.inbox b
       where b.source_id = s.id and b.state <> 'ready' and b.state = 'raw' limit 1) as there) r
-   where s.name = any (p_names) and t.next_at <= pawl.now() and not pawl.is_off_all()
+   where s.name = any (p_names) and t.next_at <= pawl.now() and not pawl.is_off_all() and not pawl.is_quiet(array['all', 'source:' || s.name])
      and (r.there or exists (select 1 from pawl.inbox b where b.source_id = s.id and b.state = 'ready' and b.number >= t.floor
        and (b.next_at is null or b.next_at <= pawl.now())))
    order by t.last_stored_at nulls first, s.id
@@ -22,12 +22,14 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cach
 declare
   v_floor bigint;
   v_is_ordered boolean;
+  v_is_quiet boolean;
   v_numbers bigint[];
   v_stop bigint;
 begin
   perform pawl.require_read_committed();
   if not pawl.begin_batch() then return '{}'; end if;
-  select s.ordering = 'source' into v_is_ordered from pawl.source s where s.id = p_source;
+  select s.ordering = 'source', pawl.is_quiet(array['all', 'source:' || s.name]) into v_is_ordered, v_is_quiet from pawl.source s where s.id = p_source;
+  if v_is_quiet then return '{}'; end if;
   if v_is_ordered and not pg_try_advisory_xact_lock(hashtextextended('pawl.inbox', p_source)) then return '{}'; end if;
   select t.floor into v_floor from pawl.source_storage t where t.source_id = p_source;
   if v_is_ordered then
@@ -155,12 +157,12 @@ create or replace function pawl.has_inbox_work_v1(p_load text[], p_store text[],
 language sql stable as $$
   select not pawl.is_off_all() and (exists (
     select 1 from pawl.source s left join pawl.source_window w on w.id = s.window_id and w.reserved_at = s.window_at
-     where s.name = any (p_load) and s.state = 'active' and not pawl.is_off('source', s.name) and not s.is_push
+     where s.name = any (p_load) and s.state = 'active' and not pawl.is_source_off(s.name) and not s.is_push
        and (w.state is distinct from 'empty' or s.last_fetch_at is null or s.last_fetch_at < p_since)
        and (s.failures = 0 or s.next_at < pawl.now() + interval '1 second'))
   or exists (
     select 1 from pawl.source s join pawl.source_storage t on t.source_id = s.id
-     where s.name = any (p_store) and t.failures = 0 and s.received > t.taken
+     where s.name = any (p_store) and not pawl.is_quiet(array['all', 'source:' || s.name]) and t.failures = 0 and s.received > t.taken
        and exists (select 1 from pawl.inbox b where b.source_id = s.id and b.state = 'ready' and b.number >= t.floor
          and (b.next_at is null or b.next_at < pawl.now() + interval '1 second'))))
 $$;

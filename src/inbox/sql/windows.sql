@@ -102,7 +102,7 @@ begin
   end if;
   if v_source.state = 'held' then reason := 'held'; return next; return; end if;
   if pawl.is_off('source', p_name) then reason := 'paused'; return next; return; end if;
-  if pawl.is_off_all() then reason := 'off'; return next; return; end if;
+  if pawl.is_source_off(p_name) then reason := 'off'; return next; return; end if;
   window_id := v_window.id;
   window_at := v_window.reserved_at;
   after := v_window.after_cursor;

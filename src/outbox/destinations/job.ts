@@ -4,33 +4,22 @@
  */
 
 import { PawlError } from "../../base/errors.ts";
-import { textIfSame, withFields } from "../../base/json-text.ts";
+import { withFields } from "../../base/json-text.ts";
 import { badOption } from "../../base/options.ts";
-import { isA } from "../../base/thrown.ts";
 import type { EnqueueRow } from "../../kernel/sql.ts";
-import { InvalidPayload } from "../../kernel/task.ts";
 import { type FieldsOf, readOptions, required } from "../../options/field.ts";
 import { func, name } from "../../options/kinds.ts";
 import { payloadTexts, priority, sharedJson, tasksJson } from "../../queue/enqueue.ts";
 import { type AnyJob, type JobInput, validateInput } from "../../queue/job.ts";
-import { inForeignTransaction } from "../../store/transaction.ts";
 import { COMMON, type CommonOptions, commonDefinition } from "./common-options.ts";
 import { deliveryMetaText, envelope, envelopeText } from "./envelope.ts";
+import { deadIfUnfit, exactText, INPUT_BYTES_MAX, writeTask } from "./into-task.ts";
 import { enqueueKnown, type KnownTask } from "./sql.ts";
 import type { Delivery, DeliveryContext, DestinationDefinition, OutboxEvent } from "./types.ts";
 
 const WHERE = "job destination";
 const DEFAULTS = { timeoutMs: 30_000 };
-/** The largest that an app may permit; the database holds the app's own limit. */
-const BYTES_MAX = 64 * 1_048_576;
 const NAME_CHARS_MAX = 200;
-/** The event makes them: no further try can help. */
-const ABOUT_THE_INPUT: ReadonlySet<string> = new Set([
-  "invalid_payload",
-  "payload_not_json",
-  "payload_too_large",
-]);
-
 export interface ToJobOptions<J extends AnyJob = AnyJob> extends CommonOptions {
   /** Makes the job's input. Default: the same object that a webhook sends. */
   input?: (event: OutboxEvent) => JobInput<J> | Promise<JobInput<J>>;
@@ -69,9 +58,11 @@ export function toJob<J extends AnyJob>(
       const { event } = delivery;
       const given = input === undefined ? envelope(event) : await input(event);
       const tasks = await deadIfUnfit(async () => {
-        const settled = sharedJson(job, settings, BYTES_MAX);
+        const settled = sharedJson(job, settings, INPUT_BYTES_MAX);
         const shared = `${settled.slice(0, -1)},"meta":${deliveryMetaText(delivery)}}`;
-        const payloads = [await inputText(job, given, exactText(event, given, input))];
+        const payloads = [
+          await inputText(job, given, exactText(event, given, input === undefined)),
+        ];
         return tasksJson(job, [given], payloads, { shared, options: {} });
       });
       return enqueued({ kind: job.name, tasks, isEvent: input === undefined }, context);
@@ -79,15 +70,8 @@ export function toJob<J extends AnyJob>(
   };
 }
 
-/** The stored text, if the input is the event's own. */
-function exactText(event: OutboxEvent, given: unknown, input: unknown): string | undefined {
-  if (input === undefined) return envelopeText(event);
-  const isPayload = typeof given === "object" && given !== null && given === event.payload;
-  return isPayload ? textIfSame(given, event.payloadText) : undefined;
-}
-
 async function inputText(job: AnyJob, given: unknown, exact: string | undefined): Promise<string> {
-  if (exact === undefined) return (await payloadTexts(job, [given], BYTES_MAX))[0] ?? "null";
+  if (exact === undefined) return (await payloadTexts(job, [given], INPUT_BYTES_MAX))[0] ?? "null";
   await validateInput(job, given, true);
   return exact;
 }
@@ -129,9 +113,7 @@ function taskOf(target: { kind: string; queue?: string }, delivery: Delivery): s
 
 async function enqueued(task: KnownTask, { tx }: DeliveryContext): Promise<{ summary: string }> {
   const { kind } = task;
-  const write = (): Promise<EnqueueRow[]> =>
-    inForeignTransaction(tx, sameText, (executor) => enqueueKnown(executor, task));
-  const [row] = await deadIfUnfit(write);
+  const [row] = await writeTask(tx, (executor) => enqueueKnown(executor, task));
   if (row !== undefined) return { summary: summaryOf(kind, row) };
   throw new PawlError(
     "unknown_kind",
@@ -141,23 +123,8 @@ async function enqueued(task: KnownTask, { tx }: DeliveryContext): Promise<{ sum
 }
 
 function summaryOf(kind: string, { id, outcome }: EnqueueRow): string {
-  return outcome === "created"
-    ? `enqueued as job ${id} (${kind})`
-    : `job ${id} (${kind}) waits already under the same key`;
-}
-
-/** The transaction of a task inserts the schema's name itself. */
-function sameText(text: string): string {
-  return text;
-}
-
-async function deadIfUnfit<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isA(error, PawlError) && ABOUT_THE_INPUT.has(error.code)) {
-      throw new InvalidPayload(error.message, { cause: error });
-    }
-    throw error;
-  }
+  const named = `job ${id} (${kind})`;
+  if (outcome === "created") return `enqueued as ${named}`;
+  if (outcome === "duplicate") return `${named} has the same key already`;
+  return `${outcome} under the same key: ${named}`;
 }

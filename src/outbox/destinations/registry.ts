@@ -1,10 +1,9 @@
 /** The types of destinations that operators can add: Pawl's, and the app's own. */
 
-import { PawlError } from "../../base/errors.ts";
 import { refuseUnknownOptions } from "../../base/options.ts";
 import { type FieldsOf, readOptions, required } from "../../options/field.ts";
 import { func, matching } from "../../options/kinds.ts";
-import { object } from "../../options/parts.ts";
+import { object, refuseTwice } from "../../options/parts.ts";
 import { withLiveSecrets } from "./expiring-secrets.ts";
 import { type ConfigFields, FIELD_OPTIONS } from "./fields.ts";
 import { flowType } from "./flow-type.ts";
@@ -48,15 +47,23 @@ export function defineDestinationType(type: DestinationType): DestinationType {
 
 /** Pawl's and the app's. @throws PawlError `duplicate_name`, `invalid_option` */
 export function destinationTypes(own: readonly DestinationType[]): readonly DestinationType[] {
-  const all = [
+  return differing([
     ...BUILT_IN_TYPES,
     ...own.map((type) => withLiveSecrets(defineDestinationType(type))),
-  ];
+  ]);
+}
+
+/** With one that another part has. @throws PawlError `duplicate_name` */
+export function withType(
+  types: readonly DestinationType[],
+  type: DestinationType,
+): readonly DestinationType[] {
+  const place = types.findIndex((one) => !BUILT_IN_TYPES.includes(one));
+  return differing(place < 0 ? [...types, type] : types.toSpliced(place, 0, type));
+}
+
+function differing(all: readonly DestinationType[]): readonly DestinationType[] {
   const names = all.map((one) => one.type);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice === undefined) return all;
-  throw new PawlError(
-    "duplicate_name",
-    `destinationTypes: two are named "${twice}"; give yours another name`,
-  );
+  refuseTwice("destinationTypes", names, "give yours another name");
+  return all;
 }

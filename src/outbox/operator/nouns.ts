@@ -46,6 +46,7 @@ export const OUTBOX_WHYS: readonly WhyTarget[] = [
       "a task or a delivery: where it is, since when, and what would free it",
     ],
     idOf: numberIdOf,
+    isTask: true,
     why: async (executor, id) => {
       const found = await whyTaskOrDelivery(executor, id);
       if (found === undefined) throw noTask(id);
@@ -67,8 +68,8 @@ export const OUTBOX_WHYS: readonly WhyTarget[] = [
   } satisfies WhyTarget<WhyEvent> as WhyTarget,
 ];
 
-function taskText({ id, delivery, line }: WhyTask): string {
-  if (delivery === undefined) return `task ${id}: ${line}`;
+function taskText({ id, delivery, line, subject = `task ${id}` }: WhyTask): string {
+  if (delivery === undefined) return `${subject}: ${line}`;
   const { event, destination, status } = delivery;
   return `delivery ${id} of event ${event} to ${destination} (${status}): ${line}`;
 }

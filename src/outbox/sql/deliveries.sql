@@ -1,33 +1,28 @@
 -- Lists of deliveries and events; and the task of a delivery to a job.
 
+-- Tasks without a tenant of the meta whose name no index takes: [{"meta", …}], of which the first may have one.
+create or replace function pawl.without_long_tenant(p_tasks jsonb) returns jsonb
+language sql immutable
+return case when length(p_tasks #>> '{0,meta,tenant,company}') > 200 or length(p_tasks #>> '{0,meta,tenant,plugin}') > 200
+  then p_tasks #- '{0,meta,tenant}' else p_tasks end;
+
 -- The task of a delivery to a job, if some code defines the kind; else no row. Its meta, and its payload where p_is_event, are the
--- event's with what Pawl adds: their limits were those of the event. A tenant's name that no index takes stays out of the meta.
+-- event's with what Pawl adds: their limits were those of the event.
 create or replace function pawl.enqueue_known_v1(p_kind text, p_tasks jsonb, p_is_event boolean) returns table (id text, outcome text)
 language plpgsql volatile as $$
 begin
   if not exists (select 1 from pawl.stream st where st.kind = p_kind and st.version = 1 and st.defined_at is not null) then return; end if;
-  if length(p_tasks #>> '{0,meta,tenant,company}') > 200 or length(p_tasks #>> '{0,meta,tenant,plugin}') > 200 then
-    p_tasks := p_tasks #- '{0,meta,tenant}';
-  end if;
   return query select e.id::text, e.outcome
-    from pawl.put_tasks(p_tasks, false, case when p_is_event then '{}' else '{payload}' end::text[]) e;
+    from pawl.put_tasks(pawl.without_long_tenant(p_tasks), false, case when p_is_event then '{}' else '{payload}' end::text[]) e;
 end $$;
 
--- The status of an event aggregates its deliveries: processing > failed > pending > dead > published.
 create or replace function pawl.events_v1(p_id uuid, p_name text, p_limit int) returns table (number bigint, id uuid, name text,
   aggregate_type text, aggregate_id text, occurred_at timestamptz, routed_at timestamptz, status text,
   deliveries int, payload jsonb, meta jsonb)
 language sql stable as $$
   select e.number, e.id, e.name, e.aggregate_type, e.aggregate_id, e.occurred_at, e.routed_at,
-         case when e.routed_at is null then 'pending' when e.deliveries = 0 then 'unrouted' else (
-           select case
-             when bool_or(v.status = 'processing') then 'processing'
-             when bool_or(v.status = 'failed') then 'failed'
-             when bool_or(v.status = 'pending') then 'pending'
-             when bool_or(v.status = 'dead') then 'dead'
-             when bool_or(v.status = 'published') then 'published'
-             else 'cancelled' end
-             from pawl.delivery_now_v1 v where v.event_id = e.id) end,
+         case when e.routed_at is null then 'pending' when e.deliveries = 0 then 'unrouted' else 
+           pawl.event_status(array(select v.status from pawl.delivery_now_v1 v where v.event_id = e.id)) end,
          e.deliveries, e.payload, e.meta
     from pawl.event e
    where (p_id is null or e.id = p_id) and (p_name is null or e.name like p_name)

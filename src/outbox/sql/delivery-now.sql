@@ -11,6 +11,18 @@ return case p_state
     when 'scheduled' then case when p_attempt > 0 then 'failed' else 'pending' end
     when 'arrived' then 'pending'
     when 'waiting' then 'pending'
+    when 'limited' then case when p_attempt > 0 then 'failed' else 'pending' end
+    else 'cancelled' end;
+
+-- The status of an event aggregates those of its deliveries: processing > failed > pending > dead > published.
+create or replace function pawl.event_status(p_deliveries text[]) returns text
+language sql immutable
+return case
+    when 'processing' = any (p_deliveries) then 'processing'
+    when 'failed' = any (p_deliveries) then 'failed'
+    when 'pending' = any (p_deliveries) then 'pending'
+    when 'dead' = any (p_deliveries) then 'dead'
+    when 'published' = any (p_deliveries) then 'published'
     else 'cancelled' end;
 
 -- A row a delivery whose task is not forgotten yet; its id is that of its task. event_name: null when retention has removed the

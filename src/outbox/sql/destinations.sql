@@ -16,10 +16,7 @@ begin
     raise exception 'no destination "%"', p_name using errcode = 'PW018',
       hint = coalesce('known: ' || (select string_agg(d.name, ', ' order by d.name) from pawl.destination d where d.removed_at is null), 'there is none yet');
   end if;
-  if v_row.application is not null then
-    raise exception 'destination "%" is defined in the code of "%"', p_name, v_row.application using errcode = 'PW015',
-      hint = 'change it there; pausing and resuming work here too';
-  end if;
+  perform pawl.refuse_owned_by_code(format('destination "%s"', p_name), v_row.application, 'pausing and resuming');
   return v_row;
 end $$;
 
@@ -100,6 +97,7 @@ declare
   v_row pawl.destination := pawl.operators_destination(p_name);
   v_cancelled int;
 begin
+  perform pawl.refuse_member('queue', 'destination:' || p_name);
   perform pawl.wait_for_router();
   perform pawl.end_breakers_v1(array[v_row.stream_id], 'the destination was removed');
   update pawl.destination d set removed_at = pawl.now() where d.id = v_row.id;

@@ -19,18 +19,19 @@ end $$;
 create or replace function pawl.on_dead(p_ids bigint[]) returns void
 language plpgsql volatile as $$
 begin
-  if not (pawl.is_wanted('pawl' || '.delivery.dead') or pawl.is_wanted('pawl' || '.task.dead')) then return; end if;
+  if not exists (select 1 from pawl.dead_events() n (name) where pawl.is_wanted(n.name)) then return; end if;
   insert into pawl.event (name, aggregate_type, aggregate_id, payload)
-  select n.name, case when v.task_id is null then 'task' else 'delivery' end, x.id,
+  select n.name, coalesce(a.about, case when v.task_id is null then 'task' else 'delivery' end), x.id,
          jsonb_build_object('taskId', x.id::text, 'queue', x.queue, 'kind', x.kind, 'attempt', x.attempt, 'reason', x.reason,
            'error', x.error)
          || case when v.task_id is null then '{}' else jsonb_build_object('deliveryId', x.id::text, 'destination', d.name,
-              'eventId', e.id, 'eventName', e.name) end
+              'eventId', e.id, 'eventName', e.name) end || coalesce(a.more, '{}')
     from pawl.task_dead_v1 x
+    left join pawl.dead_as(p_ids) a on a.id = x.id
     left join pawl.delivery v on v.task_id = x.id
     left join pawl.destination d on d.id = v.destination_id
     left join pawl.event e on e.id = v.event_id
-    cross join lateral (select case when v.task_id is null then 'pawl' || '.task.dead' else 'pawl' || '.delivery.dead' end as name) n
+    cross join lateral (select coalesce(a.name, case when v.task_id is null then 'pawl' || '.task.dead' else 'pawl' || '.delivery.dead' end) as name) n
    where x.id = any (p_ids) and pawl.is_wanted(n.name)
      and coalesce(e.name, x.meta ->> 'eventName', '') not like 'pawl' || '.%'
    order by x.id;

@@ -10,7 +10,7 @@ declare
 begin
   perform pg_current_xact_id(); -- before the first seq
   with pair as materialized (
-    select u.place, u.event_id, u.destination_id, d.stream_id, d.queue_id,
+    select u.place, u.event_id, u.destination_id, d.stream_id, d.queue_id, e.is_watched,
            case d.ordering when 'aggregate' then pawl.lane_of(e.aggregate_type, e.aggregate_id) when 'all' then 'all' end as lane,
            coalesce((select l.replay from pawl.latest_delivery(u.event_id, u.destination_id) l), 0) + 1 as replay
       from unnest(p_events, p_destinations) with ordinality u (event_id, destination_id, place)
@@ -23,10 +23,10 @@ begin
     select p.*, s.shards, nextval('pawl.task_id_seq') as task_id, nextval('pawl.seq') as seq
       from pair p join shards s on s.stream_id = p.stream_id order by p.place
   ), made as (
-    insert into pawl.task (id, shard_id, queue_id, seq, state, run_at, created_at, payload, ref, lane)
+    insert into pawl.task (id, shard_id, queue_id, seq, state, run_at, created_at, payload, ref, lane, is_watched)
     select n.task_id, n.shards[1 + n.seq % cardinality(n.shards)], n.queue_id, n.seq,
            case when n.lane is null then 'ready' else 'arrived' end, pawl.now(), pawl.now(),
-           jsonb_build_object('event', n.event_id, 'replay', n.replay), 'event ' || n.event_id, n.lane
+           jsonb_build_object('event', n.event_id, 'replay', n.replay), 'event ' || n.event_id, n.lane, n.is_watched
       from numbered n order by n.seq
   ), linked as (
     insert into pawl.delivery (task_id, event_id, destination_id, replay)

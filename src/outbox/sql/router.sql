@@ -36,8 +36,9 @@ begin
 end $$;
 
 -- One delivery a place: of the event there, to a destination. Places beyond the events are left out. In a lane they arrive.
--- Its plans are those of pawl.route_v1, which alone calls it.
-create or replace function pawl.make_deliveries(p_events uuid[], p_places int[], p_destinations int[], p_priorities smallint[]) returns void
+-- p_watched: of which of the events the ends are told. Its plans are those of pawl.route_v1, which alone calls it.
+create or replace function pawl.make_deliveries(p_events uuid[], p_places int[], p_destinations int[], p_priorities smallint[], p_watched uuid[])
+returns void
 language plpgsql volatile as $$
 declare
   v_now timestamptz := pawl.now();
@@ -57,10 +58,11 @@ begin
     select m.*, s.shards, nextval('pawl.task_id_seq') as task_id, nextval('pawl.seq') as seq
       from matched m join shards s on s.stream_id = m.stream_id and s.priority = m.priority order by m.nth
   ), made as (
-    insert into pawl.task (id, shard_id, queue_id, seq, state, run_at, created_at, payload, ref, lane)
+    insert into pawl.task (id, shard_id, queue_id, seq, state, run_at, created_at, payload, ref, lane, is_watched)
     select n.task_id, n.shards[1 + n.seq % cardinality(n.shards)], n.queue_id, n.seq,
            case when n.lane is null then 'ready' else 'arrived' end, v_now, v_now,
-           jsonb_build_object('event', n.event_id), 'event ' || n.event_id, n.lane
+           jsonb_build_object('event', n.event_id), 'event ' || n.event_id, n.lane,
+           case when n.event_id = any (p_watched) then true end
       from numbered n
   )
   insert into pawl.delivery (task_id, event_id, destination_id)
@@ -80,6 +82,7 @@ declare
   v_ids uuid[]; -- the events, in order; what follows names them by their place here
   v_names text[];
   v_targets int[];
+  v_watched uuid[];
   v_places int[];
   v_destinations int[];
   v_priorities smallint[];
@@ -93,8 +96,9 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('pawl.route', 0)) then return null; end if;
   -- a pass that a crash undoes is done again, and the claim of a delivery is written after it
   perform set_config('synchronous_commit', 'off', true);
-  select array_agg(s.id), array_agg(s.name), array_agg(s.target_id) into v_ids, v_names, v_targets
-    from (select e.id, e.name, e.target_id from pawl.event e where e.routed_at is null order by e.number + 0 limit p_limit) s;
+  select array_agg(s.id), array_agg(s.name), array_agg(s.target_id), array_agg(s.id) filter (where s.is_watched)
+    into v_ids, v_names, v_targets, v_watched
+    from (select e.id, e.name, e.target_id, e.is_watched from pawl.event e where e.routed_at is null order by e.number + 0 limit p_limit) s;
   with routes as materialized (
     select * from pawl.routes_for(v_names)
   ), seen as materialized (
@@ -127,7 +131,7 @@ begin
    where c.so_far <= p_deliveries or c.place = 1;
   v_ids := v_ids[1:cardinality(v_counts)];
   v_is_ordered := exists (select 1 from pawl.destination d where d.id = any (v_destinations) and d.ordering <> 'none');
-  perform pawl.make_deliveries(v_ids, v_places, v_destinations, v_priorities);
+  perform pawl.make_deliveries(v_ids, v_places, v_destinations, v_priorities, v_watched);
   if v_counts[1] = all (v_counts) then
     update pawl.event e set routed_at = v_now, deliveries = v_counts[1] where e.id = any (v_ids);
   else
@@ -135,6 +139,9 @@ begin
   end if;
   select array_agg(v_ids[g.place]) into v_unrouted from generate_subscripts(v_ids, 1) g (place) where v_counts[g.place] = 0;
   if v_unrouted is not null then perform pawl.announce_unrouted_v1(v_unrouted); end if;
+  if v_unrouted && v_watched then
+    perform pawl.on_unrouted(array(select u.id from unnest(v_unrouted) u (id) where u.id = any (v_watched)));
+  end if;
   if v_is_ordered then perform pawl.sort_lanes_v1(p_deliveries, null, null); end if;
   perform pawl.wake_v1();
   return cardinality(v_ids);

@@ -14,7 +14,10 @@ export function sendRequests(
   requests: string,
   xid: string | null,
 ): Promise<EnqueueRow[]> {
-  return executor.rows("select id, outcome from pawl.send_v1($1, $2)", [requests, xid]);
+  return executor.rows(
+    "select id, outcome from pawl.send_v1($1::pg_catalog.text::pg_catalog.jsonb, $2)",
+    [requests, xid],
+  );
 }
 
 /** The expiry of a live task; a dead letter that was retried after its expiry has none any more. */

@@ -31,19 +31,30 @@ export interface RequestsOf {
 
 export type SendRequest = (spec: RequestSpec, options?: InTransaction) => Promise<{ id: TaskId }>;
 
-export function requestSender(app: RequestsOf, store: Store, keys: KeyRing): SendRequest {
+/** Checks a request and makes it what `pawl.send_v1` takes, as JSON text. Its queue is there afterwards. */
+export type CheckRequest = (spec: RequestSpec) => Promise<string>;
+
+export function requestChecker(app: RequestsOf, store: Store, keys: KeyRing): CheckRequest {
   let hasQueue: Promise<void> | undefined = app.requests.isDeclared ? Promise.resolve() : undefined;
-  return async (spec, options = {}) => {
-    refuseUnknownOptions("request", options, ["tx"]);
-    const tx = chosenTransaction(options);
+  return async (spec) => {
     const checked = checkRequest(spec, app.http.allow ?? []);
-    const requests = `[${taskJson(checked, app.maxPayloadBytes)}]`;
+    const request = taskJson(checked, app.maxPayloadBytes);
     if (checked.payload.jwt !== undefined) await keys.require(checked.payload.jwt.key);
     hasQueue ??= registerQueue(store, app).catch((error: unknown) => {
       hasQueue = undefined;
       throw error;
     });
     await hasQueue;
+    return request;
+  };
+}
+
+export function requestSender(app: RequestsOf, store: Store, keys: KeyRing): SendRequest {
+  const check = requestChecker(app, store, keys);
+  return async (spec, options = {}) => {
+    refuseUnknownOptions("request", options, ["tx"]);
+    const tx = chosenTransaction(options);
+    const requests = `[${await check(spec)}]`;
     const write = async (executor: Executor, xid: string | null) =>
       (await sendRequests(executor, requests, xid))[0];
     const written = await (tx === undefined

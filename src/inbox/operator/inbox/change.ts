@@ -67,8 +67,6 @@ async function change(
   { input, calling }: { input: Input; calling: Calling },
 ): Promise<string[]> {
   const numbers = targets(input, calling) ?? (await setAside(store, input.source));
-  if (action === "remove" && (calling.why ?? "").trim() === "")
-    throw new PawlError("invalid_option", "inbox: remove needs a reason, for the audit");
   await requireSetAside(store, numbers);
   if (input.dryRun === true) return numbers;
   const apply = action === "retry" ? retryInbox : removeInbox;

@@ -34,11 +34,9 @@ export async function changeSource(
   given: SourceAct,
   act: Act,
 ): Promise<ActedSource> {
-  const { name, verb } = given;
+  const { name } = given;
   const source = await requireSource(executor, name);
   const at = `source "${name}"`;
-  if ((verb === "skip" || verb === "rewind") && (act.why ?? "").trim() === "")
-    throw refused(`${at}: ${verb} needs a reason, for the audit`);
   const acted = await actOn(executor, source, given, act);
   if (acted.outcome === "done") return acted;
   throw refused(`${at}: ${why(acted, given)}`);

@@ -36,7 +36,7 @@ const DELIVERIES: Part<OutboxTools> = {
 };
 
 export interface OwnWorker {
-  readonly stopWanted: Promise<void>;
+  readonly stopWanted: Promise<unknown>;
   readonly isIdle: boolean;
   isWorkLeft(withinMs: number): Promise<boolean>;
   stop(): Promise<unknown>;

@@ -37,7 +37,9 @@ export const add: Verb<Destinations["add"], DestinationsDesk> = verb({
   form: {
     input: {
       name: NAME,
-      type: required(name("webhook, rabbitmq, job, flow, null, or one of the app's", "type")),
+      type: required(
+        name("webhook, rabbitmq, job, process, flow, null, or one of the app's", "type"),
+      ),
       paused: flag("created paused; deliveries are held until `pawl destinations resume`"),
       ...CONFIG_FLAGS,
     },

@@ -1,5 +1,6 @@
 /** Destinations as operators see them: who owns them, what holds them, and what waits. Never a secret. */
 
+import { queueScope } from "../../../base/scope.ts";
 import { type QueueStats, stats } from "../../../kernel/operator/sql.ts";
 import { type Hold, type QueueRow, queues } from "../../../kernel/operator/switches/sql.ts";
 import { maskSecrets } from "../../../secrets/keep-masked.ts";
@@ -27,6 +28,8 @@ export interface DestinationInfo {
   until: Date | null;
   /** Why it is not on. */
   reason: string | null;
+  /** Hosts where a file or `PAWL_OFF` holds it. */
+  offHosts: string[];
   /** The config, with secrets masked: `stored`, `env:NAME`, `file:/path`, `***`. */
   config: Config;
   order: DeliveryOrder;
@@ -54,6 +57,7 @@ export async function describe(
   return rows.map((row) => ({
     ...infoOf(row, types),
     ...stateOf(row, limits.get(row.queue)),
+    offHosts: limits.get(row.queue)?.offHere ?? [],
     ...countsOf(counts.get(row.queue)),
   }));
 }
@@ -88,7 +92,8 @@ function stateOf(
   const timeOf = ({ until }: Pick<Hold, "until">) => (until === null ? null : new Date(until));
   if (own !== undefined) {
     const { scope, by, why } = own.detail;
-    const what = scope === "all" ? "all is off" : "off";
+    const isOwn = scope === queueScope(queue?.queue ?? "");
+    const what = isOwn ? "off" : `${scope} is off`;
     const reason = `${what} by ${by}${why === null ? "" : `: ${why}`}`;
     return { state: drops ? "dropping" : "off", until: timeOf(own), reason };
   }

@@ -54,9 +54,10 @@ function age(ms: number | null): string | null {
   return ms === null ? null : showDuration(ms);
 }
 
-function stateText({ state, until }: DestinationInfo): string {
+function stateText({ state, until, offHosts }: DestinationInfo): string {
   const what = STATES[state] ?? state;
-  return until === null ? what : `${what} until ${iso(until)}`;
+  const fleet = until === null ? what : `${what} until ${iso(until)}`;
+  return [fleet, ...offHosts.map((host) => `off on host ${host}`)].join("; ");
 }
 
 export function showText(row: DestinationInfo): string {

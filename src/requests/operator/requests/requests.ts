@@ -1,7 +1,7 @@
 /** What `pawl.requests` offers. */
 
 import type { RawJson } from "../../../base/json-text.ts";
-import type { TaskState } from "../../../kernel/operator/sql.ts";
+import type { TaskState } from "../../../kernel/operator/filter.ts";
 import type { TaskId } from "../../../kernel/task.ts";
 import type { ActOptions } from "../../../operate/verb.ts";
 import type { StatusCodes } from "../../dispatch/codes.ts";

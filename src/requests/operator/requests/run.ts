@@ -2,7 +2,9 @@
 
 import { PawlError } from "../../../base/errors.ts";
 import type { Logger } from "../../../base/log.ts";
-import { localSwitches } from "../../../control/local-switches.ts";
+import { groupsOf } from "../../../kernel/groups/sql.ts";
+import { localSwitches } from "../../../kernel/local-switches.ts";
+import type { Middleware } from "../../../kernel/middleware.ts";
 import { findTask } from "../../../kernel/operator/sql.ts";
 import { isLive } from "../../../kernel/operator/tasks/find.ts";
 import { type RunOne, runOne } from "../../../kernel/run-one/run-one.ts";
@@ -27,6 +29,7 @@ export interface RunDesk extends KeysDesk {
   /** Of the app. */
   revision: number;
   maxPayloadBytes: number;
+  use: readonly Middleware[];
   /** Runs what has to end when `stop` resolves: the process, or the client, comes to its end. */
   stoppable: <T>(work: (stop: Promise<void>) => Promise<T>) => Promise<T>;
 }
@@ -59,7 +62,8 @@ async function send(
   const task = await findTask(store, id);
   if (task?.queue !== REQUESTS_QUEUE) throw unknown(id);
   if (!isLive(task)) throw over(id, `it is ${task.reason ?? task.state} already`);
-  const off = (await localSwitches().read()).find((one) => SCOPES.includes(one));
+  const here = localSwitches(process.env, [], await groupsOf(store));
+  const off = (await here.read()).find((one) => SCOPES.includes(one));
   if (off !== undefined) throw notSent(id, `"${off}" is off on this host`);
   // before: a try that this process has begun must not be missing when it dies
   await recordAct(store, { ...act, target: `task:${id}` });
@@ -67,6 +71,7 @@ async function send(
   const did = await runOne(id, {
     store,
     handler: { ...requestHandler({ executor: store, http, keys }), kind: task.kind },
+    use: desk.use,
     application: desk.application ?? "",
     revision: desk.revision,
     resultBytesMax: desk.maxPayloadBytes,
