@@ -34,7 +34,10 @@ export default defineConfig({
       ...notInstalled.map((folder) => `${folder}/**`),
       ...(isServerGiven ? NOT_AGAIN : []),
     ],
-    setupFiles: ["test/support/each-file.ts"],
+    setupFiles: [
+      ...((process.env.PAWL_TEST_SLOW_ANSWERS ?? "") === "" ? [] : ["test/support/slow-answers.mjs"]),
+      "test/support/each-file.ts",
+    ],
     globalSetup: ["test/support/global-setup.ts"],
     // for every process of a test: a machine that is busy connects slowly
     env: { PGCONNECT_TIMEOUT: "120" },
