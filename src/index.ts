@@ -97,6 +97,7 @@ export type {
   DeliveredEvent,
   EndedAttempt,
   FailedAttempt,
+  RecordedEvent,
   Serving,
   WorkObserver,
 } from "./kernel/heard.ts";

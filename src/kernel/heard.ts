@@ -59,6 +59,13 @@ export interface DeliveredEvent extends Attempt {
   readonly destination: string;
 }
 
+export interface RecordedEvent {
+  readonly eventId: string;
+  readonly eventName: string;
+  readonly aggregateType: string;
+  readonly aggregateId: string;
+}
+
 /** Functions that are called in the worker's process. A promise that they return is not awaited. */
 export interface WorkObserver {
   started?: (serving: Serving & { readonly workerId: string }) => void;
@@ -75,6 +82,11 @@ export interface WorkObserver {
   dead?: (task: DeadTask) => void;
   /** A destination has taken an event; this may not be recorded in the database yet, so the same event may come again. */
   delivered?: (delivery: DeliveredEvent) => void;
+  /**
+   * An event that this client has recorded has committed: it is told once, within about a second of the commit. One that was rolled back, also to
+   * a savepoint, is never told; nor is one whose commit had no answer, or whose transaction is still open when the worker stops.
+   */
+  recorded?: (event: RecordedEvent) => void;
   /** The database cannot be reached. */
   databaseLost?: (lost: { readonly since: Date; readonly error: string }) => void;
   databaseBack?: (back: { readonly since: Date; readonly forMs: number }) => void;
@@ -87,6 +99,7 @@ export const OBSERVED = [
   "failed",
   "dead",
   "delivered",
+  "recorded",
   "databaseLost",
   "databaseBack",
 ] as const;

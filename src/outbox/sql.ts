@@ -1,7 +1,7 @@
 /** Every statement of the outbox: one function each, named by its verb. */
 
 import { results } from "../operate/results.ts";
-import type { Executor } from "../store/executor.ts";
+import { type Executor, LOOP_MS } from "../store/executor.ts";
 import { limitedRows } from "../store/limited.ts";
 
 export interface OutboxDefinitions {
@@ -46,14 +46,20 @@ export interface EventInsert {
   target?: { type?: string; name: string };
 }
 
+export interface InsertedEvent {
+  id: string;
+  /** The transaction that it was written in. */
+  xid: string;
+}
+
 /** One statement, which inserts. `xid` null: no check. Otherwise inserts nothing unless in that transaction. */
 export function insertEvent(
   executor: Executor,
   event: EventInsert,
   xid: string | null,
-): Promise<{ id: string }[]> {
+): Promise<InsertedEvent[]> {
   return executor.rows(
-    "select id from pawl.record_v1($1, $2, $3, $4::pg_catalog.text::pg_catalog.jsonb, $5::pg_catalog.text::pg_catalog.jsonb, $6, $7, $8)",
+    "select id, pg_catalog.pg_current_xact_id()::pg_catalog.text as xid from pawl.record_v1($1, $2, $3, $4::pg_catalog.text::pg_catalog.jsonb, $5::pg_catalog.text::pg_catalog.jsonb, $6, $7, $8)",
     [
       event.name,
       event.aggregateType,
@@ -65,6 +71,29 @@ export function insertEvent(
       event.target?.name ?? null,
     ],
   );
+}
+
+/** Those of the transactions that have ended, committed or rolled back. */
+export async function endedTransactions(
+  executor: Executor,
+  xids: readonly string[],
+): Promise<string[]> {
+  const rows = await executor.rows<{ xid: string }>(
+    "select u.xid from unnest($1::text[]) u (xid) where pg_visible_in_snapshot(u.xid::xid8, pg_current_snapshot())",
+    [xids],
+    LOOP_MS,
+  );
+  return rows.map(({ xid }) => xid);
+}
+
+/** The ids of those events that are there. */
+export async function recordedOf(executor: Executor, ids: readonly string[]): Promise<string[]> {
+  const rows = await executor.rows<{ id: string }>(
+    "select e.id::text as id from pawl.event e where e.id = any ($1::uuid[])",
+    [ids],
+    LOOP_MS,
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** How long one pass of the router may take. */

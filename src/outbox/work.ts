@@ -6,6 +6,7 @@ import type { Executor } from "../store/executor.ts";
 import type { OutboxApp } from "./definition.ts";
 import { deliverer } from "./deliver.ts";
 import type { References } from "./destinations/references.ts";
+import { recordingsOf } from "./recordings.ts";
 import { OWN_QUEUE, replayHandler } from "./replay/task.ts";
 import { router } from "./router.ts";
 import type { NamedDestination } from "./routes.ts";
@@ -31,7 +32,21 @@ export async function checkDestinations({ app, plan }: OutboxTools): Promise<voi
 }
 
 export async function outboxWork(tools: OutboxTools): Promise<PartWork> {
-  if (!tools.plan.runsTasks) return {};
+  const work = tools.plan.runsTasks ? await tasksWork(tools) : {};
+  const { observer } = tools.plan;
+  if (observer?.recorded === undefined) return work;
+  const heard = recordingsOf(tools.store).of(observer);
+  return {
+    ...work,
+    loops: (kernel) => [...(work.loops?.(kernel) ?? []), heard.loop],
+    close: async () => {
+      await work.close?.();
+      await heard.close();
+    },
+  };
+}
+
+async function tasksWork(tools: OutboxTools): Promise<PartWork> {
   const { handlers = [], ...work } = await deliveriesWork(tools);
   return { ...work, handlers: [...handlers, replayHandler(tools.store)], queues: [OWN_QUEUE] };
 }

@@ -10,6 +10,7 @@ import {
   inForeignTransaction,
 } from "../store/transaction.ts";
 import { eventInsert, type RecordEvent } from "./record.ts";
+import { recordingsOf } from "./recordings.ts";
 import { insertEvent } from "./sql.ts";
 
 export async function writeEvent(
@@ -29,9 +30,17 @@ export async function writeEvent(
   };
   const write = async (executor: Executor, xid: string | null) =>
     (await insertEvent(executor, insert, xid))[0];
-  if (tx !== undefined) return inForeignTransaction(tx, store.render, write);
-  const written = await write(store, null);
+  const written =
+    tx === undefined
+      ? await write(store, null)
+      : await inForeignTransaction(tx, store.render, write);
   if (written === undefined)
     throw new PawlError("database_error", `record "${name}": the database returned no row`);
-  return written;
+  const { id, xid } = written;
+  const { aggregateType, aggregateId } = insert;
+  recordingsOf(store).recorded(
+    { eventId: id, eventName: name, aggregateType, aggregateId },
+    tx === undefined ? null : xid,
+  );
+  return { id };
 }

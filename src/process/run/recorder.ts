@@ -8,6 +8,7 @@ import type { Fence } from "../../kernel/task.ts";
 import type { Executor } from "../../store/executor.ts";
 import { inParts } from "../../store/in-parts.ts";
 import { isLockRefused } from "../../store/sqlstate.ts";
+import type { Store } from "../../store/store.ts";
 import {
   holdLoaded,
   type Loaded,
@@ -16,6 +17,7 @@ import {
   recordSteps,
   type StepRecord,
 } from "../sql.ts";
+import { tellSent } from "./sent-event.ts";
 import {
   type ItemRecord,
   type ItemResult,
@@ -54,11 +56,7 @@ export interface Recorder {
 }
 
 /** @param lastingMs for tests */
-export function recorderOn(
-  executor: Executor,
-  log: Logger,
-  lastingMs: number = LASTING_MS,
-): Recorder {
+export function recorderOn(executor: Store, log: Logger, lastingMs: number = LASTING_MS): Recorder {
   const load = gather((ids: string[]) => inParts(ids, (some) => loadRuns(executor, some)), BATCH);
   const write = gather((all: Records[]) => recordAll(executor, all), BATCH);
   const writeItem = gather((all: ItemRecord[]) => recordItemsOf(executor, all), BATCH);
@@ -75,6 +73,7 @@ export function recorderOn(
       const ways = { write, alone, log, run, lastingMs };
       const what = await recorded(records, ways, signal);
       if (what === "lost") throw lost(fence.id, `step "${step}"`);
+      await tellSent(executor, records);
       return what === "held";
     },
     hold: async (fence, at) => {

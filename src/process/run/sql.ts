@@ -1,6 +1,8 @@
 /** Statements about the items of `each` steps. */
 
+import type { RecordedEvent } from "../../kernel/heard.ts";
 import type { Fence } from "../../kernel/task.ts";
+import { results } from "../../operate/results.ts";
 import { type Executor, LOOP_MS } from "../../store/executor.ts";
 import type { Recorded } from "../sql.ts";
 
@@ -70,4 +72,20 @@ export function itemResults(
 ): Promise<ItemResult[]> {
   const parameters = [id, no, bytesMax];
   return executor.rows("select * from pawl.item_results_v1($1, $2, $3)", parameters, LOOP_MS);
+}
+
+/** The event that a row of a run has recorded; undefined: the run was abandoned before. */
+export async function sentEvent(
+  executor: Executor,
+  { run, no }: { run: string; no: number },
+): Promise<RecordedEvent | undefined> {
+  const [row] = await results<RecordedEvent>(
+    executor,
+    `select e.id::text as event_id, e.name as event_name, e.aggregate_type, e.aggregate_id
+       from pawl.process_step s
+       join pawl.event e on e.id = case when s.signal like 'pawl:event:%' then substr(s.signal, 12)::uuid end
+      where s.run_id = $1 and s.no = $2`,
+    [run, no],
+  );
+  return row;
 }
