@@ -1,7 +1,7 @@
 /** An app whose operators add destinations, a receiver on the loopback, and a master key for what they type in. */
 
 import { randomBytes } from "node:crypto";
-import { afterAll, beforeEach, vi } from "vitest";
+import { beforeEach, vi } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import {
   type AppOptions,
@@ -12,6 +12,7 @@ import {
   type Pawl,
 } from "../../src/index.ts";
 import { bodyOf, httpServer } from "../sender/local-servers.ts";
+import { atEnd } from "../support/at-end.ts";
 import { freshDatabase } from "../support/database.ts";
 
 export const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -37,7 +38,7 @@ export async function shop(
     ...options,
   });
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger });
-  afterAll(() => pawl.close());
+  atEnd(() => pawl.close());
   return { pawl, url };
 }
 
@@ -55,7 +56,7 @@ export async function receiver(status = 200): Promise<{ url: string; received: R
     received.push({ path: request.url ?? "", headers, body: await bodyOf(request) });
     response.writeHead(status, { "set-cookie": "session=hidden" }).end("thanks");
   });
-  afterAll(() => server.close());
+  atEnd(() => server.close());
   return { url: server.url, received };
 }
 

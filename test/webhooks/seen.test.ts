@@ -1,5 +1,5 @@
 import pg from "pg";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { PawlError } from "../../src/base/errors.ts";
 import {
   isFirst,
@@ -109,7 +109,7 @@ test("R90: under REPEATABLE READ a race ends in a serialization failure, never i
 
 test("R90: a pool, or a client outside of a transaction, is refused and nothing is kept", async () => {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
-  afterAll(() => pool.end());
+  onTestFinished(() => pool.end());
   for (const tx of [pool, client]) {
     await expect(isFirst(tx, "alone")).rejects.toMatchObject({ code: "not_a_transaction" });
   }
