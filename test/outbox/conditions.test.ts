@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, nullDestination, on, type Pawl } from "../../src/index.ts";
-import { events, route } from "../../src/outbox/sql.ts";
+import { events } from "../../src/outbox/sql.ts";
 import { whyEvent } from "../../src/outbox/why.ts";
+import { routeOnce } from "../support/delivery-catalogue.ts";
 import { until } from "../support/until.ts";
 import { shop } from "./operators-support.ts";
 
@@ -116,11 +117,11 @@ test("R80, R111a: a condition that gives no answer for an event shows on its rou
   await record(pawl, { total: 5, active: false, at: "2021-01-01 00:00:00+00" });
   await record(pawl, { total: null });
   await record(pawl, {});
-  await route(pawl.store, 10);
+  await routeOnce(pawl.store);
   expect(await faults()).toEqual({ total: null, active: null, at: null });
 
   const id = await record(pawl, { total: "101", active: 1, at: "2021-01-01" });
-  await route(pawl.store, 10);
+  await routeOnce(pawl.store);
   const date = expect.any(Date);
   const noted = {
     total: { at: date, event: id, error: expect.stringMatching(/different types/) },
@@ -133,7 +134,7 @@ test("R80, R111a: a condition that gives no answer for an event shows on its rou
   );
   // at most one note a minute, and one event more is no reason for another
   await record(pawl, { total: "102", active: 1 });
-  await route(pawl.store, 10);
+  await routeOnce(pawl.store);
   expect(await faults()).toEqual(noted);
   const [first] = await pawl.routes.list();
   await pawl.routes.turnOff(first?.id ?? "");
@@ -191,13 +192,14 @@ test("a condition that takes too long turns its route off, visibly; the others r
 test("a worker stops beside a replay that asks a condition which takes too long", async () => {
   const { pawl } = await shop();
   await record(pawl, LONG);
-  await route(pawl.store, 10);
+  await routeOnce(pawl.store);
   await pawl.routes.add({ pattern: "order.*", to: "audit", match: CUBIC });
   const worker = await pawl.work();
   await pawl.replay({ name: "order.*", routed: true });
   await until("the step is asking the condition", async () => {
     const [row] = await pawl.store.rows(
-      "select from pg_stat_activity where query like '%replay_step_v1%' and state = 'active' and pid <> pg_backend_pid()",
+      `select from pg_stat_activity where datname = current_database() and query like '%replay_step_v1%'
+          and state = 'active' and pid <> pg_backend_pid()`,
     );
     return row !== undefined;
   });

@@ -11,9 +11,9 @@ import {
   type Pawl,
 } from "../../src/index.ts";
 import { switchOff, switchOn } from "../../src/kernel/operator/switches/sql.ts";
-import { route } from "../../src/outbox/sql.ts";
 import { whyEvent, whyTaskOrDelivery } from "../../src/outbox/why.ts";
 import { freshDatabase } from "../support/database.ts";
+import { routeOnce } from "../support/delivery-catalogue.ts";
 import { until } from "../support/until.ts";
 
 const hello = defineJob({ name: "hello", input: z.object({}), run: () => undefined });
@@ -56,7 +56,7 @@ test("R111a: a worker that only loads and stores is none that routes", async () 
 
 test("R111a: an event that no route took says so, and which route would", async () => {
   const { id } = await pawl.record("invoice.sent", ORDER);
-  await route(pawl.store, 10);
+  await routeOnce(pawl.store);
   const told = await whyEvent(pawl.store, id);
   expect(told).toMatchObject({ status: "unrouted", deliveries: [] });
   expect(told?.line).toMatch(
@@ -66,7 +66,7 @@ test("R111a: an event that no route took says so, and which route would", async 
 
 test("R111a: each delivery of an event says why it does not move, and moves when that is gone", async () => {
   const { id } = await pawl.record("order.placed", ORDER);
-  await route(pawl.store, 10);
+  await routeOnce(pawl.store);
   await switchOff(pawl.store, { scope: "queue:destination:erp", by: "ada", why: "erp down" });
   await pawl.work();
   const told = await until("audit has its delivery", async () => {
