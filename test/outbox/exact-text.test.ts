@@ -31,7 +31,7 @@ async function pawlWith(destinations: Record<string, DestinationDefinition>, job
     routes: Object.keys(destinations).map((name) => on("order.placed").to(name)),
     http: { allow: ["127.0.0.1"] },
   });
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger });
   onTestFinished(() => pawl.close());
   return pawl;
@@ -77,7 +77,7 @@ test("R114: what was stored is what is sent: signed, raised again, made into job
   const seen: (string | undefined)[] = [];
   const pawl = await pawlWith(
     {
-      erp: webhook({ url: server.url, secret: SECRET }),
+      erp: webhook({ url: server.url, secret: SECRET, timeout: "10m" }),
       again: flow({ name: "order.raised" }),
       whole: toJob(job),
       part: toJob(job, { input: (event) => event.payload }),

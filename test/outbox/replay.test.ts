@@ -21,7 +21,7 @@ describe("what a replay delivers", () => {
     const audit = collecting();
     const pawl = await pawlWith({ erp, audit }, [on("order.*").to("erp", "audit")]);
     const [first = "", second = ""] = await orders(pawl, 2);
-    await pawl.work();
+    await pawl.work({ concurrency: 1 });
     await settledAll(pawl, [first, second]);
     const replay = await ended(pawl, await pawl.replay({ event: first, ...FAST }));
     expect(replay).toMatchObject({ state: "done", made: 2, leftAlone: 0 });
