@@ -318,39 +318,48 @@ describe.skipIf(url === "")("with a broker", () => {
         crm: rabbitmq({
           url: proxy.url,
           exchange,
-          retry: { attempts: 1_000, delays: ["100ms"] },
+          retry: { attempts: 10_000, delays: ["100ms"] },
           breaker: false,
+          timeout: "2m",
         }),
       },
       routes: [on("order.*").to("crm")],
     });
     const pawl = await connect(app, {
-      databaseUrl: (await freshDatabase()).url,
+      databaseUrl: (await freshDatabase({ longLeases: true })).url,
       log: silentLogger,
     });
     onTestFinished(() => pawl.close());
-    const ids: string[] = [];
-    await pawl.transaction(async (tx) => {
-      for (let i = 0; i < 2_000; i++) {
-        const event = { aggregate: ["order", i], payload: { i } } as const;
-        ids.push((await pawl.record("order.placed", event, { tx })).id);
-      }
-    });
+    const record = () =>
+      pawl.transaction(async (tx) => {
+        const ids: string[] = [];
+        for (let i = 0; i < 400; i++) {
+          const event = { aggregate: ["order", i], payload: { i } } as const;
+          ids.push((await pawl.record("order.placed", event, { tx })).id);
+        }
+        return ids;
+      });
     const worker = await pawl.work({ concurrency: 50 });
-    for (const share of [50, 300, 700, 1_200, 1_600]) {
-      await until(`${share} have come`, () => received.size >= share);
+    const ids: string[] = [];
+    // of each share some are on their way when the connection is cut, and the next share needs another one
+    for (let share = 1; share <= 5; share++) {
+      if (share === 3) proxy.refuse();
+      const recorded = await record();
+      ids.push(...recorded);
+      if (share === 3) {
+        const failed = async () => (await failures(pawl.store)) > 0;
+        await until("deliveries fail while nothing listens", failed);
+        proxy.listen();
+      }
+      const come = () => recorded.filter((id) => received.has(id)).length;
+      await until(`50 of share ${share} have come`, () => come() >= 50);
       proxy.cutAll();
-      if (share !== 700) continue;
-      proxy.refuse();
-      const failed = async () => (await failures(pawl.store)) > 0;
-      await until("deliveries fail while nothing listens", failed);
-      proxy.listen();
     }
     await until("all have come", () => ids.every((id) => received.has(id)));
     await until("all are recorded", async () => (await open(pawl.store)) === 0);
     expect(received.size).toBe(2_000);
     expect(await outboxStats(pawl.store)).toMatchObject({ toRoute: 0, unrouted: 0 });
-    expect(proxy.connections).toBeGreaterThan(5);
+    expect(proxy.connections).toBeGreaterThanOrEqual(5);
     await worker.stop();
     await until("the worker's end closes the connection", () => proxy.open === 0);
   });
