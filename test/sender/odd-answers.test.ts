@@ -27,7 +27,9 @@ afterAll(() => unsubscribe("net.client.socket", noteSocket));
 
 /** When the sender's socket at that port has read so much, and has handed it over. Timers may be held meanwhile. */
 async function untilRead(port: number, bytes: number): Promise<void> {
-  const hasRead = () => sockets.some((one) => one.remotePort === port && one.bytesRead >= bytes);
+  // one that is closed may be of an earlier server, which had the same port
+  const hasRead = () =>
+    sockets.some((one) => !one.destroyed && one.remotePort === port && one.bytesRead >= bytes);
   while (!hasRead()) await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setImmediate(resolve));
 }

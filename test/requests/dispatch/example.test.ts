@@ -8,7 +8,7 @@ test("R12: the example sends the three usages, and each ends as it is meant to",
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ["--import", "tsx", "examples/requests/requests.ts"],
-    { env: { ...process.env, DATABASE_URL: url, PAWL_LOG_LEVEL: "warn" }, timeout: 150_000 },
+    { env: { ...process.env, DATABASE_URL: url, PAWL_LOG_LEVEL: "warn" }, timeout: 600_000 },
   );
   const lines = stdout.trim().split("\n");
   // the end of one may be told before the next has arrived

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PawlError } from "../../../src/base/errors.ts";
 import { defineApp } from "../../../src/index.ts";
 import { includesStatus, statusCodes, stopCodes } from "../../../src/requests/dispatch/codes.ts";
@@ -116,6 +116,8 @@ describe("codes", () => {
 
 describe("attempts and times", () => {
   test("R4: attempts are the time to the expiry divided by the interval, at least 1; without expiry 1440", () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    onTestFinished(() => void vi.useRealTimers());
     const attempts = (spec: Parameters<typeof check>[0]) => check(spec).attempts;
     const inMs = (ms: number) => new Date(Date.now() + ms);
     expect(attempts({})).toBe(1_440);
