@@ -3,7 +3,7 @@ import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, defineJob, type Pawl, Unrecoverable } from "../../src/index.ts";
 import { removeDead, retryDead } from "../../src/kernel/operator/dead/sql.ts";
-import { freshDatabase, rawClient } from "../support/database.ts";
+import { freshDatabase, isLockAwaited, rawClient } from "../support/database.ts";
 import { until } from "../support/until.ts";
 
 let pawl: Pawl;
@@ -20,7 +20,7 @@ const job = defineJob({
 const app = defineApp({ jobs: [job] });
 
 beforeAll(async () => {
-  ({ url } = await freshDatabase());
+  ({ url } = await freshDatabase({ longLeases: true }));
   pawl = await connect(app, { databaseUrl: url, log: silentLogger });
 });
 afterAll(() => pawl.close());
@@ -143,12 +143,7 @@ test("R118: a dead letter that is retried while somebody begins to wait for it i
   await lock.query("begin");
   await lock.query("lock table pawl.finished in access exclusive mode");
   const answer = one.query("select id, state from pawl.await_v1($1)", [`{${id}}`]);
-  await until("its last statement waits", async () => {
-    const rows = await pawl.store.rows(
-      "select from pg_locks where relation = 'pawl.finished'::regclass and not granted",
-    );
-    return rows.length === 1;
-  });
+  await until("its last statement waits", () => isLockAwaited(lock));
   await retryDead(pawl.store, [id], { by: "ada", why: "test" });
   await lock.query("commit");
   expect((await answer).rows).toEqual([]); // it lives: asked for again
@@ -163,8 +158,8 @@ test("R118: a wait that begins while the connection lingers is polled at once, n
   const { setTimeout: original } = globalThis;
   const neverEnds = vi
     .spyOn(globalThis, "setTimeout")
-    .mockImplementation(((work: () => void, ms: number) =>
-      original(work, ms === 2_000 ? 1_000_000 : ms)) as typeof setTimeout);
+    .mockImplementation(((work: () => void, ms: number, ...given: []) =>
+      original(work, ms === 2_000 ? 1_000_000 : ms, ...given)) as typeof setTimeout);
   onTestFinished(() => neverEnds.mockRestore());
   await other.result(id);
   await until("it lingers", () => neverEnds.mock.calls.some(([, ms]) => ms === 2_000));
