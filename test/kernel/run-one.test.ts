@@ -1,13 +1,21 @@
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
 import { type RunOneOptions, runOne } from "../../src/kernel/run-one/run-one.ts";
 import { freshStore, rawClient } from "../support/database.ts";
-import { defineKinds, enqueueCount } from "../support/kernel.ts";
+import { defineKinds, enqueueCount, LONG_LEASE } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
-/** One task that cannot be claimed as long as another turn holds its shard. */
-async function busyTask() {
+/** As `pawl.lease_length()` has it; in the database it is longer here, for a machine that stands still. */
+const LEASE_MS = 10_000;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** One task that cannot be claimed as long as another turn holds its shard. By the process's own clock each try takes `tryMs`. */
+async function busyTask(tryMs: number) {
   const store = await freshStore();
+  await store.rows(LONG_LEASE);
   await defineKinds(store);
   const [id = ""] = await enqueueCount(store, 1);
   await store.rows(
@@ -16,15 +24,22 @@ async function busyTask() {
   const holder = await rawClient(store.url);
   await holder.query("begin; select 1 from pawl.shard where solo for update");
   let tries = 0;
+  let ownMs = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => ownMs);
+  const tried = (text: string) => {
+    if (!text.includes("claim_one")) return;
+    tries += 1;
+    ownMs += tryMs;
+  };
   const options: RunOneOptions = {
     store: {
       ...store,
       rows: (text, values) => {
-        if (text.includes("claim_one")) tries += 1;
+        tried(text);
         return store.rows(text, values);
       },
       prepared: (text, values) => {
-        if (text.includes("claim_one")) tries += 1;
+        tried(text);
         return store.prepared(text, values);
       },
     },
@@ -35,11 +50,11 @@ async function busyTask() {
     log: silentLogger,
     stop: new Promise(() => undefined),
   };
-  return { store, id, options, tries: () => tries };
+  return { store, id, options, tries: () => tries, ownMs: () => ownMs };
 }
 
 test("a stop ends the wait for a task whose limits others hold", async () => {
-  const { store, id, options, tries } = await busyTask();
+  const { store, id, options, tries } = await busyTask(0);
   let stop: (() => void) | undefined;
   const running = runOne(id, {
     ...options,
@@ -57,6 +72,7 @@ test("a stop ends the wait for a task whose limits others hold", async () => {
 });
 
 test("who waits for a task in vain says what holds it, before the lease runs out", async () => {
-  const { id, options } = await busyTask();
+  const { id, options, ownMs } = await busyTask(1_000);
   expect(await runOne(id, options)).toMatchObject({ did: "nothing", why: { outcome: "busy" } });
+  expect(ownMs()).toBeLessThan(LEASE_MS);
 });
