@@ -60,7 +60,7 @@ const brief = defineJob({
 });
 
 beforeAll(async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const app = defineApp({ jobs: [act, slow, brief] });
   pawl = await connect(app, { databaseUrl: url, log: silentLogger });
   worker = await pawl.work();

@@ -225,7 +225,7 @@ async function opened(pawl: Pawl): Promise<Pawl> {
 }
 
 test("R96: with a worker: the failing kind is paused and says so, the others go on, and it recovers by itself", async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   let isDown = true;
   let bad = 0;
   let good = 0;

@@ -22,7 +22,7 @@ const FORGED = [
 
 test("R103a: a notification that anybody may send neither stops a worker, nor ends its process, nor answers for it", async () => {
   const seen = unowned();
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const job = defineJob({ name: "plain", input: z.object({}), run: () => undefined });
   const app = defineApp({ name: "forged", jobs: [job] });
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger });

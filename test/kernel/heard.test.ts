@@ -59,7 +59,11 @@ test("R119: each failed attempt is a line, each dead task one more, and an obser
     },
   });
   const app = defineApp({ name: "heard", jobs: [fails, naps] });
-  const pawl = await connect(app, { databaseUrl: (await freshDatabase()).url, migrate: true, log });
+  const pawl = await connect(app, {
+    databaseUrl: (await freshDatabase({ longLeases: true })).url,
+    migrate: true,
+    log,
+  });
   await expect(pawl.work({ on: { dies: boom } as never })).rejects.toThrow("work.on");
   await expect(pawl.work({ on: { dead: 5 } as never })).rejects.toThrow(/on.*`?dead/);
   const worker = await pawl.work({ on });
@@ -168,7 +172,10 @@ test("R119: an observer hears each attempt start and end, with its outcome and h
     },
   });
   const app = defineApp({ name: "attempts", jobs: [job] });
-  const pawl = await connect(app, { databaseUrl: (await freshDatabase()).url, migrate: true });
+  const pawl = await connect(app, {
+    databaseUrl: (await freshDatabase({ longLeases: true })).url,
+    migrate: true,
+  });
   const worker = await pawl.work({
     on: {
       attemptStarted: (what) => {

@@ -83,7 +83,7 @@ beforeAll(async () => {
   const jobs = [throws, rejects, answers, validated, unjudged];
   const app = defineApp({ name: "odd", jobs });
   pawl = await connect(app, {
-    databaseUrl: (await freshDatabase()).url,
+    databaseUrl: (await freshDatabase({ longLeases: true })).url,
     migrate: true,
     log: { ...silentLogger, warn: boom, error: boom },
   });

@@ -14,7 +14,7 @@ import {
 import { until } from "../support/until.ts";
 
 test("R100: a lease that a turn and a heartbeat find lost at once is one loss: one new registration, the outcome counted as refused", async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   let end: (() => void) | undefined;
   const job = defineJob({
     name: "job",
@@ -55,7 +55,7 @@ test("R100: a lease that a turn and a heartbeat find lost at once is one loss: o
 });
 
 test("R64: of what was lost twice a worker runs one task at a time, also with several turns under way", async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   let running = 0;
   let most = 0;
   const one = (name: string) =>

@@ -12,7 +12,7 @@ import type { StreamHandler } from "../../src/kernel/task.ts";
 import type { Store } from "../../src/store/store.ts";
 import { freshDatabase, freshStore } from "../support/database.ts";
 import { databaseProxy } from "../support/database-proxy.ts";
-import { allStreams, count, defineKinds, enqueueCount } from "../support/kernel.ts";
+import { allStreams, count, defineKinds, enqueueCount, LONG_LEASE } from "../support/kernel.ts";
 import { workerOn } from "../support/lossy.ts";
 import { stalls } from "../support/stalls.ts";
 import { until } from "../support/until.ts";
@@ -25,6 +25,7 @@ function handlerOf(run: StreamHandler["run"]): StreamHandler {
 
 test("a task whose claim is answered only after the grace is not started: it is given back", async () => {
   const store = await freshStore();
+  await store.rows(LONG_LEASE);
   await defineKinds(store);
   let isHeld = false;
   let letGo: (() => void) | undefined;
@@ -68,6 +69,7 @@ test("a task whose claim is answered only after the grace is not started: it is 
 
 test("a session that ended without a database tries no further turn", async () => {
   const store = await freshStore();
+  await store.rows(LONG_LEASE);
   await defineKinds(store);
   let isDown = false;
   let failures = 0;
@@ -134,7 +136,7 @@ test("the grace of tasks runs from the stop, however long a source takes to answ
         answer = () => resolve({ events: [] });
       }),
   });
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const app = defineApp({ jobs: [job], sources: [source] });
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger });
   onTestFinished(() => pawl.close());

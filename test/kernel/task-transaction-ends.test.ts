@@ -9,13 +9,21 @@ import { openStore, type Store } from "../../src/store/store.ts";
 import { atEnd } from "../support/at-end.ts";
 import { commitProxy } from "../support/commit-proxy.ts";
 import { freshStore } from "../support/database.ts";
-import { claimed, defineKinds, enqueueCount, newWorker, sendTurn } from "../support/kernel.ts";
+import {
+  claimed,
+  defineKinds,
+  enqueueCount,
+  LONG_LEASE,
+  newWorker,
+  sendTurn,
+} from "../support/kernel.ts";
 import { timersOf } from "../support/timers.ts";
 import { until } from "../support/until.ts";
 
 /** One task, claimed. */
 async function oneClaimed(): Promise<{ store: Store; task: ClaimedTask; workerId: number }> {
   const store = await freshStore();
+  await store.rows(LONG_LEASE); // a transaction may be silent for as long
   await defineKinds(store);
   await enqueueCount(store, 1);
   const workerId = await newWorker(store);

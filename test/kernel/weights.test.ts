@@ -47,7 +47,7 @@ function served(weights: readonly number[], batches: readonly number[]): number[
 describe("R73: weighted queues", () => {
   let pawl: Pawl;
   beforeAll(async () => {
-    const { url } = await freshDatabase();
+    const { url } = await freshDatabase({ longLeases: true });
     const app = defineApp({ jobs: [high, normal, low] });
     pawl = await connect(app, { databaseUrl: url, log: silentLogger });
     atEnd(() => pawl.close());

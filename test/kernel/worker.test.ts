@@ -21,7 +21,7 @@ import {
 import { until } from "../support/until.ts";
 
 async function open(options: AppOptions): Promise<Pawl> {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   return connect(defineApp(options), { databaseUrl: url, log: silentLogger });
 }
 

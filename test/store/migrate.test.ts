@@ -6,6 +6,7 @@ import { ownFunctions } from "../../src/store/functions.ts";
 import { migrate, migrations, planMigrations, requireSchema } from "../../src/store/migrate.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { freshDatabase } from "../support/database.ts";
+import { LONG_LEASE } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 async function emptyStore(schema = "pawl"): Promise<Store & AsyncDisposable> {
@@ -128,6 +129,7 @@ describe("a schema of another name", () => {
       migrate: true,
       log: silentLogger,
     });
+    await pawl.store.rows(LONG_LEASE);
     await pawl.work();
     const { id } = await pawl.transaction((tx) => pawl.enqueue(job, {}, { tx }));
     const task = await until("the task is done", async () => {
