@@ -17,7 +17,7 @@ test("R98: answers of the database that are lost make no task run twice, end twi
   const run: TaskHandler["run"] = (_, { taskId }) => {
     runs.set(taskId, (runs.get(taskId) ?? 0) + 1);
   };
-  const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run };
+  const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 600_000, run };
   const worker = workerOn(cut.store, handler, 20);
   await worker.start();
   await until("all are done", async () => (await count(store, "task")) === 0);

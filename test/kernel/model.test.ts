@@ -11,7 +11,7 @@ import { checkRuns } from "../support/model/runs.ts";
 const SEED = Number(process.env.PAWL_TEST_SEED ?? 20_310_303);
 const RUNS = Number(process.env.PAWL_TEST_RUNS ?? 40);
 /** Shrinking included. */
-const TIMEOUT_MS = 600_000 + RUNS * 5_000;
+const TIMEOUT_MS = 900_000 + RUNS * 5_000;
 
 test("whatever workers, callers and people do: no task is lost, run out of its order, started while off, or settled late", {
   timeout: TIMEOUT_MS,

@@ -23,7 +23,7 @@ test("R99: lost answers make no attempt count twice", async () => {
       await new Promise((resolve) => setTimeout(resolve, chance.whole(1, 30)));
     if (times <= Number(taskId) % 3) throw new Error("no");
   };
-  const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 10_000, run };
+  const handler = { queue: "q", kind: "k", version: 1, timeoutMs: 600_000, run };
   const worker = workerOn(cut.store, handler, 20);
   await worker.start();
   await until("all are done", async () => (await count(store, "task")) === 0);

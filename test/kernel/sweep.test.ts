@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import type { Store } from "../../src/store/store.ts";
 import { freshStore, openTransaction } from "../support/database.ts";
 import {
@@ -23,7 +23,6 @@ beforeEach(async () => {
 
 /** Transactions of other tests on the server may follow each other. */
 const PATIENCE_MS = 300_000;
-vi.setConfig({ testTimeout: 400_000 });
 
 /** A write transaction anywhere on the server holds a sweep back, so a test may wait longer than a lease. */
 async function patientWorker(): Promise<number> {

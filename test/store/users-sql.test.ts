@@ -101,7 +101,7 @@ test("in a destination, and in a delivery that tests it; what Pawl's own destina
   const own = (name: string): DestinationDefinition => ({
     type: "own",
     config: {},
-    timeoutMs: 5_000,
+    timeoutMs: 600_000,
     deliver: async (_, { tx }) => {
       seen.push(name, await answersOf(tx));
       return {};
