@@ -62,7 +62,8 @@ test("R113: whatever a database has set, everything is migrated, run, delivered,
     "select pg_get_expr(relpartbound, oid) as bound from pg_class where relname ~ '^finished_[0-9]+$'",
   );
   const midnight = /^FOR VALUES FROM \('[0-9-]+ 00:00:00\+00'\) TO \('[0-9-]+ 00:00:00\+00'\)$/;
-  expect(rows.map(({ bound }) => bound)).toEqual(Array(9).fill(expect.stringMatching(midnight)));
+  expect(rows.length).toBeGreaterThanOrEqual(9); // one more where a day has ended meanwhile
+  for (const { bound } of rows) expect(bound).toMatch(midnight);
 });
 
 test("an app's own statements keep the time zone and the timeouts of its role", async () => {

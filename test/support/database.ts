@@ -12,6 +12,7 @@ import { migrate, migrations } from "../../src/store/migrate.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { atEnd } from "./at-end.ts";
 import { LONG_LEASE } from "./kernel.ts";
+import { until } from "./until.ts";
 
 const TODAY = new Date().toISOString().slice(0, 10);
 const TEMPLATE = `pawl_template_${createHash("sha256")
@@ -133,6 +134,12 @@ async function makeTemplate(server: string, admin: pg.Client): Promise<void> {
   } finally {
     await store.close();
   }
+  await until("nobody is in the template", async () => {
+    const { rows } = await admin.query("select from pg_stat_activity where datname = $1", [
+      TEMPLATE,
+    ]);
+    return rows.length === 0; // PostgreSQL itself waits 5 s for it
+  });
   await admin.query(`alter database ${TEMPLATE} is_template true`);
 }
 
