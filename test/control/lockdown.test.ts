@@ -51,7 +51,12 @@ async function shop() {
       `${count} are logged`,
       () => told.filter((one) => one.startsWith(start)).length === count,
     );
-  return { pawl, logged, events, seen, delivered, over };
+  const reported = (workers: number) =>
+    until(`${workers} workers say so`, async () => {
+      const rows = await pawl.store.rows("select from pawl.worker where off_here = '{all}'");
+      return rows.length === workers;
+    });
+  return { pawl, logged, events, seen, delivered, over, reported };
 }
 
 test("R31: that all is off is told once, whichever of three workers sees it, and again for the next time; it is delivered when all is on", async () => {
@@ -81,7 +86,7 @@ test("R31: that all is off is told once, whichever of three workers sees it, and
 });
 
 test("R28 R31: that a file holds all on a host is told once for that host, and again when it comes back", async () => {
-  const { pawl, seen, delivered, over } = await shop();
+  const { pawl, seen, delivered, over, reported } = await shop();
   const file = path.join(locks, "all-commands.disabled");
   await Promise.all([pawl.work(), pawl.work()]);
   writeFileSync(file, "");
@@ -89,6 +94,7 @@ test("R28 R31: that a file holds all on a host is told once for that host, and a
   expect(first?.payload).toMatchObject({ host: first?.aggregate_id, by: null });
   const { hosts } = await pawl.switches.list();
   expect(hosts).toMatchObject([{ host: first?.aggregate_id, scopes: ["all"] }]);
+  await reported(2); // or the file would be gone, and one of them would say for the first time that it is there
   rmSync(file);
   await over();
   await delivered(1);

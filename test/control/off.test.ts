@@ -8,7 +8,7 @@ import { type Command, defineCommand, type Pawl } from "../../src/index.ts";
 import { newFolder, pawl as pawlCli } from "../cli/cli.ts";
 import { movableClock } from "../support/clock.ts";
 import { commandsOf, folderWith, gate, statusOf } from "../support/commands.ts";
-import { freshDatabase, openTransaction } from "../support/database.ts";
+import { freshDatabase, isLockAwaited, openTransaction, rawClient } from "../support/database.ts";
 import { askedOf } from "../support/sent.ts";
 import { until } from "../support/until.ts";
 
@@ -81,12 +81,8 @@ test("`off` waits for a start that was granted and whose answer is still under w
   const off = pawl.off("command:get-orders").then(() => {
     isOff = true;
   });
-  await until("it waits for the gate", async () => {
-    const [row] = await pawl.store.rows<{ waits: boolean }>(
-      "select exists (select from pg_locks l where l.locktype = 'advisory' and not l.granted) as waits",
-    );
-    return row?.waits;
-  });
+  const watcher = await rawClient(url);
+  await until("it waits for the gate", () => isLockAwaited(watcher));
   await client.query("commit");
   await until("it is off", async () => {
     const { switches } = await pawl.switches.list();
@@ -151,11 +147,12 @@ test("one parameter can be off while the others run; an unknown command or param
 });
 
 test("R28: `<key>.disabled` and `all-commands.disabled` stop what they name on their host, and lists name the host", async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const pawl = await commandsOf([idle("get-orders"), idle("import", ["a", "B-2"])], url);
   await pawl.work();
   const statuses = async () =>
     Object.fromEntries((await pawl.commands.list()).map((row) => [row.key, row.status]));
+  const hosts = async () => (await pawl.switches.list()).hosts;
   const idleAll = { "get-orders": "idle", "import:a": "idle", "import:B-2": "idle" };
   expect(await statuses()).toEqual(idleAll);
   const cases: [string, object, string | undefined][] = [
@@ -177,10 +174,9 @@ test("R28: `<key>.disabled` and `all-commands.disabled` stop what they name on t
       code: "command_off",
       message: expect.stringContaining(`is off on host ${hostname()}, by a file in locks/`),
     });
+    await until("the worker has said it", async () => (await hosts()).length === 1);
     remove(file);
-    await until("the worker has seen it", async () =>
-      (await pawl.commands.list()).every((row) => row.offHosts.length === 0),
-    );
+    await until("the worker has seen that it is gone", async () => (await hosts()).length === 0);
     expect(await refusal(pawl, name, param)).toBe("ran");
     expect(await statuses()).toEqual(idleAll);
   }
@@ -197,7 +193,7 @@ test("R28: a file is obeyed while nothing can be asked of the database", async (
 });
 
 test("R28 R29: a host says through its worker what its files and PAWL_OFF hold; where only some hosts do, a command is not disabled", async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const pawl = await commandsOf([idle("get-orders"), idle("books")], url);
   process.env.PAWL_OFF = "command:get-orders";
   await pawl.work();

@@ -15,6 +15,7 @@ import {
 } from "../../src/index.ts";
 import { atEnd } from "../support/at-end.ts";
 import { freshDatabase, openTransaction } from "../support/database.ts";
+import { waitForLocks } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 const input = z.object({ page: z.number() });
@@ -108,20 +109,22 @@ test("R30: from the check of the lock to the commit nobody takes the lock away: 
   );
   const blocker = await openTransaction(url);
   await blocker.query("select pg_advisory_xact_lock(4242)");
-  const waiting = async (many: number) => {
-    const [row] = await pawl.store.rows<{ n: number }>(
-      "select count(*)::int as n from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())",
+  await waitForLocks(pawl.store, "release_lock_v1(text, text, text, text)");
+  const waits = async (statement: string) => {
+    const rows = await pawl.store.rows(
+      "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query ilike $1",
+      [`%${statement}%`],
     );
-    return (row?.n ?? 0) >= many;
+    return rows.length > 0;
   };
   act = async (context) => void (await write(context, 6));
   const ran = pawl.commands.run("held").catch(() => undefined); // it may end before the release, or after it
-  await until("it is about to commit", () => waiting(1));
+  await until("it is about to commit", () => waits("commit"));
   let seen: number[] | undefined;
   const released = pawl.locks.release("held", { why: "it hangs" }).then(async () => {
     seen = await written(6);
   });
-  await until("the release waits", async () => seen !== undefined || (await waiting(2)));
+  await until("the release waits", async () => seen !== undefined || (await waits("release_lock")));
   expect(seen).toBe(undefined);
   await blocker.query("rollback");
   await released;
