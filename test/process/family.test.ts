@@ -48,9 +48,15 @@ test("R25: with its children a run ends all that it has started, whoever lives o
   const { url } = await freshDatabase({ longLeases: true });
   const pawl = await pawlWith([order, parcel, label], url);
   await pawl.work();
+  const waits = (parcels: number) =>
+    until(`${parcels} parcels wait, with their labels`, async () => {
+      const all = [await live(pawl, "parcel"), await live(pawl, "label")];
+      return all.every((runs) => runs.length === parcels);
+    });
   const other = await family(pawl);
+  await waits(2); // their numbers are below those of the next ones
   const id = await family(pawl);
-  await until("all wait", async () => (await live(pawl, "label")).length === 4);
+  await waits(4);
   const [, , first = "", second = ""] = await live(pawl, "parcel");
   const [mine, yours, printed = "", left = ""] = await live(pawl, "label");
   await pawl.processes.abandon(first, { why: "only this one" }); // an end in between: its child lives on

@@ -7,6 +7,7 @@ import { pruneRuns } from "../../src/process/retention/sql.ts";
 import { here } from "../cli/here.ts";
 import { movableClock } from "../support/clock.ts";
 import { freshDatabase } from "../support/database.ts";
+import { keepFromPruning } from "../support/kernel.ts";
 import { pawlWith, untilStatus } from "../support/runs.ts";
 
 const DAY_MS = 86_400_000;
@@ -118,6 +119,7 @@ test("R16: a worker removes them in batches of a bounded number of rows, and lea
   await pawl.store.rows(
     "create or replace function pawl.pruned_rows_max() returns int language sql immutable return 2",
   );
+  await keepFromPruning(pawl.store);
   await pawl.work();
   const ids: string[] = [];
   for (let i = 0; i < 5; i += 1) ids.push((await pawl.start(short, { ends: "done" })).id);

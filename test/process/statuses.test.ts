@@ -129,6 +129,7 @@ test("R14 R18 R34: what steps have said is kept also if they fail, warnings are 
   await untilStatus(pawl, good, "waiting");
   await untilStatus(pawl, unknown, "waiting");
   await until("it has failed three times", async () => (await failures(id)) === 3);
+  await untilStatus(pawl, id, "retry");
 
   const list = await pawl.processes.list({ where: "order=7" });
   expect(list).toMatchObject([{ id, warnings: 5 }]);

@@ -93,7 +93,7 @@ test("another process, and a job with the name of the one that is off, go on", a
       jobs += 1;
     },
   });
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const app = defineApp({ processes: [process, other], jobs: [job] });
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger });
   onTestFinished(() => pawl.close());
@@ -114,7 +114,11 @@ test("another process, and a job with the name of the one that is off, go on", a
   expect(jobs).toBe(1);
   await pawl.on("kind:order");
   await until("it has run too", () => jobs === 2);
-  expect((await pawl.task(task.id))?.state).toBe("done");
+  await until("both are done", async () => {
+    const both = await Promise.all([task, second].map(({ id: one }) => pawl.task(one)));
+    return both.every((one) => one?.state === "done");
+  });
+  expect(jobs).toBe(2);
 });
 
 /** A worker whose answers can be held, and a person beside it. */

@@ -37,7 +37,7 @@ const v2 = (older: readonly AnyProcess[]) =>
   });
 
 async function database() {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   return async (...processes: AnyProcess[]): Promise<Pawl> => {
     const pawl = await connect(defineApp({ name: "shop", processes }), {
       databaseUrl: url,

@@ -80,7 +80,7 @@ test("a run that no worker takes is told like every task, and with its step", as
 });
 
 test("R31: a run in error is told once by pawl.process.error, with its step, and not by pawl.task.dead too; again if it dies again", async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const seen: OutboxEvent[] = [];
   const app = defineApp({
     processes: [waits],

@@ -47,9 +47,10 @@ test("R66: 10,000 due times of one moment are fired in a few rounds, each once, 
   let rounds = 0;
   let fired = 0;
   const scheduler = async () => {
-    for (let isMore = true; isMore; rounds += 1) {
+    for (let isMore = true; isMore; ) {
       const round = await fireDue(bench.store);
       fired += round.fired.length;
+      if (round.fired.length > 0) rounds += 1; // in any other one all was being fired by the other scheduler
       isMore = round.isMore;
     }
   };

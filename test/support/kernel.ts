@@ -162,6 +162,11 @@ export async function waitForLocks(executor: Executor, ...functions: string[]): 
     await executor.rows(`alter function pawl.${name} set lock_timeout = 0`);
 }
 
+/** No worker of this database prunes: each would, at a moment of its first five minutes, and what a test counts would be gone. */
+export async function keepFromPruning(executor: Executor): Promise<void> {
+  await executor.rows("select from pawl.take_lease_v1('pawl:prune', 'test', '100 years')");
+}
+
 /** Ends a worker's lease as if its time had passed. */
 export async function endLease(executor: Executor, worker: number): Promise<void> {
   await executor.rows(
