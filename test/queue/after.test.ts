@@ -30,7 +30,7 @@ const job = defineJob({
 });
 
 beforeAll(async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   pawl = await connect(defineApp({ jobs: [job] }), { databaseUrl: url, log: silentLogger });
 });
 afterAll(() => pawl.close());

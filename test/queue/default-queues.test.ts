@@ -7,6 +7,7 @@ import { connect, defineApp, defineJob } from "../../src/index.ts";
 import { atEnd } from "../support/at-end.ts";
 import { movableClock } from "../support/clock.ts";
 import { freshStore } from "../support/database.ts";
+import { LONG_LEASE } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 const QUEUES = ["high", "normal", "low"] as const;
@@ -23,6 +24,7 @@ interface Waiting {
 test("R52, R54: a task of each default queue is tried again after the delays of its queue, and then lies among the dead letters", async () => {
   const store = await freshStore({ max: 4 });
   const clock = await movableClock(store, { isSlow: true });
+  await store.rows(LONG_LEASE);
   const jobs = QUEUES.map((queue) =>
     defineJob({
       name: `of-${queue}`,

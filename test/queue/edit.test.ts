@@ -25,7 +25,7 @@ let kit: TestKit;
 let url: string;
 
 beforeAll(async () => {
-  ({ url } = await freshDatabase());
+  ({ url } = await freshDatabase({ longLeases: true }));
   const app = defineApp({ name: "edit", jobs: [charge] });
   kit = await testKit(app, { databaseUrl: url });
   pawl = kit.pawl;

@@ -30,7 +30,7 @@ interface Bench {
 /** An app with one job; no worker yet. */
 async function bench(run: Run, options: { timeout?: string; lane?: string } = {}): Promise<Bench> {
   const { timeout = "5m", lane } = options;
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const job = defineJob({
     name: "job",
     input: z.object({ n: z.number() }),
@@ -94,7 +94,9 @@ describe("R72: a job", () => {
   });
 
   test("that runs is asked to end: cancelled when it gives up, done when it still ends well", async () => {
+    let begun = 0;
     const { pawl, enqueue, comes, attemptsBefore } = await bench(async (context, n) => {
+      begun += 1;
       const reason = await aborted(context).catch((error) => error);
       if (n === 1) throw reason;
       if (n === 2) throw new RetryAfter("1s");
@@ -102,7 +104,7 @@ describe("R72: a job", () => {
     });
     await pawl.work();
     const ids = [await enqueue({ n: 1 }), await enqueue({ n: 2 }), await enqueue({ n: 3 })];
-    for (const id of ids) await comes(id, "running");
+    await until("they run", () => begun === 3);
     for (const id of ids) expect(await pawl.cancel(id)).toBe("requested");
     const [givesUp = "", retries = "", endsWell = ""] = ids;
     expect(await comes(givesUp, "cancelled")).toMatchObject({ attempt: 1 });

@@ -32,7 +32,7 @@ const logged: string[] = [];
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), "pawl-thread-"));
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const app = defineApp({ name: "shop", jobs: [computed, short, quick] });
   const info = (data: object, message: string) =>
     void logged.push(JSON.stringify({ ...data, message }));
@@ -85,7 +85,11 @@ test("R98: a handler in a thread that computes without a pause costs neither the
   const before = await lease();
   expect((await ended((await pawl.enqueue(quick, {})).id)).state).toBe("done");
   await until("the lease is renewed", async () => (await lease()) !== before);
-  expect((await pawl.task(id))?.progress).toEqual({ what: "busy" });
+  const said = await until("its progress is shown", async () => {
+    const task = await pawl.task(id);
+    return task?.progress !== null && task?.progress;
+  });
+  expect(said).toEqual({ what: "busy" });
   writeFileSync(`${file}.end`, "");
   const { state, result } = await ended(id);
   expect(state).toBe("done");

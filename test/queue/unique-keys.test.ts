@@ -42,7 +42,7 @@ function optionsOf(name: string, queue: string) {
 }
 
 async function freshPawl(): Promise<Pawl> {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const app = defineApp({
     queues: { strict: { onDead: "block" }, lenient: { onDead: "skip" } },
     jobs: [keyedJob, otherKind, otherQueue],

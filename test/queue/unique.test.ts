@@ -13,6 +13,7 @@ import { removeDead, retryDead } from "../../src/kernel/operator/dead/sql.ts";
 import { forgetKeys } from "../../src/kernel/operator/history/sql.ts";
 import { movableClock } from "../support/clock.ts";
 import { freshDatabase, rawClient } from "../support/database.ts";
+import { keepFromPruning } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
 const OPERATOR = { by: "ada", why: "test" };
@@ -45,9 +46,10 @@ type One = (typeof JOBS)[number];
 let account = "0";
 
 beforeAll(async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   pawl = await connect(defineApp({ jobs: JOBS }), { databaseUrl: url, log: silentLogger });
   clock = await movableClock(pawl.store, { isSlow: true });
+  await keepFromPruning(pawl.store);
 });
 afterAll(() => pawl.close());
 beforeEach(async () => {
