@@ -83,7 +83,8 @@ if (isMain(import.meta.url)) {
     port: Number(values.port ?? 0),
     copies: Number(values.copies ?? 1),
   });
-  process.stdout.write(`${feed.url}\n`);
-  await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  process.stdout.write(`${feed.url}\n`); // whoever reads it may stop us at once
+  await stopped;
   await feed.close();
 }

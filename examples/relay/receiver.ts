@@ -177,7 +177,8 @@ if (isMain(import.meta.url)) {
     secret,
     logFile: values.log,
   });
-  process.stdout.write(`${receiver.url}\n`);
-  await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  process.stdout.write(`${receiver.url}\n`); // whoever reads it may stop us at once
+  await stopped;
   await receiver.close();
 }

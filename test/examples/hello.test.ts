@@ -15,7 +15,7 @@ test("the README shows the example that is run here", async () => {
 });
 
 test("R78: the first example enqueues with a business row and runs the task", async () => {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", FILE], {
     env: { ...process.env, DATABASE_URL: url, PAWL_LOG_LEVEL: "warn" },
     timeout: 300_000,

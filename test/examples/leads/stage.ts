@@ -27,7 +27,7 @@ export interface Stage {
 
 export async function stage(): Promise<Stage> {
   const world = await startWorldHere();
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const kit = await testKit(app, { databaseUrl: url });
   atEnd(() => kit.close());
   useClient(kit.pawl);
