@@ -27,7 +27,7 @@ test("R103a: `off all --wait` waits for the request and for the batch under way,
   await until("a request and a batch are under way", () => answers.length + batches.length === 2);
 
   const off = start(["off", "all", "--wait", "--json"], { url });
-  await until("it says what is left", () => off.stderr() !== "");
+  await until("it says what is left", () => off.stderr().endsWith("\n"));
   expect(off.stderr()).toBe(
     "pawl: all is off, still running: source:orders, 1 batch being stored\n",
   );

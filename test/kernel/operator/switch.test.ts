@@ -6,7 +6,9 @@ import {
   switchOff,
   switchOn,
 } from "../../../src/kernel/operator/switches/sql.ts";
+import { turnOff } from "../../../src/kernel/operator/switches/turn.ts";
 import { auditRows } from "../../../src/operate/sql.ts";
+import { rawClient } from "../../support/database.ts";
 import { runningOf, sendTurn } from "../../support/kernel.ts";
 import { ADA, type Bench, bench, MINUTE_MS } from "./fixture.ts";
 
@@ -51,6 +53,27 @@ test("a switch keeps reason, owner and time, nothing of its scope starts, and wh
   expect(await switchOn(at.store, { scope: "queue:low", by: "bob" })).toBe(false);
   expect(await switches(at.store)).toEqual([]);
   expect(await startable()).toBe(1);
+});
+
+test("the answer of off with `wait` says that nothing runs, though a batch begins at this moment only to see that all is off", async () => {
+  const mover = await rawClient(at.url);
+  let looks = 0;
+  const rows: Bench["store"]["rows"] = async (text, values) => {
+    const found = await at.store.rows(text, values);
+    if (text.includes("switches_v1")) {
+      looks += 1;
+      if (looks === 1) await mover.query("select pg_advisory_lock_shared(pawl.batch_lock())");
+    }
+    return found as never;
+  };
+  const desk = { store: { ...at.store, rows }, report: () => undefined };
+  expect(await turnOff(desk, { scope: "all", wait: true, act: ADA })).toMatchObject({
+    running: 0,
+    leases: [],
+    batches: 0,
+  });
+  expect(looks).toBe(1);
+  expect(await switches(at.store)).toMatchObject([{ batches: 1 }]);
 });
 
 test("a switch with an end is on again automatically, by the database's clock, given as a time or as a duration", async () => {

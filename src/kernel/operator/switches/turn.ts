@@ -31,8 +31,10 @@ export async function turnOff(desk: Desk, { scope, until, wait, act }: Off): Pro
   const { store } = desk;
   await switchOff(store, { ...act, scope, ...until });
   await untilOff(store, scope);
-  if (wait === true) await untilStopped(desk, scope);
-  const now = (await switches(store)).find((row) => row.scope === scope);
+  const now =
+    wait === true
+      ? await untilStopped(desk, scope)
+      : (await switches(store)).find((row) => row.scope === scope);
   const { until: end = null, running = 0, leases = [], batches = 0 } = now ?? {};
   return { scope, until: end, running, leases, batches };
 }

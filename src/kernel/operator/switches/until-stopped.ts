@@ -8,13 +8,17 @@ import type { Store } from "../../../store/store.ts";
 import { groupsOf } from "../../groups/sql.ts";
 import { rescue } from "../../sql.ts";
 import { type TaskRow, tasks } from "../sql.ts";
-import { stillRunning, switches } from "./sql.ts";
+import { type SwitchRow, stillRunning, switches } from "./sql.ts";
 
 const LOOK_MS = 200;
 const TASKS_SHOWN = 3;
 
-/** @throws PawlError `not_stopped` when it is on again before all has stopped */
-export async function untilStopped({ store, report }: Desk, scope: string): Promise<void> {
+/**
+ * Returns its switch as it was when nothing ran any more. A later look may find work that begins, sees the switch and ends.
+ *
+ * @throws PawlError `not_stopped` when it is on again before all has stopped
+ */
+export async function untilStopped({ store, report }: Desk, scope: string): Promise<SwitchRow> {
   for (;;) {
     const found = (await switches(store)).find((row) => row.scope === scope);
     if (found === undefined) {
@@ -26,14 +30,16 @@ export async function untilStopped({ store, report }: Desk, scope: string): Prom
       );
     }
     const left = stillRunning(found);
-    if (left === "") break;
+    if (left === "") {
+      report("");
+      return found;
+    }
     const named = found.running > 0 ? `: ${await some(store, scope)}` : "";
     report(`${scope} is off, still running: ${left}${named}`, "waiting");
     // where no worker lives any more, nobody else takes the tasks of those that died
     await rescue(store);
     await wait(LOOK_MS);
   }
-  report("");
 }
 
 async function some(store: Store, scope: string): Promise<string> {
