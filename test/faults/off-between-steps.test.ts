@@ -123,7 +123,7 @@ test("busy workers with runs of many steps, turned off again and again, all or o
     await workers.stop();
     await removeSteps(pids);
   }
-}, 600_000);
+}, 900_000);
 
 /** A run that was stopped again and again has done each of its steps as often as it had to, and was never held. */
 async function everyRunIsWhole(pawl: Pawl): Promise<void> {
