@@ -232,7 +232,7 @@ test("R103b: lists of queues, sources and commands say that a group holds them, 
 });
 
 test("R103b: `--wait` of a group names the tasks that still run, each once", async () => {
-  const worker = await pawl.work();
+  const worker = await pawl.work({ roles: ["worker"] }); // none that may be asking its source
   onTestFinished(async () => {
     opened?.();
     await worker.stop();

@@ -207,9 +207,13 @@ test("R112: a handler never starts once its attempt has ended, however late `nex
 
   inner = (_, next) => next();
   const schema = gate();
-  const enqueued = await pawl.enqueue(slowly, {});
-  parse = schema.opened;
-  await timedOut(enqueued.id);
+  // its worker may have it before this process hears that it is written
+  const { id: parsed } = await pawl.transaction(async (tx) => {
+    const enqueued = await pawl.enqueue(slowly, {}, { tx });
+    parse = schema.opened;
+    return enqueued;
+  });
+  await timedOut(parsed);
   schema.open();
   await parse;
   await new Promise(setImmediate);
@@ -258,6 +262,7 @@ test("R113 R119: around deliveries; what has been delivered is observed, and an 
   const { id } = await pawl.record("a.b", { aggregate: ["x", 1], payload: {} });
   await until("it is delivered", async () => (await pawl.event(id))?.status === "published");
   expect(kinds).toEqual(["destination:inside 1"]);
+  await until("its worker has heard that it is recorded", () => delivered.length > 0);
   expect(delivered).toEqual([
     {
       taskId: expect.stringMatching(/^\d+$/),

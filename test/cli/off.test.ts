@@ -106,7 +106,7 @@ test("off --wait shows on stderr what is left, and its exit code 0 says that not
   const [second] = await sendTurn(at.store, { worker, claim: 2, limit: 1 });
   const [row, claim] = first?.id === id ? [first, 1] : [second, 2];
   const waiting = start(["off", "queue:q", "--wait", "--json"], { url: at.url });
-  await until("it has said what is left", () => waiting.stderr() !== "");
+  await until("it has said what is left", () => waiting.stderr().endsWith("\n"));
   expect(waiting.stderr()).toBe(
     `pawl: queue:q is off, still running: 1 task: task ${id} (k, worker ${worker})\n`,
   );

@@ -56,7 +56,7 @@ test("R56: a process whose parent is killed while it starts ends too: nobody wou
   const args = ["work", "--config", config, "-v", "--processes", "1"];
   const parent = start(args, { url, env: { NODE_OPTIONS: `--import=${hold}` } });
   const pid = await until("a process that starts", () => {
-    const [, found] = /"pid":(\d+)/.exec(parent.stderr()) ?? [];
+    const [, found] = /"pid":(\d+)[,}]/.exec(parent.stderr()) ?? [];
     return found === undefined ? undefined : Number(found);
   });
   try {
@@ -88,6 +88,7 @@ test("R56 R57: a process that stands still is not ready, then not live, is kille
   const answer = async (what: string) =>
     (await fetch(`http://127.0.0.1:${server.port}/${what}`)).status;
   const running = supervisor.run();
+  const { execPath } = process;
   const nextReady = async (than: number) => {
     const pid = await until("a worker", async () => {
       const rows = await client.store.rows<{ pid: number }>(
@@ -111,7 +112,6 @@ test("R56 R57: a process that stands still is not ready, then not live, is kille
       data: { process: 1, pid: first, silenceMs: 10_000 },
     });
 
-    const { execPath } = process;
     process.execPath = path.join(newFolder(), "nothing"); // as when the system has no memory for a process
     const { id } = await client.enqueue(leave, { pid: second });
     await until("a start that failed", () =>
@@ -125,6 +125,7 @@ test("R56 R57: a process that stands still is not ready, then not live, is kille
     });
     expect(done.result).toEqual({ supervised: null });
   } finally {
+    process.execPath = execPath;
     ask();
     await running.finally(() => server.close());
   }

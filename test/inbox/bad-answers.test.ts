@@ -137,7 +137,7 @@ test("R36 R38 R43 R97: each kind of bad answer is refused with its fault, holds 
   const before = process.memoryUsage();
   let rssMax = before.rss;
   const { pawl, becomes } = await inboxApp([...bad, good], { http: { allow: ["127.0.0.1"] } });
-  await until("the slow one is under way", () => (open.get("dripping") ?? 0) > 0);
+  await until("the slow one is asked", () => asked.has("dripping"));
 
   for (const { name, fault, error } of BAD) {
     const held = await until(`${name} is held`, async () => {

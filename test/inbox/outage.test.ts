@@ -39,7 +39,7 @@ interface Scene {
 async function scene(
   define: (asking: (after: string) => void) => SourceDefinition,
 ): Promise<Scene> {
-  const { url } = await freshDatabase();
+  const { url } = await freshDatabase({ longLeases: true });
   const proxy = await databaseProxy(url);
   const asked: string[] = [];
   const source = define((after) => {

@@ -33,7 +33,7 @@ async function arrivalsServer(): Promise<{ url: string; arrived: Promise<Arrival
 }
 
 test(`R39 R40: ${REQUESTS} requests of eight processes reach one source's server one at a time, and no two nearer than the gap`, {
-  timeout: 600_000,
+  timeout: 900_000,
 }, async () => {
   const { url, arrived } = await arrivalsServer();
   const loaders = await fleet({ app: pacedApp, child: "paced-child.ts", setUp: [] });

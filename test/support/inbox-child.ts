@@ -20,11 +20,14 @@ import { openSender } from "../../src/sender/sender.ts";
 
 export const POINTS: readonly Point[] = ["reserved", "sent", "answered", "kept", "stored"];
 export const WINDOW_LIMIT = 20;
+/** The feed, in the process of its test, may stand still: what it answers late is not unknown. */
+const PATIENCE_MS = 300_000;
 
 const SHARED = {
   limit: WINDOW_LIMIT,
   gap: 10,
   idle: "100ms",
+  timeout: PATIENCE_MS,
   lease: Number(process.env.PAWL_TEST_LEASE_MS ?? 1_000),
 };
 const feedUrl = process.env.PAWL_TEST_FEED ?? "";
@@ -58,7 +61,7 @@ function fetched(name: string, more: object = {}): SourceDefinition {
 
 function requestOf(name: string, after: string, limit: number) {
   const url = `${feedUrl}/${name}?after=${after}&limit=${limit}`;
-  return { url, method: "GET", headers: {}, body: "", timeoutMs: 10_000 };
+  return { url, method: "GET", headers: {}, body: "", timeoutMs: PATIENCE_MS };
 }
 
 export const SOURCES: readonly SourceDefinition[] = [

@@ -7,6 +7,7 @@ import { postgresTableSource } from "../../../src/inbox/sources/postgres-table.t
 import { rabbitmqStreamSource } from "../../../src/inbox/sources/rabbitmq-stream.ts";
 import { defineApp, env } from "../../../src/index.ts";
 import { openSender } from "../../../src/sender/sender.ts";
+import { until } from "../../support/until.ts";
 import { fetchContext, windowOf } from "./reading.ts";
 
 const streamAt = (url: Parameters<typeof rabbitmqStreamSource>[0]["url"]) =>
@@ -64,7 +65,7 @@ describe("R97: a stream of RabbitMQ", () => {
     expect(await open(["localhost"])).toMatchObject({
       message: expect.not.stringMatching(/refused, because/),
     });
-    expect(server.connections()).toBe(1);
+    await until("it was connected to", () => server.connections() === 1);
   });
 });
 
@@ -116,6 +117,6 @@ describe("R97: a table of another PostgreSQL", () => {
     await expect(source.request(windowOf(source), fetchContext())).rejects.toMatchObject({
       sent: "no",
     });
-    expect(server.connections()).toBe(1);
+    await until("it was connected to", () => server.connections() === 1);
   });
 });

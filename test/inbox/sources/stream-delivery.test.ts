@@ -9,11 +9,26 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+/** Counts calls by the code under test: others of this process listen too. */
+function callsOf(name: "addEventListener" | "removeEventListener"): () => number {
+  const original = EventTarget.prototype[name] as (...given: unknown[]) => void;
+  let calls = 0;
+  vi.spyOn(EventTarget.prototype, name).mockImplementation(function (
+    this: EventTarget,
+    ...given: unknown[]
+  ) {
+    const { stack = "" } = new Error("a listener");
+    if (/inbox\/sources\/stream-delivery\./.test(stack)) calls += 1;
+    original.apply(this, given);
+  } as never);
+  return () => calls;
+}
+
 test("a stream that stays silent for hours gathers no listeners", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const added = vi.spyOn(EventTarget.prototype, "addEventListener");
-  const removed = vi.spyOn(EventTarget.prototype, "removeEventListener");
-  const left = () => added.mock.calls.length - removed.mock.calls.length;
+  const added = callsOf("addEventListener");
+  const removed = callsOf("removeEventListener");
+  const left = () => added() - removed();
   const over = new AbortController();
   const delivering = deliverStream({
     client: fakeStreamClient().client,
@@ -33,6 +48,7 @@ test("a stream that stays silent for hours gathers no listeners", async () => {
   const atFirst = left();
   await vi.advanceTimersByTimeAsync(3_600_000);
   expect(left()).toBe(atFirst);
+  expect(removed()).toBeGreaterThan(50);
   over.abort();
   await delivering;
 });
