@@ -11,6 +11,7 @@ async function erpShop(url: string): Promise<Pawl> {
   const config = {
     url,
     secret: SECRET,
+    timeout: "10m", // what arrives is counted, and a slow machine may answer late
     breaker: "off",
     retry: { delays: ["200ms"], attempts: 1000 },
   };

@@ -286,6 +286,7 @@ describe("delivering", () => {
     const hook = webhook({
       url: `http://127.0.0.1:${port}/hooks`,
       secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+      timeout: "10m",
       retry: FAST_RETRY,
     });
     const pawl = await pawlWith({ erp: hook });

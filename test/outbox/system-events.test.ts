@@ -96,6 +96,7 @@ describe("pawl.delivery.dead", () => {
     const alarm = webhook({
       url,
       secret: env("ALARM_SECRET"),
+      timeout: "10m",
       retry: { attempts: 2, delay: "10ms", factor: 1 },
     });
     const pawl = await pawlOf({
@@ -227,7 +228,7 @@ describe("pawl.destination.*", () => {
       destinations: {
         alarm,
         erp: {
-          ...webhook({ url, secret: env("ALARM_SECRET") }),
+          ...webhook({ url, secret: env("ALARM_SECRET"), timeout: "10m" }),
           queue: { concurrency: 1 },
         },
       },
