@@ -162,8 +162,9 @@ export class Session {
   async stop(graceMs: number, reason: PawlError, others?: Promise<unknown>): Promise<number> {
     this.pump.stopClaiming();
     let awakeMs = graceMs + LAST_WORDS_MS;
+    let isWaitingForOthers = false; // which takes nothing from the time for the database
     const steps = setInterval(() => {
-      awakeMs -= STEP_MS;
+      if (!isWaitingForOthers) awakeMs -= STEP_MS;
     }, STEP_MS);
     const leftMs = () => Math.max(awakeMs, LAST_WORD_MS_MIN);
     try {
@@ -178,7 +179,9 @@ export class Session {
       await Promise.race([this.pump.drained(), graceOver]);
       clearTimeout(timer);
       await within(leftMs(), this.pump.drained());
+      isWaitingForOthers = true;
       await others;
+      isWaitingForOthers = false;
       const loops = [
         this.#heartbeats.stop(),
         this.#progress.stop(),

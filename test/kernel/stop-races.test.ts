@@ -1,12 +1,13 @@
 import { once } from "node:events";
 import net from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { PawlError } from "../../src/base/errors.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, defineJob, defineSource } from "../../src/index.ts";
 import { workers } from "../../src/kernel/operator/sql.ts";
-import { Session, type SessionOptions, within } from "../../src/kernel/session.ts";
+import { LAST_WORDS_MS, Session, type SessionOptions, within } from "../../src/kernel/session.ts";
 import type { TurnRow } from "../../src/kernel/sql.ts";
 import type { StreamHandler } from "../../src/kernel/task.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -105,6 +106,29 @@ test("a session that ended without a database tries no further turn", async () =
   expect(await session.stop(0, STOPPING)).toBe(0);
   await session.pump.drained(); // nothing is left that it would still try to send
   expect(await count(store, "finished")).toBe(0);
+});
+
+test("what others of a worker take after its grace takes nothing from the time to sign off", async () => {
+  const store = await freshStore();
+  await store.rows(LONG_LEASE);
+  await defineKinds(store);
+  const lateMs = 500; // a database that is busy: longer than the least that it is waited for
+  const late: Store = {
+    ...store,
+    rows: async (text, values) => {
+      if (text.includes("end_worker_v1")) await pause(lateMs);
+      return store.rows(text, values);
+    },
+  };
+  const [stream = 0] = await allStreams(store);
+  const handler = handlerOf(
+    (_, { signal }) =>
+      new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve())),
+  );
+  const session = await Session.start(sessionOn(late, stream, handler));
+  await enqueueCount(store, 1);
+  await until("it runs", () => session.pump.running === 1);
+  expect(await session.stop(0, STOPPING, pause(LAST_WORDS_MS + lateMs))).toBe(1);
 });
 
 /** A handler that runs until its signal aborts. */
