@@ -195,7 +195,7 @@ test.each([
     const { user, system } = process.cpuUsage(startedAt);
     return (user + system) / 1_000;
   };
-  expect(timed(1_048_576)).toBeLessThan(5_000); // what is quadratic takes minutes
+  expect(timed(1_048_576)).toBeLessThan(30_000); // what is quadratic takes minutes
 });
 
 describe("R94: no secret of a URL, and no token, is kept of an error:", () => {

@@ -1,7 +1,8 @@
 import type pg from "pg";
 import { expect, test } from "vitest";
 import { defineSource } from "../../src/index.ts";
-import { freshDatabase, isLockAwaited, openTransaction, rawClient } from "../support/database.ts";
+import { movableClock } from "../support/clock.ts";
+import { freshStore, isLockAwaited, openTransaction, rawClient } from "../support/database.ts";
 import { inboxApp, upTo } from "../support/inbox-app.ts";
 import { until } from "../support/until.ts";
 
@@ -31,7 +32,9 @@ test.each([
 ] as const)(
   "R49 R105: whoever reads %s while the partition of now is made sees what moves into it",
   async (table, make) => {
-    const { url } = await freshDatabase();
+    const store = await freshStore({ max: 1 });
+    const { url } = store;
+    await movableClock(store, { isSlow: true }); // no day ends meanwhile
     const maker = await openTransaction(url);
     const reader = await rawClient(url);
     await leaveDefault(reader, table);
