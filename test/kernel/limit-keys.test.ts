@@ -363,7 +363,7 @@ describe("R71: rate per limit key", () => {
       const [pace] = await store.rows<{ ahead: number }>(
         "select round(extract(epoch from tat - pawl.now()) / 60)::int as ahead from pawl.key_pace",
       );
-      expect(pace?.ahead).toBe(change.startsWith("delete") ? 2 : 3);
+      expect(pace?.ahead).toBe(3);
     },
   );
 

@@ -14,10 +14,13 @@ return p_queue.concurrency is not null or p_queue.kind_concurrency is not null o
 -- Writes queue_limit from the queues.
 create or replace function pawl.set_limits() returns void
 language sql volatile as $$
-  insert into pawl.queue_limit as l (queue_id, concurrency, kind_concurrency, gap, burst, kind_gap, kind_burst, key_concurrency, key_gap, key_burst)
+  insert into pawl.queue_limit as l (queue_id, concurrency, kind_concurrency, gap, burst, kind_gap, kind_burst, key_concurrency, key_gap, key_burst,
+    paced_until)
   select q.id, q.concurrency, q.kind_concurrency, pawl.gap_of(q.rate), (q.rate ->> 'burst')::int, pawl.gap_of(q.kind_rate),
          (q.kind_rate ->> 'burst')::int, q.key_concurrency,
-         pawl.gap_of(q.key_rate), (q.key_rate ->> 'burst')::int
+         pawl.gap_of(q.key_rate), (q.key_rate ->> 'burst')::int,
+         coalesce((select max(k.tat) from pawl.key_pace k where k.queue_id = q.id
+             and not exists (select 1 from pawl.queue_limit l where l.queue_id = q.id)), '-infinity')
     from pawl.queue q where pawl.is_limited(q) order by q.id
   on conflict (queue_id) do update
      set concurrency = excluded.concurrency, kind_concurrency = excluded.kind_concurrency, gap = excluded.gap, burst = excluded.burst,

@@ -49,10 +49,12 @@ begin
       left join lateral (
         select r.seq from pawl.task r where r.state = 'ready' and r.shard_id = n.shard_id and r.seq = n.seq offset 0) t on true
      group by k.key
+  ), brief as materialized (
+    select b.key, max(b.tat) as tat from pawl.brief_paces(p_queue, p_at) b where v_limit.key_gap is not null group by b.key
   )
   select w.key, least(v_limit.key_concurrency - coalesce(r.tasks, n.tasks, 0),
-           pawl.starts_left(v_limit.key_gap, v_limit.key_burst, coalesce(p.tat, '-infinity'), p_at))
-    from wanted w left join named n on n.key = w.key left join running r on r.key = w.key
+           pawl.starts_left(v_limit.key_gap, v_limit.key_burst, coalesce(greatest(p.tat, b.tat), '-infinity'), p_at))
+    from wanted w left join named n on n.key = w.key left join running r on r.key = w.key left join brief b on b.key = w.key
     left join lateral (
       select o.tat from pawl.key_pace o where v_limit.key_gap is not null and o.queue_id = p_queue and o.key = w.key offset 0) p on true;
 end $$;
@@ -68,11 +70,16 @@ begin
   if v_limit.key_gap is null then return; end if;
   with aside as materialized (
     select a.key from pawl.keys_set_aside(array_fill(p_queue, array[cardinality(p_keys)]), p_keys) a
+  ), brief as materialized (
+    select b.key, max(b.tat) as tat from pawl.brief_paces(p_queue, p_at) b group by b.key
   ), counted as materialized (
-    select u.key, a.key is not null as is_aside, greatest(coalesce(p.tat, '-infinity'), p_at) + u.starts * v_limit.key_gap as tat
+    select u.key, a.key is not null as is_aside, greatest(p.tat, b.tat, p_at) + u.starts * v_limit.key_gap as tat
       from unnest(p_keys, p_starts) u (key, starts)
-      left join aside a on a.key = u.key
+      left join aside a on a.key = u.key left join brief b on b.key = u.key
       left join lateral (select o.tat from pawl.key_pace o where o.queue_id = p_queue and o.key = u.key offset 0) p on true
+  ), bounded as (
+    update pawl.queue_limit l set paced_until = c.tat from (select max(c.tat) as tat from counted c) c
+     where l.queue_id = p_queue and c.tat > l.paced_until
   )
   insert into pawl.key_pace as k (queue_id, key, tat, due_at)
   select p_queue, c.key, c.tat, case when c.is_aside and c.tat - (v_limit.key_burst - 1) * v_limit.key_gap > p_at
@@ -278,6 +285,7 @@ declare
   v_queue int;
 begin
   admitted := 0;
+  perform pawl.forget_brief_paces(v_now);
   if not exists (select 1 from pawl.task t where t.state = 'limited')
      and not exists (select 1 from pawl.key_pace k where k.due_at is not null) then
     return next;

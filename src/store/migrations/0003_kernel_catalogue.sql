@@ -47,7 +47,8 @@ create table pawl.queue_limit (
   kind_burst int,
   key_concurrency int,
   key_gap interval,
-  key_burst int
+  key_burst int,
+  paced_until timestamptz not null default '-infinity' -- no tat of pawl.key_pace is later
 ) with (fillfactor = 40);
 
 -- The same tat of each stream of a queue with a rate per kind.
@@ -66,6 +67,16 @@ create table pawl.key_pace (
   primary key (queue_id, key)
 ) with (fillfactor = 40);
 create index key_pace_due on pawl.key_pace (due_at) where due_at is not null;
+
+-- Those that pass within milliseconds, all of one claim in a row: most have passed before their key starts again, and a row for each would
+-- be the largest cost of a rate. The tat of a key is the latest of all that name it, in either table. until: the last of tats.
+create table pawl.brief_key_pace (
+  queue_id int not null,
+  until timestamptz not null,
+  keys text[] not null,
+  tats timestamptz[] not null
+) with (autovacuum_vacuum_scale_factor = 0.02, toast_tuple_target = 8160);
+create index brief_key_pace_ahead on pawl.brief_key_pace (until);
 
 -- What a worker knows how to run. A stream that only an enqueue through SQL has named has no defined_at:
 -- its tasks wait, visibly, for a worker that knows it.

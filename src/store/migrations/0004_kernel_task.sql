@@ -128,8 +128,9 @@ create table pawl.claim (
   claimed_at timestamptz not null,
   seqs bigint[] not null,
   limit_keys text[], -- of each seq, if the queue has limits per key
+  same_key_max int, -- so many of limit_keys are the same, no more; null: not counted
   primary key (worker_id, no, shard_id)
-) with (autovacuum_vacuum_scale_factor = 0.02);
+) with (autovacuum_vacuum_scale_factor = 0.02, toast_tuple_target = 8160);
 create index claim_of_shard on pawl.claim (shard_id);
 create index claim_of_queue on pawl.claim (queue_id);
 
