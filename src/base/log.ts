@@ -59,9 +59,9 @@ function toStderr(line: string): void {
   process.stderr.write(line);
 }
 
-/** `PAWL_LOG_LEVEL`. @throws PawlError `invalid_environment` */
+/** `PAWL_LOG_LEVEL`; empty is as not set. @throws PawlError `invalid_environment` */
 export function logLevel(): LogLevel {
-  const level = process.env.PAWL_LOG_LEVEL ?? "info";
+  const level = process.env.PAWL_LOG_LEVEL || "info";
   const known = LOG_LEVELS.find((one) => one === level);
   if (known !== undefined) return known;
   throw new PawlError(

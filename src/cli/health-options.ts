@@ -1,26 +1,36 @@
 /** The health port of a worker, as `pawl work` and `pawl health` take it. */
 
 import { PawlError, shown } from "../base/errors.ts";
-import { type Field, withDefault } from "../options/field.ts";
+import type { Field } from "../options/field.ts";
 import { integer, text } from "../options/kinds.ts";
 
 const PORT_MAX = 65_535;
 const VARIABLE = "PAWL_HEALTH_PORT";
 
-export const HEALTH_FIELDS: {
+/** Where a worker answers unless it is told. */
+export const HEALTH_HOST = "127.0.0.1";
+
+interface HealthFields {
   readonly healthPort: Field<number>;
-  readonly healthHost: Field<string, string, "default">;
-} = {
-  healthPort: integer({
-    help: `the port for /live and /ready of the worker (0: a free one; default: ${VARIABLE}, else none)`,
-    min: 0,
-    max: PORT_MAX,
-  }),
-  healthHost: withDefault(
-    "127.0.0.1",
-    text("the address of that port; 0.0.0.0 for probes from other machines", "address"),
-  ),
-};
+  readonly healthHost: Field<string>;
+}
+
+/** @param min 0 where a free port may be chosen */
+export function healthFields(min: 0 | 1): HealthFields {
+  const help = "the port for /live and /ready of the worker";
+  const free = min === 0 ? "0: a free one; " : "";
+  return {
+    healthPort: integer({
+      help: `${help} (${free}default: ${VARIABLE}, else none)`,
+      min,
+      max: PORT_MAX,
+    }),
+    healthHost: text(
+      `the address of that port; 0.0.0.0 for probes from other machines (default: ${HEALTH_HOST})`,
+      "address",
+    ),
+  };
+}
 
 /** @throws PawlError `invalid_environment` */
 export function healthPort({

@@ -6,7 +6,7 @@ import { messageOf, read } from "../base/thrown.ts";
 import type { ValueOf } from "../options/field.ts";
 import { flag } from "../options/kinds.ts";
 import { type Call, command, takes } from "./command.ts";
-import { HEALTH_FIELDS, healthPort } from "./health-options.ts";
+import { HEALTH_HOST, healthFields, healthPort } from "./health-options.ts";
 import type { Answer } from "./output.ts";
 
 const ANSWER_MS = 5_000;
@@ -14,7 +14,7 @@ const ANSWER_MS = 5_000;
 const HEALTH = {
   live: flag("ask whether its process answers (default: --ready)"),
   ready: flag("ask whether it has a lease and takes work"),
-  ...HEALTH_FIELDS,
+  ...healthFields(1),
 };
 
 const AFTER_HELP = `
@@ -30,7 +30,7 @@ export function healthCommand(): Command {
 }
 
 async function ask(_call: Call, options: ValueOf<typeof HEALTH>): Promise<Answer> {
-  const { live = false, ready = false, healthHost: host } = options;
+  const { live = false, ready = false, healthHost: host = HEALTH_HOST } = options;
   if (live && ready)
     throw new PawlError("invalid_option", "health: expected --live or --ready, got both");
   const port = healthPort(options);

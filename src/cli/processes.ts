@@ -21,8 +21,9 @@ const RESTART_MS = { baseMs: 500, maxMs: 30_000 };
 const WELL_MS = 60_000;
 /** One that has said nothing for so long is not ready. It has missed five times to tell. */
 const READY_SILENCE_MS = 5 * TELL_MS;
-/** One that has said nothing for so long is stuck, and is killed. Its lease of 10 s has run out long before. */
+/** One that has said nothing for so long, from its start on, is stuck, and is killed. Its lease of 10 s has run out long before. */
 const LIVE_SILENCE_MS = 60_000;
+const GRACE_MS = 25_000;
 
 interface ProcessesOptions {
   count: number;
@@ -31,8 +32,12 @@ interface ProcessesOptions {
   log: Logger;
   /** Resolves when the parent is to stop. */
   stop: Promise<void>;
-  /** How long one may say nothing before it is killed; default 60 s. */
+  /** How long one that is asked to stop may say nothing, if that is less; default 25 s. */
+  graceMs?: number;
+  /** How long one may say nothing before it is killed, once it has said something; default 60 s. */
   liveSilenceMs?: number;
+  /** And before its first word, while it loads its code; default 60 s. */
+  startSilenceMs?: number;
 }
 
 interface Ended {
@@ -136,12 +141,17 @@ class Place {
   }
 
   get #isStuck(): boolean {
-    return this.#silenceMs >= (this.#options.liveSilenceMs ?? LIVE_SILENCE_MS);
+    const { graceMs = GRACE_MS, liveSilenceMs, startSilenceMs } = this.#options;
+    const given = this.#told === STARTING ? startSilenceMs : liveSilenceMs;
+    const stopMs = this.#isStopping
+      ? Math.max(graceMs, READY_SILENCE_MS)
+      : Number.POSITIVE_INFINITY;
+    return this.#silenceMs >= Math.min(given ?? LIVE_SILENCE_MS, stopMs);
   }
 
   /** Every TELL_MS. */
   tick(): void {
-    if (this.#child === undefined || this.#told === STARTING) return; // a start may take long
+    if (this.#child === undefined) return;
     this.#silenceMs += TELL_MS;
     if (!this.#isStuck) return;
     const data = { process: this.#no, pid: this.#child.pid, silenceMs: this.#silenceMs };

@@ -6,13 +6,14 @@ import { connect } from "../app/connect.ts";
 import type { App } from "../app/parts.ts";
 import type { RunningWorker } from "../app/work.ts";
 import { WORK_FIELDS } from "../app/work-options.ts";
+import { PawlError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { messageOf } from "../base/thrown.ts";
 import type { StopWanted } from "../kernel/worker.ts";
 import { field, type ValueOf } from "../options/field.ts";
 import { flag, integer } from "../options/kinds.ts";
 import { type Call, command, requireApp, takes } from "./command.ts";
-import { HEALTH_FIELDS, healthPort } from "./health-options.ts";
+import { HEALTH_HOST, healthFields, healthPort } from "./health-options.ts";
 import { type Health, serveHealth } from "./health-server.ts";
 import type { Answer } from "./output.ts";
 import { argvWithout, Processes } from "./processes.ts";
@@ -64,7 +65,7 @@ const WORK = {
     help: "run this many processes of this command line, and start again those that die; other options are for each of them",
     max: PROCESSES_MAX,
   }),
-  ...HEALTH_FIELDS,
+  ...healthFields(0),
 };
 /** Of the parent, not of its processes. */
 const OF_PARENT = ["--processes", "--health-port", "--health-host"];
@@ -119,21 +120,33 @@ async function work(call: Call, options: Options): Promise<Answer> {
 /** The port answers from before it connects until it has ended. */
 async function workWithHealth(stop: Promise<void>, call: Call, options: Options): Promise<Answer> {
   const state: State = { health: () => STARTING };
+  const { healthHost: host = HEALTH_HOST } = options;
   const port = isSupervised() ? undefined : healthPort(options);
+  if (port === undefined && options.healthHost !== undefined)
+    throw new PawlError(
+      "invalid_option",
+      "work: --health-host without a port would answer nowhere; give --health-port too, or set PAWL_HEALTH_PORT",
+      { data: { option: "--health-host" } },
+    );
   const server =
     port === undefined
       ? undefined
-      : await serveHealth({ port, host: options.healthHost, health: () => state.health() });
+      : await serveHealth({ port, host, health: () => state.health() });
   if (server !== undefined)
     call.log.info({ healthPort: server.port }, "answering /live and /ready");
+  const tell = () => tellParent(state.health());
+  const telling = isSupervised() ? setInterval(tell, TELL_MS) : undefined;
   try {
+    await tell(); // before what may take long
     if (options.processes === undefined) return await workUntil(stop, call, options, state);
     const argv = argvWithout(process.argv.slice(2), OF_PARENT);
     const { log } = call;
-    const processes = new Processes({ count: options.processes, argv, log, stop });
+    const { processes: count, grace: graceMs } = options;
+    const processes = new Processes({ count, argv, log, stop, graceMs });
     state.health = () => processes.health;
     return await processes.run();
   } finally {
+    clearInterval(telling);
     server?.close();
   }
 }
@@ -161,17 +174,22 @@ async function workUntil(
   const signal = stop.then(() => {
     isAsked = true;
   });
+  // a start that is asked to stop gets this time to end; then the process ends in the middle of it
+  const graceOver = signal.then(() => wait(options.grace));
   const app = await requireApp(call);
   const shares = options.connections === undefined ? undefined : sharesOf(options.connections);
-  const pawl = await connect(app, { log, ...shares?.pool });
-  let telling: NodeJS.Timeout | undefined;
+  const pawl = await before(graceOver, connect(app, { log, ...shares?.pool }));
+  if (pawl === undefined) return ended("signal", 0);
+  let isStarted = false;
   try {
     if (isAsked) return await ended("signal", 0); // while it connected
     const ofWorker = Object.entries(options).filter(([name]) => Object.hasOwn(WORK_FIELDS, name));
-    const worker = await pawl.work({ ...Object.fromEntries(ofWorker), ...shares?.handlers });
+    const starting = pawl.work({ ...Object.fromEntries(ofWorker), ...shares?.handlers });
+    const worker = await before(signal, starting);
+    if (worker === undefined) return await ended("signal", 0);
+    isStarted = true;
     let isStopping = false;
     state.health = () => healthOf(worker, isStopping);
-    telling = isSupervised() ? setInterval(() => tellParent(state.health()), TELL_MS) : undefined;
     await tellParent(state.health());
     tellPerson(app);
     const endedBy = await firstReason({ worker, signal, options, app, log });
@@ -180,9 +198,14 @@ async function workUntil(
     const { givenBack } = await worker.stop();
     return await ended(endedBy, givenBack);
   } finally {
-    clearInterval(telling);
-    await pawl.close();
+    await (isStarted ? pawl.close() : before(graceOver, pawl.close()));
   }
+}
+
+/** What `work` comes to; undefined when `end` comes first. */
+async function before<T>(end: Promise<void>, work: Promise<T>): Promise<T | undefined> {
+  work.catch(() => undefined); // when nobody waits for it any more
+  return Promise.race([work, end.then(() => undefined)]);
 }
 
 /** How a given number of connections is used: one listens, and handlers' transactions have up to half of the others. */

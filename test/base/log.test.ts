@@ -1,5 +1,11 @@
-import { describe, expect, test } from "vitest";
-import { jsonLogger, LOG_LEVELS, type LogLevel, silentLogger } from "../../src/base/log.ts";
+import { describe, expect, test, vi } from "vitest";
+import {
+  jsonLogger,
+  LOG_LEVELS,
+  type LogLevel,
+  logLevel,
+  silentLogger,
+} from "../../src/base/log.ts";
 
 const METHODS = ["debug", "info", "warn", "error"] as const;
 
@@ -33,6 +39,13 @@ describe("the logger", () => {
   test("at level silent writes nothing, not even errors", () => {
     expect(logOnEach("silent")).toEqual([]);
     expect(() => silentLogger.error({}, "unheard")).not.toThrow();
+  });
+
+  test("an empty PAWL_LOG_LEVEL is as not set; one that is no level is refused", () => {
+    vi.stubEnv("PAWL_LOG_LEVEL", "");
+    expect(logLevel()).toBe("info");
+    vi.stubEnv("PAWL_LOG_LEVEL", "wran");
+    expect(() => logLevel()).toThrow('did you mean "warn"?');
   });
 
   test("never throws for data that has no JSON, and still writes the message", () => {

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { z } from "zod";
 import { type Logger, silentLogger } from "../../src/base/log.ts";
 import { serveHealth } from "../../src/cli/health-server.ts";
@@ -34,6 +34,25 @@ const leave = defineJob({
   input: z.object({ pid: z.number() }),
   run: () => ({ supervised: null as string | null }),
 });
+
+const STARTED = "worker process started";
+const KILLED = "a worker process says nothing any more, it is killed";
+
+function listening() {
+  const lines: { message: string; data: object }[] = [];
+  const heard = (data: object, message: string) => void lines.push({ data, message });
+  const log: Logger = { debug: heard, info: heard, warn: heard, error: heard };
+  return { log, lines };
+}
+
+/** `ask` asks a parent to stop. */
+function asking() {
+  let ask: () => void = () => undefined;
+  const stop = new Promise<void>((resolve) => {
+    ask = resolve;
+  });
+  return { stop, ask };
+}
 
 let url: string;
 let client: Pawl;
@@ -67,15 +86,52 @@ test("R56: a process whose parent is killed while it starts ends too: nobody wou
   }
 });
 
+test("R56: a process that is stuck before its first word is killed and started again", async () => {
+  vi.stubEnv("DATABASE_URL", url);
+  const stuck = path.join(newFolder(), "stuck.mjs");
+  writeFileSync(stuck, "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);");
+  vi.stubEnv("NODE_OPTIONS", `--import=${stuck}`);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { log, lines } = listening();
+  const { stop, ask } = asking();
+  const argv = ["work", "--config", config];
+  const running = new Processes({ count: 1, argv, log, stop, startSilenceMs: 2_000 }).run();
+  try {
+    await until("two starts", () => lines.filter(({ message }) => message === STARTED).length > 1);
+    expect(lines.map(({ message }) => message)).toContain(KILLED);
+  } finally {
+    ask();
+    await running;
+  }
+});
+
+test("R57: a process that stands still when it is asked to stop is killed within the grace", async () => {
+  vi.stubEnv("DATABASE_URL", url);
+  const { log, lines } = listening();
+  const { stop, ask } = asking();
+  const argv = ["work", "--config", config];
+  const supervisor = new Processes({ count: 1, argv, log, stop, graceMs: 100 });
+  const running = supervisor.run();
+  try {
+    await until("ready", () => supervisor.health.isReady);
+    const { data } = lines.find(({ message }) => message === STARTED) ?? {};
+    process.kill(Number((data as { pid: number }).pid), "SIGSTOP");
+  } finally {
+    ask();
+  }
+  await expect(running).rejects.toMatchObject({
+    code: "worker_process_failed",
+    data: { signal: "SIGKILL" },
+  });
+  expect(lines.find(({ message }) => message === KILLED)?.data).toMatchObject({ silenceMs: 5_000 });
+  // for the next test: its lease has not run out
+  await client.store.rows("update pawl.worker set ended_at = pawl.now() where ended_at is null");
+});
+
 test("R56 R57: a process that stands still is not ready, then not live, is killed and started again; so is one that a handler ends with exit code 2", async () => {
   vi.stubEnv("DATABASE_URL", url);
-  const lines: { message: string; data: object }[] = [];
-  const heard = (data: object, message: string) => void lines.push({ data, message });
-  const log: Logger = { debug: heard, info: heard, warn: heard, error: heard };
-  let ask: () => void = () => undefined;
-  const stop = new Promise<void>((resolve) => {
-    ask = resolve;
-  });
+  const { log, lines } = listening();
+  const { stop, ask } = asking();
   const argv = ["work", "--config", config];
   const supervisor = new Processes({
     count: 1,
@@ -108,7 +164,7 @@ test("R56 R57: a process that stands still is not ready, then not live, is kille
     expect(supervisor.health.reason).toMatch(/^process 1 has said nothing for \d+ s$/);
     const second = await nextReady(first);
     expect(lines).toContainEqual({
-      message: "a worker process says nothing any more, it is killed",
+      message: KILLED,
       data: { process: 1, pid: first, silenceMs: 10_000 },
     });
 

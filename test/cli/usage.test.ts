@@ -58,6 +58,8 @@ describe("R112: what cannot be meant is refused with the value, what is expected
     [["work", "--time-limit", "0"], /--time-limit .* got "0"/],
     [["work", "--queues", "a,,b"], /--queues .* got "a,,b"/],
     [["inbox", "retry"], /pawl inbox retry: expected numbers, or --all with or without --source/],
+    [["health", "--health-port", "0"], /--health-port .* an integer from 1 to 65535, got "?0"?/],
+    [["work", "--health-host", "0.0.0.0"], /--health-host without a port would answer nowhere/],
     [["dead", "retry"], /expected ids, or --all .*; got neither/],
     [["dead", "retry", "1", "--all"], /got both ids and --all/],
     [["dead", "remove", "--kind", "a"], /got a filter without --all/],

@@ -3,6 +3,7 @@ import { silentLogger } from "../../src/base/log.ts";
 import { connect, type Pawl } from "../../src/index.ts";
 import { workers } from "../../src/kernel/operator/sql.ts";
 import { freshDatabase, isLockAwaited, rawClient } from "../support/database.ts";
+import { databaseProxy } from "../support/database-proxy.ts";
 import { until } from "../support/until.ts";
 import { CONFIG, pawl, pawlJson, pawlProcess, type Running, start } from "./cli.ts";
 import app, { endless, hello } from "./fixture/pawl.config.ts";
@@ -30,6 +31,23 @@ async function runningTask(): Promise<string> {
 }
 
 const isOver = ({ process }: Running) => process.exitCode !== null || process.signalCode !== null;
+
+test.each(["pawl.own_names_v1", "pawl.start_worker_v1"])(
+  "R57: SIGTERM while a start waits for the database's answer to %s ends it within the grace, with exit code 0",
+  async (statement) => {
+    const proxy = await databaseProxy(url);
+    const answer = proxy.holdAnswerTo(statement);
+    const args = ["work", "--config", CONFIG, "--json", "--grace", "100ms"];
+    const worker = start(args, { url: proxy.url });
+    await until("it waits", () => answer.isHeld);
+    worker.process.kill("SIGTERM");
+    const { code, stdout } = await worker.finished;
+    expect({ code, said: JSON.parse(stdout) }).toEqual({
+      code: 0,
+      said: { endedBy: "signal", givenBack: 0 },
+    });
+  },
+);
 
 test("R57: SIGTERM gives back what does not finish within the grace, uncounted, and the exit code is 0", async () => {
   const worker = work("--grace", "100ms");
