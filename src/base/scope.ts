@@ -50,6 +50,10 @@ export type Groups = Readonly<Record<string, readonly string[]>>;
 export const SCOPE_KINDS: readonly ScopeKind[] = Object.keys(KINDS) as ScopeKind[];
 export const LOCAL_KINDS: readonly ScopeKind[] = SCOPE_KINDS.filter((kind) => KINDS[kind].isLocal);
 
+/** How a scope of a kind is written, for messages. */
+export const scopeShape = (kind: ScopeKind): string =>
+  `"${kind}:<${kind === "route" ? "id" : "name"}>"`;
+
 /** Returns undefined for a text that names no scope. */
 export function parseScope(text: string): Scope | undefined {
   if (text === "all") return { kind: "all", name: "" };

@@ -121,7 +121,8 @@ export function hearFates(
 ): void {
   for (const fate of fates) {
     const { id: task, queue, kind, attempt, attempts, outcome, error, run_at: runAt } = fate;
-    const data = { task, kind, queue, attempt, attempts, outcome, err: error };
+    const about = { task, kind, queue, attempt, attempts };
+    const data = { ...about, outcome, err: error };
     if (NO_FAILURE.has(outcome)) continue;
     if (fate.next === "cancelled" || outcome === "expired")
       log.info(
@@ -142,7 +143,7 @@ export function hearFates(
     if (fate.next !== "cancelled" && outcome !== "expired") tell(observer, "failed", failed);
     if (fate.next !== "dead") continue;
     const reason = fate.reason ?? "";
-    log.error({ ...data, reason }, "a task is dead");
+    log.error({ ...about, reason, err: error }, "a task is dead");
     tell(observer, "dead", { ...failed, reason });
   }
 }

@@ -306,6 +306,7 @@ export function numberId(help: string, shape = "id"): Field<string | number | bi
     shape,
     expected: "a number such as 42",
     read: numberIdOf,
+    hint: (given) => (numberIdOf(read(given, "id")) === undefined ? undefined : "give its `id`"),
   });
 }
 

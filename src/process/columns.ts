@@ -22,15 +22,23 @@ export const columns: Field<Readonly<Record<string, string>>, readonly RunColumn
   expected: `up to ${COLUMNS_MAX} names of 1 to 40 letters, digits, "_" and "-", each with a path such as "input.order", "data.total" or "meta.tenant"`,
   read: (given) => {
     if (!isRecord(given)) return undefined;
-    const read = Object.entries(given).map(([name, path]: [string, unknown]) => ({
-      name,
-      path: typeof path === "string" ? path.split(".") : [],
-    }));
-    const isGood = ({ name, path: [source = "", ...path] }: RunColumn) =>
-      NAME.test(name) && SOURCES.has(source) && !path.includes("");
-    return read.length <= COLUMNS_MAX && read.every(isGood) ? read : undefined;
+    const read = Object.entries(given).map(columnOf);
+    return read.length <= COLUMNS_MAX && read.every(isColumn) ? read : undefined;
+  },
+  hint: (given) => {
+    if (!isRecord(given)) return undefined;
+    const wrong = Object.entries(given).find((entry) => !isColumn(columnOf(entry)));
+    return wrong && `${shown(wrong[0])} with ${shown(wrong[1])} is none of these`;
   },
 });
+
+function columnOf([name, path]: [string, unknown]): RunColumn {
+  return { name, path: typeof path === "string" ? path.split(".") : [] };
+}
+
+function isColumn({ name, path: [source = "", ...path] }: RunColumn): boolean {
+  return NAME.test(name) && SOURCES.has(source) && !path.includes("");
+}
 
 /** `["order=7"]` as the texts of columns. @throws PawlError `invalid_option` */
 export function wantedColumns(

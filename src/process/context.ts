@@ -47,7 +47,7 @@ export interface StepContext<Input = unknown, Outputs = Readonly<Record<string, 
   readonly log: Logger;
   /** A line for operators, kept with the step. */
   readonly message: (text: string) => void;
-  /** Keeps what operators may want to know of this step, beside its message: `show` lists it. 100 lines a step. */
+  /** Keeps what operators may want to know of this step, beside its message: `show` lists it. 100 lines a step; one more says how many were dropped. */
   readonly info: (text: string) => void;
   /** The same of what they should look at, though the step goes on: lists count the warnings of each run. */
   readonly warn: (text: string) => void;

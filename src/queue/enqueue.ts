@@ -36,6 +36,7 @@ export interface EnqueueOptions {
   limitKey?: string;
   /**
    * Tasks that must have ended before: one id, or up to 1,000. They are there already, in this transaction or committed. Until then it is parked.
+   * An empty list waits for nothing.
    */
   after?: TaskId | readonly TaskId[];
   /**

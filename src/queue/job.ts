@@ -1,8 +1,10 @@
 /** A job is a kind of task whose handler is the app's code; any Standard Schema types its input. */
 
+import { existsSync } from "node:fs";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { DURATION_MS_MAX, type Duration, durationMs } from "../base/duration.ts";
 import { PawlError, shown } from "../base/errors.ts";
+import { badOption } from "../base/options.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { read } from "../base/thrown.ts";
 import { type RetryPolicy, type RetrySeries, retry } from "../kernel/retry.ts";
@@ -140,6 +142,7 @@ export interface Job<
   readonly limitKey: ((input: StandardSchemaV1.InferInput<Schema>) => string | undefined) | null;
   readonly expiresInMs: number | null;
   readonly batch: BatchOptions | null;
+  readonly thread: URL | null;
   readonly run: Run;
 }
 
@@ -186,6 +189,7 @@ export function defineJob<Schema extends StandardSchemaV1>(
     limitKey: job.limitKey ?? null,
     expiresInMs: expiresIn ?? null,
     batch: job.batch ?? null,
+    thread: thread ?? null,
   }) as AnyJob;
 }
 
@@ -197,6 +201,13 @@ export function validateInput(
 ): Promise<void> | undefined {
   const { name: kind, input: schemaOf } = job;
   return checkInput({ what: `job "${kind}"`, kind, schema: schemaOf }, input, isAsGiven);
+}
+
+/** A client that only enqueues may not have the file. @throws PawlError `invalid_option` */
+export function requireThread({ name: job, thread }: AnyJob): void {
+  if (thread === null || existsSync(thread)) return;
+  const expected = "the URL of a file that is there";
+  throw badOption(`job "${job}"`, "thread", expected, thread.href);
 }
 
 export function jobHandler(job: AnyJob, queueTimeoutMs: number | null): TaskHandler {

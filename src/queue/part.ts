@@ -5,7 +5,7 @@ import type { Part, PartTools } from "../kernel/part.ts";
 import { QUEUE_PRODUCER_CALLS, queueCalls, queueWrites } from "./calls.ts";
 import { type QueueApp, queueDefinition } from "./definition.ts";
 import { editJobOf } from "./edit.ts";
-import { jobHandler } from "./job.ts";
+import { jobHandler, requireThread } from "./job.ts";
 import { behaviourRow, rateRow } from "./queue-row.ts";
 
 interface QueueTools extends PartTools {
@@ -43,6 +43,9 @@ export const queuePart: Part<QueueTools> = {
       handler: `job ${name}`,
     })),
   }),
+  check: async ({ app: { jobs }, plan }) => {
+    if (plan.runsTasks) for (const job of jobs) requireThread(job);
+  },
   work: async ({ app: { jobs, queues }, plan }) => {
     if (!plan.runsTasks) return {};
     const timeouts = new Map(queues.map((queue) => [queue.name, queue.timeoutMs]));

@@ -52,7 +52,7 @@ test("R112: a scope, an end or a person that cannot be meant is refused with wha
   await refused("off", "low").toMatchObject({
     code: "invalid_option",
     message:
-      'expected a scope: "all", "queue:<name>", "kind:<name>", "process:<name>", "destination:<name>", "source:<name>", "schedule:<name>", "command:<name>", "group:<name>", "route:<name>"; got "low"; did you mean "queue:low"?',
+      'expected a scope: "all", "queue:<name>", "kind:<name>", "process:<name>", "destination:<name>", "source:<name>", "schedule:<name>", "command:<name>", "group:<name>", "route:<id>"; got "low"; did you mean "queue:low"?',
   });
   await refused("off", "queue:lwo").toMatchObject({
     code: "unknown_queue",

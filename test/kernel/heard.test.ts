@@ -81,6 +81,7 @@ test("R119: each failed attempt is a line, each dead task one more, and an obser
   expect(of("error")).toMatchObject([
     { message: "a task is dead", data: { ...about, attempt: 2, reason: "attempts" } },
   ]);
+  expect(of("error")[0]?.data).not.toHaveProperty("outcome"); // that of its last attempt, which was to be retried
   expect(of("info").find((line) => line.message === "worker started")?.data).toMatchObject({
     application: "heard",
     jobs: ["fails", "naps"],

@@ -157,3 +157,11 @@ describe("R59: a filter", () => {
     );
   });
 });
+
+test("R59: a state that a list of one state cannot have is refused by saying which one that is", () => {
+  const fields: FilterFields = { state: { choices: ["dead"], isOnEachRow: true } };
+  const place = { label: "`filter`", option: "filter" };
+  expect(() => parseFilter("state:running", fields, place)).toThrow(
+    '("running"): `state` is always dead here; leave it out',
+  );
+});

@@ -165,3 +165,16 @@ test("R14 R18 R34: what steps have said is kept also if they fail, warnings are 
     return steps.filter(({ outcome }) => outcome === "failed").length;
   }
 });
+
+test("R112: a wrong entry of `columns` is named", () => {
+  const columns = { order: "input.order", total: "payload.total" };
+  expect(() =>
+    defineProcess({
+      name: "order",
+      version: 1,
+      input: z.object({}),
+      columns,
+      steps: (s) => s.wait("word"),
+    }),
+  ).toThrow('"total" with "payload.total" is none of these');
+});

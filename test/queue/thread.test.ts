@@ -1,8 +1,9 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { threadId } from "node:worker_threads";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
 import { connect, defineApp, defineJob, type Pawl, type RunningWorker } from "../../src/index.ts";
@@ -176,5 +177,22 @@ test("R98: a progress that is too large is refused in the thread as it is elsewh
   await expect(heardBy(spoken, "large")).rejects.toMatchObject({
     code: "payload_too_large",
     message: expect.stringContaining("progress of task 1 (spoken)"),
+  });
+});
+
+test("R98 R112: a worker whose job has a thread in a file that is not there does not start; a client that only enqueues needs no file", async () => {
+  const { url } = await freshDatabase();
+  const thread = pathToFileURL(path.join(folder, "nothing.ts"));
+  const spoken = defineJob({ name: "spoken", input, thread });
+  const client = await connect(defineApp({ jobs: [spoken] }), {
+    databaseUrl: url,
+    log: silentLogger,
+  });
+  onTestFinished(() => client.close());
+  await client.enqueue(spoken, { what: "leave" });
+  await expect(client.work()).rejects.toMatchObject({
+    code: "invalid_option",
+    message: expect.stringMatching(/job "spoken": expected `thread` .* got "file:.*nothing\.ts"/),
+    data: { option: "thread" },
   });
 });

@@ -1,7 +1,8 @@
 /** Groups: scopes that one switch turns off and on together, as an app defines them. */
 
-import { PawlError, shown } from "../../base/errors.ts";
+import { PawlError } from "../../base/errors.ts";
 import { type Groups, LOCAL_KINDS, parseScope, scopeText } from "../../base/scope.ts";
+import { nearest } from "../../base/suggest.ts";
 import { type Field, field, readValue } from "../../options/field.ts";
 import { lowerName } from "../../options/kinds.ts";
 import { list, object } from "../../options/parts.ts";
@@ -16,6 +17,7 @@ const MEMBERS_MAX = 1_000;
 const KINDS = LOCAL_KINDS.filter((kind) => kind !== "group");
 
 const NAME = lowerName();
+const isMemberKind = (kind: string): boolean => KINDS.some((one) => one === kind);
 
 /** Not `all`, which needs no group; not a group; and no route, whose number is the database's. */
 const member = field<string>({
@@ -25,9 +27,12 @@ const member = field<string>({
   expected: `a scope that is no group: ${KINDS.map((kind) => `"${kind}:<name>"`).join(", ")}`,
   read: (given) => {
     const scope = typeof given === "string" ? parseScope(given) : undefined;
-    return scope !== undefined && KINDS.some((kind) => kind === scope.kind)
-      ? scopeText(scope)
-      : undefined;
+    return scope !== undefined && isMemberKind(scope.kind) ? scopeText(scope) : undefined;
+  },
+  hint: (given) => {
+    const [kind = "", ...rest] = String(given).split(":");
+    const near = rest.length === 0 || isMemberKind(kind) ? undefined : nearest(kind, KINDS);
+    return near && `did you mean "${[near, ...rest].join(":")}"?`;
   },
 });
 
@@ -40,7 +45,7 @@ export const groupsOption: Field<Record<string, readonly string[]>> = object<
 /** @throws PawlError `invalid_option`, `duplicate_name` for a member that comes twice */
 export function defineGroups(named: Record<string, readonly string[]>): Groups {
   const groups = Object.entries(named).map(([name, given]) => {
-    readValue("defineApp", `groups: name ${shown(name)}`, NAME, name);
+    NAME.read(name, { where: "defineApp", label: "the name of a group", option: "groups" });
     return [name, membersOf(name, given)] as const;
   });
   return Object.freeze(Object.fromEntries(groups));

@@ -103,7 +103,7 @@ function readValues(
   const texts = values.map(({ text }) => text);
   if (typeof kind === "object") {
     noComparison(term);
-    for (const value of values) requireChoice(value, kind.choices);
+    for (const value of values) requireChoice(value, kind.choices, term.name.join("."));
     if (kind.isOnEachRow && term.isNot && kind.choices.every((one) => texts.includes(one)))
       throw new FilterFault(
         `\`-${term.name.join(".")}\` leaves out all there are, so nothing fits`,
@@ -150,8 +150,11 @@ function escaped(text: string): string {
   return text.replaceAll(/[\\%_]/g, "\\$&");
 }
 
-function requireChoice({ text, at }: ScannedValue, choices: readonly string[]): void {
+function requireChoice({ text, at }: ScannedValue, choices: readonly string[], name: string): void {
   if (choices.includes(text)) return;
+  const [first, second] = choices;
+  if (second === undefined)
+    throw new FilterFault(`\`${name}\` is always ${first} here; leave it out`, at, text);
   throw new FilterFault(`not one of ${choices.join(", ")}; ${didYouMean(text, choices)}`, at, text);
 }
 

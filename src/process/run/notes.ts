@@ -13,13 +13,19 @@ const SENT_MAX = 100;
 const LINES_MAX = 100;
 const ACTION_CHARS_MAX = 200;
 
+interface Line {
+  readonly level: "info" | "warning";
+  readonly text: string;
+}
+
 export class Notes {
   readonly #bytesMax: number;
   readonly #redact: readonly Path[];
   #message: string | null = null;
   #data: Record<string, unknown> | undefined;
   readonly #sent: string[] = [];
-  readonly #lines: { level: "info" | "warning"; text: string }[] = [];
+  readonly #lines: Line[] = [];
+  readonly #dropped = { info: 0, warning: 0, sent: 0 };
 
   constructor(bytesMax: number, redact: readonly Path[]) {
     this.#bytesMax = bytesMax;
@@ -30,8 +36,9 @@ export class Notes {
     this.#message = line(text);
   }
 
-  note(level: "info" | "warning", text: unknown): void {
+  note(level: Line["level"], text: unknown): void {
     if (this.#lines.length < LINES_MAX) this.#lines.push({ level, text: line(text) });
+    else this.#dropped[level] += 1;
   }
 
   /**
@@ -46,7 +53,10 @@ export class Notes {
   }
 
   sent(action: unknown, payload: unknown): void {
-    if (this.#sent.length >= SENT_MAX) return;
+    if (this.#sent.length >= SENT_MAX) {
+      this.#dropped.sent += 1;
+      return;
+    }
     const name = storableText(cut(asText(action), ACTION_CHARS_MAX));
     const what = `payload of context.sent(${JSON.stringify(name)})`;
     const text = toJson(payload ?? null, { what, bytesMax: this.#bytesMax, isLossy: true });
@@ -63,7 +73,28 @@ export class Notes {
   }
 
   get linesJson(): string | null {
-    return this.#lines.length === 0 ? null : JSON.stringify(this.#lines);
+    const lines = [...this.#lines, ...this.#droppedLines()];
+    return lines.length === 0 ? null : JSON.stringify(lines);
+  }
+
+  /** What did not fit is not dropped in silence. */
+  #droppedLines(): Line[] {
+    const { info, warning, sent } = this.#dropped;
+    const of = (count: number, max: number, what: string) =>
+      `${count} more ${what} dropped: a step keeps ${max}`;
+    return [
+      ...(info + warning === 0
+        ? []
+        : [
+            {
+              level: warning === 0 ? ("info" as const) : ("warning" as const),
+              text: of(info + warning, LINES_MAX, "lines were"),
+            },
+          ]),
+      ...(sent === 0
+        ? []
+        : [{ level: "info" as const, text: of(sent, SENT_MAX, "of what was sent were") }]),
+    ];
   }
 
   get sentJson(): string | null {

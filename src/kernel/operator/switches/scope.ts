@@ -1,13 +1,19 @@
 /** Scopes as people type them, compared with those that the database knows. */
 
 import { PawlError, shown } from "../../../base/errors.ts";
-import { parseScope, SCOPE_KINDS, scopeText, unknownCode } from "../../../base/scope.ts";
+import {
+  parseScope,
+  SCOPE_KINDS,
+  scopeShape,
+  scopeText,
+  unknownCode,
+} from "../../../base/scope.ts";
 import { didYouMean } from "../../../base/suggest.ts";
 import { dataText } from "../../../base/text.ts";
 import type { Executor } from "../../../store/executor.ts";
 import { scopes } from "./sql.ts";
 
-const EXPECTED = `expected a scope: "all", ${SCOPE_KINDS.map((kind) => `"${kind}:<name>"`).join(", ")}`;
+const EXPECTED = `expected a scope: "all", ${SCOPE_KINDS.map(scopeShape).join(", ")}`;
 
 /**
  * Returns the scope as it is printed everywhere.
