@@ -28,8 +28,10 @@ export const TASK_RETRY: RetrySeries = {
   until_ms: null,
 };
 
-/** How soon what holds a command is looked at again, at the latest. Whoever lifts it wakes the task. */
-const HELD_MS = 10_000;
+/** How soon what holds a command is looked at again, at the latest. Whoever lifts it wakes the task; the look only makes sure. */
+const HELD_MS = 600_000;
+/** The same where an end is known: this machine's clock may be behind the database's. */
+const ENDS_MS = 60_000;
 /** The same for a file on this host, of which the database hears nothing. */
 const HELD_HERE_MS = 1_000;
 /** An earlier attempt of the same task is ending. */
@@ -125,8 +127,9 @@ function refused(key: string, thrown: unknown, { taskId }: HandlerContext): Ende
 function heldMs(data: unknown): number {
   const { host, off = [], quiet = [] } = (data ?? {}) as Held;
   const ends = [...off, ...quiet].flatMap(({ until }) => (until === null ? [] : until.getTime()));
+  if (host !== undefined) return HELD_HERE_MS;
   const firstMs = Math.min(...ends) - Date.now();
-  return Math.min(Math.max(firstMs, HELD_HERE_MS), host === undefined ? HELD_MS : HELD_HERE_MS);
+  return Math.min(Math.max(firstMs, HELD_HERE_MS), ends.length === 0 ? HELD_MS : ENDS_MS);
 }
 
 /** What a refusal says in its data: the host that holds it, or what does everywhere. */

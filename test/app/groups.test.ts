@@ -3,6 +3,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
+import type pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { z } from "zod";
 import { silentLogger } from "../../src/base/log.ts";
@@ -22,7 +23,7 @@ import { localSwitches } from "../../src/kernel/local-switches.ts";
 import { untilStopped } from "../../src/kernel/operator/switches/until-stopped.ts";
 import { newFolder } from "../cli/cli.ts";
 import { here } from "../cli/here.ts";
-import { freshDatabase } from "../support/database.ts";
+import { freshDatabase, isLockAwaited, openTransaction } from "../support/database.ts";
 import { askedOf } from "../support/sent.ts";
 import { until } from "../support/until.ts";
 
@@ -98,6 +99,7 @@ test.each<[unknown, string]>([
   [["group:erp"], 'expected `groups.g[0]` to be a scope that is no group: "queue:<name>"'],
   [["queue:low", "route:1"], "expected `groups.g[1]` to be a scope that is no group"],
   [["low"], 'got "low"'],
+  [["qeue:low"], 'got "qeue:low"; did you mean "queue:low"?'],
   [[], "expected `groups.g` to be a list of scopes, at least one"],
   ["queue:low", "expected `groups.g` to be a list of scopes"],
   [["queue:low", "kind:mail", "queue:low"], 'groups.g: has "queue:low" twice'],
@@ -108,7 +110,9 @@ test.each<[unknown, string]>([
 });
 
 test("R103b: a group's name is one that a file can have, and quiet hours name only groups of the app", () => {
-  expect(() => defineApp({ groups: { "a b": ["queue:low"] } })).toThrow('groups: name "a b"');
+  expect(() => defineApp({ groups: { "a b": ["queue:low"] } })).toThrow(
+    'expected the name of a group to be 1 to 80 lower-case letters, digits, "_", "." and "-", beginning with a letter, got "a b"',
+  );
   const night = { from: "01:00", to: "02:00", timeZone: "UTC", holds: ["group:epr"] };
   expect(() => defineApp({ groups: { erp: ["queue:low"] }, quietHours: { night } })).toThrow(
     'quietHours.night.holds: no group "epr" in the app; did you mean "erp"?',
@@ -166,6 +170,62 @@ test("R103b: what operators made is not removed while a group has it: the app co
   await (await opens({ groups: GROUPS })).close();
   await destinations.remove("extra");
   await schedules.remove("nightly");
+});
+
+/** Or is done, whether it waits or not. */
+async function untilItWaits(client: pg.Client, work: Promise<unknown>): Promise<void> {
+  let isDone = false;
+  const done = () => {
+    isDone = true;
+  };
+  work.then(done, done);
+  await until("it waits", async () => isDone || (await isLockAwaited(client)));
+}
+
+test("R103b: a removal that meets a registration waits for it: what that makes a member stays", async () => {
+  await pawl.schedules.add("weekly", { cron: "0 3 * * 1", job: "other" });
+  const registering = await openTransaction(url);
+  await registering.query("select pg_advisory_xact_lock(hashtextextended('pawl.register', 0))");
+  await registering.query("select pawl.define_groups_v1('shop', $1)", [
+    JSON.stringify([{ name: "odd", members: ["schedule:weekly"] }]),
+  ]);
+  const removal = pawl.schedules.remove("weekly");
+  removal.catch(() => undefined);
+  await untilItWaits(registering, removal);
+  await registering.query("commit");
+  await expect(removal).rejects.toThrow('schedule:weekly is a member of the group "odd"');
+  await (await opens({ groups: GROUPS })).close();
+  await pawl.schedules.remove("weekly");
+});
+
+test("R103b: `off` of a group meets a registration that takes the group away: it says that there is none, and leaves no switch", async () => {
+  await (await opens({ groups: { ...GROUPS, odd: ["queue:low"] } })).close();
+  await pawl.store.rows("update pawl.scope_group set application = '' where name = 'odd'");
+  const registering = await openTransaction(url);
+  await registering.query("select pawl.define_groups_v1('shop', '[]')");
+  const off = pawl.off("group:odd");
+  off.catch(() => undefined);
+  await untilItWaits(registering, off);
+  await registering.query("commit");
+  await expect(off).rejects.toMatchObject({ code: "group_not_found" });
+  expect(await pawl.store.rows("select from pawl.switch")).toEqual([]);
+});
+
+test("R103b: what a registration makes a member of a group that is being turned off is asked for like the others", async () => {
+  const asked = async () => {
+    const [row] = await pawl.store.rows<{ epoch: string }>("select epoch from pawl.off_epoch");
+    return Number(row?.epoch);
+  };
+  const before = await asked();
+  const turning = await openTransaction(url);
+  await turning.query("select pawl.off_v1('group:mails', 'ada', null, null)");
+  const opening = opens({ groups: { ...GROUPS, mails: ["kind:mail", "queue:low"] } });
+  await untilItWaits(turning, opening);
+  await turning.query("commit");
+  await (await opening).close();
+  expect(await asked()).toBe(before + 2);
+  await pawl.on("group:mails");
+  await (await opens({ groups: GROUPS })).close();
 });
 
 test("R103b: a group is a scope like the others: names near it, audit, list, and what else holds a member", async () => {

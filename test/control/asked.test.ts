@@ -2,7 +2,7 @@
 
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { silentLogger } from "../../src/base/log.ts";
-import { connect, defineApp, defineCommand, type Pawl } from "../../src/index.ts";
+import { type AppOptions, connect, defineApp, defineCommand, type Pawl } from "../../src/index.ts";
 import { pawl as pawlCli, pawlJson } from "../cli/cli.ts";
 import { commandsOf, gate, statusOf } from "../support/commands.ts";
 import { freshDatabase } from "../support/database.ts";
@@ -25,6 +25,12 @@ const ended = (pawl: Pawl, id: string, state = "done") =>
   until(`task ${id} is ${state}`, async () => {
     const task = await pawl.task(id);
     return task?.state === state && task;
+  });
+
+const looked = (pawl: Pawl, id: string) =>
+  until("it was looked at", async () => {
+    const task = await pawl.task(id);
+    return task?.state === "scheduled" && task;
   });
 
 test("R29: a command that a worker is asked to run shows WAITING FOR A WORKER until one takes it; each parameter on its own, and asking again is a duplicate", async () => {
@@ -85,11 +91,39 @@ test("R29: while a command is off, or one of its parameters, what was asked for 
   await ended(pawl, id);
   await pawl.switches.off("command:sync:b");
   const other = await pawl.commands.start("sync", { param: "b" });
-  await until("it was looked at", async () => (await pawl.task(other.id))?.state === "scheduled");
+  const waiting = await looked(pawl, other.id);
+  expect(Number(waiting.runAt) - Date.now()).toBeGreaterThan(60_000); // the switch wakes it
   expect(ran).toEqual(["a"]);
   await pawl.switches.on("command:sync:b");
   await ended(pawl, other.id);
   expect(ran).toEqual(["a", "b"]);
+});
+
+test("R29: what was asked for goes on at once when an app takes its command out of a group that is off, or out of quiet hours", async () => {
+  const commands = [defineCommand({ name: "feed", params: ["a", "b"], run: () => undefined })];
+  const opens = async (more: AppOptions) => {
+    const app = defineApp({ name: "shop", commands, ...more });
+    const pawl = await connect(app, { databaseUrl: url, log: silentLogger });
+    onTestFinished(() => pawl.close());
+    return pawl;
+  };
+  const always = { from: "00:00", to: "24:00", timeZone: "UTC" };
+  const pawl = await opens({
+    groups: { feeds: ["command:feed:a"] },
+    quietHours: { closing: { ...always, holds: ["command:feed:b"] } },
+  });
+  await pawl.work();
+  await pawl.off("group:feeds");
+  const [a, b] = [
+    await pawl.commands.start("feed", { param: "a" }),
+    await pawl.commands.start("feed", { param: "b" }),
+  ];
+  await looked(pawl, a.id);
+  await looked(pawl, b.id);
+  await opens({ groups: { feeds: ["queue:low"] } });
+  await ended(pawl, a.id);
+  await ended(pawl, b.id);
+  await pawl.on("group:feeds");
 });
 
 test("a command that fails on a worker is a dead letter at once; it is not run again unless an operator retries it", async () => {

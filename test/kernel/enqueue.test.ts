@@ -104,7 +104,7 @@ describe("R112: what cannot be enqueued", () => {
     ["an object", { kind: "k" }, "invalid_option", "got object"],
     ["a task without a kind", [{ payload: {} }], "invalid_option", "without a kind"],
     ["an empty kind", [{ kind: "" }], "invalid_option", "without a kind"],
-    ["no object", [5], "invalid_option", "task 2: no object: 5"],
+    ["no object", [5], "invalid_option", "task no. 2 of the call: no object: 5"],
     ["priority 4", [{ kind: "k", priority: 4 }], "invalid_option", "`priority`"],
     ["priority -1", [{ kind: "k", priority: -1 }], "invalid_option", "got -1"],
     ["priority high", [{ kind: "k", priority: "high" }], "invalid_option", "got high"],
@@ -139,7 +139,9 @@ describe("R112: what cannot be enqueued", () => {
       enqueueSql(store, [{ kind: "k" }, { kind: "k", payload: text(1_048_577) }]),
     ).rejects.toMatchObject({
       code: "payload_too_large",
-      message: expect.stringContaining("payload of task 2 is 1048577 bytes, the limit is 1048576"),
+      message: expect.stringContaining(
+        "payload of task no. 2 of the call is 1048577 bytes, the limit is 1048576",
+      ),
     });
     expect(await count(store, "task")).toBe(before + 1);
   });

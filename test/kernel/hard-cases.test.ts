@@ -91,7 +91,7 @@ test.each([
     const refused = enqueueSql(store, [{ kind: "k" }, { kind: "k", [field]: value }]);
     await expect(refused).rejects.toMatchObject({
       code: "invalid_option",
-      message: expect.stringContaining(`task 2: bad ${field}: ${value}`),
+      message: expect.stringContaining(`task no. 2 of the call: bad ${field}: ${value}`),
     });
     expect(await count(store, "task")).toBe(0);
   },

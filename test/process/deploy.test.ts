@@ -57,6 +57,7 @@ test("R17: a deploy with many runs in flight: two versions side by side, back to
   const { id } = await waitingAs(first);
   expect((await first.why(left?.id ?? ""))?.line).toContain("no live worker");
   await first.processes.abandon(id);
+  expect((await first.task(id))?.error?.message).toMatch(/^abandoned by /);
 
   const changed = defineProcess({ ...BASE, version: 2, steps: (s) => s.wait("money") });
   await expect(deploy(changed)).rejects.toMatchObject({ code: "process_changed" });

@@ -95,6 +95,12 @@ describe("a task that waits for others", () => {
     expect(await leftRows()).toEqual([]);
   });
 
+  test("R118: an empty list, as code computes it, waits for nothing", async () => {
+    const id = await put("free", { after: [], onDead: "cancel" });
+    expect((await pawl.task(id))?.state).toBe("ready");
+    expect(await leftRows()).toEqual([]);
+  });
+
   test("R118: others of the same transaction; a rollback leaves nothing", async () => {
     const ids = await pawl.transaction(async (tx) => {
       const first = await put("1", { tx });
@@ -277,7 +283,7 @@ describe("from SQL, and what is refused", () => {
       [{ on_dead: "run" }, "bad on_dead"],
       [{ after: [a], delay_ms: 1 }, "bad after: with a time"],
       [{ after: [a], key: "k", unique: { replace: true } }, "bad after: with such a key"],
-      [{ after: [999_999] }, "after: there is no task 999999"],
+      [{ after: [999_999] }, "task no. 1 of the call: after: there is no task 999999"],
     ] as const)
       await expect(sql(bad)).rejects.toThrow(rule);
     expect(await pawl.store.rows("select id from pawl.task")).toEqual(before);
@@ -297,6 +303,10 @@ describe("from SQL, and what is refused", () => {
         code: "invalid_option",
         data: { option },
       });
+    const outcome = { id: a, outcome: "created" };
+    await expect(pawl.enqueue(job, { n: "x" }, { after: [outcome] } as never)).rejects.toThrow(
+      "give its `id`",
+    );
     const many = await pawl.enqueueMany(job, [{ n: "1" }, { n: "2" }], { after: [a] });
     expect(await leftRows()).toHaveLength(many.length);
   });

@@ -138,7 +138,24 @@ test("R59 R118: a dead letter whose result somebody has waited for can be correc
   expect(await pawl.result(as ?? "")).toBe(2);
 });
 
-test("R59: what the schema refuses, several at once, what is not dead and what something waits for change nothing", async () => {
+test("R59: a dead letter that a task waits for cannot be corrected, and a dry run says so; it can once that task has ended", async () => {
+  const id = await died("waited");
+  const fixed = { order: "waited", amount: 2 };
+  const waits = await pawl.enqueue(charge, { order: "later", amount: 3 }, { after: id });
+  for (const dryRun of [true, false])
+    await expect(pawl.dead.retry(id, { payload: fixed, dryRun })).rejects.toThrow("task waits for");
+  await work(); // has marked it as watched
+  await expect(pawl.dead.retry(id, { payload: fixed, dryRun: true })).rejects.toMatchObject({
+    code: "invalid_option",
+    data: { id },
+  });
+  expect((await pawl.task(id))?.state).toBe("dead");
+  await pawl.tasks.cancel(waits.id);
+  expect(await pawl.dead.retry(id, { payload: fixed, dryRun: true })).toMatchObject({ count: 1 });
+  expect(await pawl.dead.retry(id, { payload: fixed })).toMatchObject({ count: 1 });
+});
+
+test("R59: what the schema refuses, several at once, and what is not dead change nothing", async () => {
   const id = await died("f");
   const fixed = { order: "f", amount: 2 };
   await expect(pawl.dead.retry(id, { payload: { order: "f", amount: -1 } })).rejects.toMatchObject({
@@ -155,8 +172,6 @@ test("R59: what the schema refuses, several at once, what is not dead and what s
     count: 1,
     ids: [id],
   });
-  await pawl.store.rows("update pawl.dead set is_watched = true where id = $1", [id]);
-  await expect(pawl.dead.retry(id, { payload: fixed })).rejects.toThrow("waits for the end");
   await expect(pawl.dead.retry("1", { payload: fixed })).rejects.toMatchObject({
     code: "task_not_found",
   });

@@ -67,7 +67,7 @@ test.each(Object.entries(WAYS))(
     for (const n of bad) {
       const reason = (answers[n] as PromiseRejectedResult).reason as PawlError;
       expect(reason).toMatchObject({ code: "payload_too_large" });
-      expect(reason.message).toContain("payload of task 1 is");
+      expect(reason.message).toContain("payload of task no. 1 of the call is");
     }
     const ids = answers.flatMap((one) => (one.status === "fulfilled" ? [one.value.id] : []));
     expect(await storedOf(ids)).toEqual(numbers.filter((n) => !bad.has(n)));

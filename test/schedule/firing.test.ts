@@ -275,7 +275,9 @@ test("a start that the database refuses is told, and neither stops the others no
     [good.name, "started"],
   ]);
   expect(await bench.fire()).toEqual([]);
-  expect((await bad.pawl.schedules.why(bad.name)).line).toContain("last: failed: task 1: bad lane");
+  expect((await bad.pawl.schedules.why(bad.name)).line).toContain(
+    "last: failed: task no. 1 of the call: bad lane",
+  );
   expect(await nextOf(bad.pawl, bad.name)).toBe(iso("02:00"));
 });
 

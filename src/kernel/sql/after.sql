@@ -26,7 +26,7 @@ begin
       (4, 'bad after', 'with such a key', e.task ->> 'after' is null or not coalesce(e.task -> 'unique' ?| '{replace, debounce_ms}', false),
           'with after, unique is no other than for_ms')) f (no, name, value, is_good, rule)
    where not f.is_good order by e.place, f.no limit 1;
-  if found then raise exception 'task %: %', v_place, v_wrong using errcode = 'PW010', hint = v_rule; end if;
+  if found then raise exception 'task no. % of the call: %', v_place, v_wrong using errcode = 'PW010', hint = v_rule; end if;
   select e.place, a.id into v_place, v_wrong
     from jsonb_array_elements(p_tasks) with ordinality e (task, place)
     cross join lateral jsonb_array_elements_text(coalesce(nullif(e.task -> 'after', 'null'), '[]')) a (id)
@@ -34,7 +34,7 @@ begin
      and not exists (select from pawl.finished f where f.id = a.id::bigint)
    order by e.place limit 1;
   if found then
-    raise exception 'task %: after: there is no task %', v_place, v_wrong using errcode = 'PW010',
+    raise exception 'task no. % of the call: after: there is no task %', v_place, v_wrong using errcode = 'PW010',
       hint = 'enqueue it before, in this transaction or in one that has committed; retention may have removed it';
   end if;
 end $$;
@@ -169,21 +169,40 @@ begin
      where v_held <> '{}' and a.task_id = any (p_ids) and a.failed is null and a.after_id = any (v_held));
 end $$;
 
--- The head of a lane, if it is parked because it waits for others, steps behind an older task, which may be one of them: each would wait for
--- the other. Returns it; the caller makes the older one the head.
-create or replace function pawl.step_behind(p_id bigint, p_queue int, p_lane text) returns bigint
+-- Of tasks that have just arrived in lanes, by their ids: one that is older than the head of its lane becomes the head if that one is parked
+-- because it waits for others, which may be this very task: each would wait for the other. The parked one waits behind it.
+create or replace function pawl.go_before_parked(p_ids bigint[]) returns void
 language plpgsql volatile
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
+  v_one record;
   v_head bigint;
 begin
-  select t.id into v_head from pawl.task t
-   where t.queue_id = p_queue and t.lane = p_lane and t.state in ('ready', 'scheduled', 'blocked', 'limited')
-     and t.state = 'scheduled' and t.run_at = 'infinity' and t.id > p_id and exists (select from pawl.task_after a where a.task_id = t.id)
-     for update of t;
-  update pawl.task t set state = 'waiting' where t.id = v_head;
-  return v_head;
+  perform from pawl.task t
+   where t.state = 'scheduled' and t.run_at = 'infinity' and t.id = any (array(
+     select h.id from (
+       select distinct a.queue_id, a.lane from pawl.task a where a.id = any (p_ids) and a.state = 'arrived') l
+       cross join lateral (
+         select x.id from pawl.task x where x.queue_id = l.queue_id and x.lane = l.lane and x.state in ('ready', 'scheduled', 'blocked', 'limited')) h))
+   order by t.id for update;
+  for v_one in select t.id, t.queue_id, t.lane from pawl.task t where t.id = any (p_ids) and t.state = 'arrived' order by t.id loop
+    update pawl.task t set state = 'waiting'
+     where t.queue_id = v_one.queue_id and t.lane = v_one.lane and t.state in ('ready', 'scheduled', 'blocked', 'limited')
+       and t.state = 'scheduled' and t.run_at = 'infinity' and t.id > v_one.id and exists (select from pawl.task_after a where a.task_id = t.id)
+    returning t.id into v_head;
+    if v_head is not null then
+      update pawl.task t set state = 'ready', seq = nextval('pawl.seq') where t.id = v_one.id;
+    end if;
+  end loop;
 end $$;
+
+-- Whether a task waits for another end of this dead one; to all else its death was the end. is_watched of the dead one does not say so: it
+-- stays when what waited has ended, and is set later than what waits.
+create or replace function pawl.is_waited_for(p_id bigint) returns boolean
+language sql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  select exists (select from pawl.task_after a join pawl.task t on t.id = a.task_id where a.after_id = p_id and a.failed is null)
+$$;
 
 -- For which tasks one waits: how many, the first of them, and those that are dead.
 create or replace function pawl.why_after(p_id bigint) returns jsonb

@@ -101,7 +101,8 @@ declare
   v_left bigint[] := p_ids;
   v_waiting bigint[];
   v_running bigint[];
-  v_error jsonb := jsonb_build_object('name', 'Cancelled', 'message', 'cancelled by ' || coalesce(nullif(p_by, ''), session_user)
+  v_error jsonb := jsonb_build_object('name', 'Cancelled', 'message',
+    case split_part(p_action, '.', 2) when 'abandon' then 'abandoned' else 'cancelled' end || ' by ' || coalesce(nullif(p_by, ''), session_user)
     || coalesce(': ' || nullif(p_why, ''), ''));
 begin
   loop

@@ -10,20 +10,22 @@ language plpgsql volatile as $$
 declare
   v_dead pawl.dead;
   v_head pawl.task;
-  v_behind bigint;
   v_queue int;
+  v_retried bigint[] := '{}';
+  v_duplicates bigint[] := '{}';
 begin
   perform pg_current_xact_id(); -- before the first seq
+  -- each kind of lock in one order, as others take them: dead letters by id, keys as enqueue does, heads of lanes by id
+  perform from pawl.dead d where d.id = any (p_ids) order by d.id for update;
   for v_dead in
-    select d.* from pawl.dead d where d.id = any (p_ids) order by d.id for update
+    select d.* from pawl.dead d where d.id = any (p_ids) order by d.key collate "C" nulls first, d.id
   loop
     select st.queue_id into v_queue from pawl.stream st where st.id = v_dead.stream_id;
     delete from pawl.task t where t.id = v_dead.id and t.state = 'blocked' returning t.* into v_head;
-    v_behind := case when v_head.id is null then pawl.step_behind(v_dead.id, v_queue, v_dead.lane) end;
     insert into pawl.task as t (id, shard_id, queue_id, seq, state, run_at, created_at, expires_at, max_attempts, payload, meta, ref,
       last_error, lane, key, limit_key, losses, is_watched)
     values (v_dead.id, (pawl.shards_of(v_dead.stream_id, v_dead.priority, v_dead.reason = 'crashed'))[1], v_queue,
-      nextval('pawl.seq'), case when v_dead.lane is not null and v_head.id is null and v_behind is null then 'arrived' else 'ready' end,
+      nextval('pawl.seq'), case when v_dead.lane is not null and v_head.id is null then 'arrived' else 'ready' end,
       pawl.now(), v_dead.created_at, case when v_dead.expires_at > pawl.now() then v_dead.expires_at end,
       v_dead.max_attempts, v_dead.payload, v_dead.meta, v_dead.ref, v_dead.error, v_dead.lane, v_dead.key,
       v_dead.limit_key,
@@ -32,22 +34,24 @@ begin
     on conflict (queue_id, key) where key is not null do nothing;
     if not found then
       insert into pawl.task select (v_head).* where v_head.id is not null;
-      update pawl.task t set state = 'scheduled' where t.id = v_behind;
-      return query select v_dead.id, 'duplicate';
+      v_duplicates := v_duplicates || v_dead.id;
       continue;
     end if;
     delete from pawl.dead d where d.id = v_dead.id;
     insert into pawl.attempt (task_id, seq, attempt, outcome, worker_id, started_at, ended_at, error)
     values (v_dead.id, v_dead.seq, v_dead.attempt, 'dead', v_dead.worker_id, v_dead.started_at, v_dead.died_at, v_dead.error);
-    perform pawl.audit_v1(p_by, coalesce(p_action, 'dead.retry'), 'task:' || v_dead.id, p_why, null);
-    return query select v_dead.id, 'retried';
+    v_retried := v_retried || v_dead.id;
   end loop;
+  perform pawl.go_before_parked(v_retried);
+  perform pawl.audit_v1(p_by, coalesce(p_action, 'dead.retry'), 'task:' || u.id, p_why, null) from unnest(v_retried) u (id) order by u.id;
   perform pawl.wake_v1();
+  return query
+  select u.id, u.outcome from (select unnest(v_retried) as id, 'retried' as outcome union all select unnest(v_duplicates), 'duplicate') u order by u.id;
 end $$;
 
 -- A dead letter ends as removed, and a new task takes its place with another payload: its meta names it as "origin", and the result of
 -- the old one says what it was retried as. Head of the lane again if it blocked it. No row: it is not dead. outcome: retried; duplicate: a
--- live task has the key; watched: something waits for the end of this very task. Both change nothing.
+-- live task has the key; watched: a task waits for the end of this very one. Both change nothing.
 create or replace function pawl.retry_dead_as_v1(p_id bigint, p_payload jsonb, p_key text, p_lane text, p_limit_key text,
   p_by text, p_why text)
 returns table (outcome text, id bigint)
@@ -62,7 +66,7 @@ begin
   perform pg_current_xact_id(); -- before the first seq
   select d.* into v_dead from pawl.dead d where d.id = p_id for update;
   if not found then return; end if;
-  if v_dead.is_watched then
+  if pawl.is_waited_for(p_id) then
     return query select 'watched', p_id;
     return;
   end if;
@@ -92,8 +96,9 @@ begin
   return query select 'retried', v_id;
 end $$;
 
-create or replace function pawl.limit_key_of_dead_v1(p_id bigint) returns text
-language sql stable as $$ select d.limit_key from pawl.dead d where d.id = p_id $$;
+-- What a retry with another payload has to know of a dead letter besides its row in lists.
+create or replace function pawl.dead_to_edit_v1(p_id bigint, out limit_key text, out is_waited_for boolean) returns setof record
+language sql stable as $$ select d.limit_key, pawl.is_waited_for(d.id) from pawl.dead d where d.id = p_id $$;
 
 -- Removes dead letters: they go to history as removed, and lanes that they blocked go on.
 create or replace function pawl.remove_dead_v1(p_ids bigint[], p_by text, p_why text, p_action text default null)
@@ -106,6 +111,7 @@ declare
   v_queues int[];
   v_lanes text[];
 begin
+  perform from pawl.dead d where d.id = any (p_ids) order by d.id for update; -- as all that change them lock them
   with gone as (
     delete from pawl.dead d where d.id = any (p_ids) returning d.*
   ), kept as (

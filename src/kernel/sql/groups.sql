@@ -40,12 +40,14 @@ begin
 end $$;
 
 -- Before something is removed that operators make: an app whose group has it would not start any more. Groups that no code defines do not count.
+-- Whoever calls it does nothing before that locks a row: a registration locks it too, after this lock, and may just now make it a member.
 create or replace function pawl.refuse_member(p_scope text, p_name text) returns void
-language plpgsql stable as $$
+language plpgsql volatile as $$
 declare
   v_text text := pawl.scope_text(p_scope, p_name);
   v_group pawl.scope_group;
 begin
+  perform pg_advisory_xact_lock(hashtextextended('pawl.register', 0));
   select g.* into v_group from pawl.scope_group g
    where g.application <> '' and exists (select from unnest(g.scopes, g.names) m (scope, name) where m.scope = p_scope and m.name = p_name)
    order by g.name limit 1;
@@ -71,17 +73,24 @@ declare
   v_scopes text[];
   v_names text[];
   v_is_off boolean;
+  v_may_lift boolean := false;
 begin
-  delete from pawl.scope_group g where g.application = '' and not pawl.is_off('group', g.name);
+  -- under the gate's lock, here and below: an `off` has committed before, or finds what is written here
+  if exists (select from pawl.scope_group g where g.application = '' and not pawl.is_off('group', g.name)) then
+    perform pg_advisory_xact_lock(pawl.gate_lock());
+    delete from pawl.scope_group g where g.application = '' and not pawl.is_off('group', g.name);
+  end if;
   for v_group in select d.name, d.members from jsonb_to_recordset(p_groups) d (name text, members text[]) order by d.name loop
     select array_agg(s.scope order by m.n), array_agg(s.name order by m.n) into v_scopes, v_names
       from unnest(v_group.members) with ordinality m (member, n) cross join lateral pawl.scope_of(m.member) s;
     continue when exists (select from pawl.scope_group g
       where g.name = v_group.name and g.application = p_application and g.scopes = v_scopes and g.names = v_names);
+    perform pg_advisory_xact_lock(pawl.gate_lock());
     v_is_off := pawl.is_off('group', v_group.name);
-    if v_is_off then perform pg_advisory_xact_lock(pawl.gate_lock()); end if;
     insert into pawl.scope_group as g (name, application, scopes, names) values (v_group.name, p_application, v_scopes, v_names)
     on conflict (name) do update set application = excluded.application, scopes = excluded.scopes, names = excluded.names;
     if v_is_off then perform pawl.ask_for_off_v1(); end if; -- what has become a member is off from now on
+    v_may_lift := v_may_lift or v_is_off;
   end loop;
+  if v_may_lift then perform pawl.on_lifted(); end if; -- what is no member any more goes on
 end $$;

@@ -78,19 +78,17 @@ begin
             from (select p.id, p.place, false as is_created, p.queue_id, p.key from placed p
                   union all select n.id, null, true, null, null from inserted n) r
            group by r.id) g;
-  while 'duplicate' = any (v_outcomes) loop
-    v_place := array_position(v_outcomes, 'duplicate');
-    select t.id into v_other from pawl.task t where t.queue_id = v_queues[v_place] and t.key = v_keys[v_place];
-    v_outcome := 'duplicate of';
-    if not found then -- it has ended in the meantime
-      select e.id, case e.outcome when 'created' then 'created' else 'duplicate of' end into v_other, v_outcome
+  for v_place, v_other in -- each once: there may be 100,000
+    select u.place, (select t.id from pawl.task t where t.queue_id = u.queue_id and t.key = u.key)
+      from unnest(v_outcomes, v_queues, v_keys) with ordinality u (outcome, queue_id, key, place) where u.outcome = 'duplicate'
+  loop
+    if v_other is null then -- it has ended in the meantime
+      select e.id, e.outcome into v_other, v_outcome
         from pawl.put_tasks(jsonb_build_array(p_tasks -> (v_place - 1)), p_is_part, p_checked) e;
+      v_outcomes[v_place] := v_outcome;
     end if;
     v_ids[v_place] := v_other;
-    v_outcomes[v_place] := v_outcome;
   end loop;
-  return query
-  select u.id, case u.outcome when 'duplicate of' then 'duplicate' else u.outcome end
-    from unnest(v_ids, v_outcomes) with ordinality u (id, outcome, place) order by u.place;
+  return query select u.id, u.outcome from unnest(v_ids, v_outcomes) with ordinality u (id, outcome, place) order by u.place;
   perform pawl.wake_v1(v_streams);
 end $$;

@@ -160,6 +160,8 @@ create or replace function pawl.define_quiet_v1(p_application text, p_hours json
 language plpgsql volatile as $$
 declare
   v_other record;
+  v_gone int;
+  v_changed int;
 begin
   if not exists (select 1 from pawl.quiet_hours q where q.application = p_application) and jsonb_array_length(p_hours) = 0 then return; end if;
   select d.name, q.application into v_other
@@ -179,6 +181,7 @@ begin
   end loop;
   delete from pawl.quiet_hours q where q.application = p_application
      and not exists (select 1 from jsonb_array_elements(p_hours) d (hours) where d.hours ->> 'name' = q.name);
+  get diagnostics v_gone = row_count;
   insert into pawl.quiet_hours as q (name, application, time_zone, begins_at, ends_at, days, holds, exempt, why)
   select d.name, p_application, d.time_zone, d.begins_at, d.ends_at, d.days, d.holds, d.exempt, d.why
     from jsonb_to_recordset(p_hours) d (name text, time_zone text, begins_at time, ends_at time, days text[], holds text[], exempt text[], why text)
@@ -192,7 +195,9 @@ begin
            (excluded.time_zone, excluded.begins_at, excluded.ends_at, excluded.days) then q.passed_until end
    where (q.time_zone, q.begins_at, q.ends_at, q.days, q.holds, q.exempt, q.why) is distinct from
        (excluded.time_zone, excluded.begins_at, excluded.ends_at, excluded.days, excluded.holds, excluded.exempt, excluded.why);
+  get diagnostics v_changed = row_count;
   perform pawl.keep_quiet_v1();
+  if v_gone + v_changed > 0 then perform pawl.on_lifted(); end if; -- what they held before goes on
 end $$;
 
 -- Lets work start in spite of a window: the time that holds now, or the next one. Returns that time; none if the window has none.

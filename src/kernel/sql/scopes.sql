@@ -56,7 +56,7 @@ begin
   select k.* into v_kind from pawl.scope_kind k where k.kind = scope_of.scope;
   if not found or name = '' then
     raise exception 'bad scope %', coalesce('"' || left(p_scope, 100) || '"', 'null') using errcode = 'PW010',
-      hint = 'a scope is "all"' || (select string_agg(', "' || k.kind || ':<name>"', '' order by k.kind) from pawl.scope_kind k);
+      hint = 'a scope is "all"' || (select string_agg(', "' || k.kind || case k.kind when 'route' then ':<id>"' else ':<name>"' end, '' order by k.kind) from pawl.scope_kind k);
   end if;
   execute format('select array_agg(n order by n) from pawl.%I() n', v_kind.names) into v_names;
   if name <> all (coalesce(v_names, '{}')) then

@@ -44,6 +44,7 @@ begin
   end if;
   perform pawl.on_switch(v_scope, v_name, true);
   perform pg_advisory_xact_lock(pawl.gate_lock());
+  perform pawl.scope_of(p_scope); -- a group may have gone until now
   insert into pawl.switch as w (scope, name, off_by, why, until)
   values (v_scope, v_name, coalesce(nullif(p_by, ''), session_user), nullif(p_why, ''), p_until)
   on conflict (scope, name) do update

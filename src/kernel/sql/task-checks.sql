@@ -48,7 +48,7 @@ begin
         'meta.tenant.plugin has at most 200 characters')) f (name, value, is_good, rule)
    where not plain.is_good and not f.is_good group by e.place order by e.place limit 1;
   if not found then return; end if;
-  raise exception 'task %: %', v_place, v_wrong using errcode = 'PW010', hint = v_rules;
+  raise exception 'task no. % of the call: %', v_place, v_wrong using errcode = 'PW010', hint = v_rules;
 end $$;
 
 -- Returns why a JSON value cannot be stored: its size as text, its depth, the length of a number; null: it can. The text
@@ -97,7 +97,7 @@ begin
             cross join unnest(coalesce(p_fields, array[null])) f (name)) e
    where e.fault is not null order by e.place limit 1;
   if found then
-    raise exception '% of task % %', coalesce(v_field, 'payload'), v_place, v_fault using errcode = 'PW012',
+    raise exception '% of task no. % of the call %', coalesce(v_field, 'payload'), v_place, v_fault using errcode = 'PW012',
       hint = 'store the data elsewhere and enqueue a reference to it, or raise maxPayloadBytes';
   end if;
 end $$;

@@ -30,7 +30,7 @@ begin
       (7, not e.u ? 'debounce_ms' or coalesce(e.task ->> 'run_at', e.task ->> 'delay_ms') is null,
         'with debounce_ms no run_at and no delay_ms is given')) f (no, is_good, rule)
    where jsonb_typeof(e.u) <> 'null' and not f.is_good group by e.place order by e.place limit 1;
-  if found then raise exception 'task %: %', v_place, v_wrong using errcode = 'PW010', hint = v_rules; end if;
+  if found then raise exception 'task no. % of the call: %', v_place, v_wrong using errcode = 'PW010', hint = v_rules; end if;
 end $$;
 
 -- As pawl.put_tasks, for tasks of which some have "unique". One after the other in the order of their keys, so that two calls lock them in the

@@ -94,10 +94,11 @@ end $$;
 create or replace function pawl.remove_destination_v1(p_name text, p_by text, p_why text) returns int
 language plpgsql volatile as $$
 declare
-  v_row pawl.destination := pawl.operators_destination(p_name);
+  v_row pawl.destination;
   v_cancelled int;
 begin
   perform pawl.refuse_member('queue', 'destination:' || p_name);
+  v_row := pawl.operators_destination(p_name);
   perform pawl.wait_for_router();
   perform pawl.end_breakers_v1(array[v_row.stream_id], 'the destination was removed');
   update pawl.destination d set removed_at = pawl.now() where d.id = v_row.id;

@@ -132,9 +132,10 @@ create or replace function pawl.remove_schedule_v1(p_name text, p_by text, p_why
 language plpgsql volatile
 set lock_timeout = '5s' as $$
 declare
-  v_schedule pawl.schedule := pawl.operators_schedule(p_name);
+  v_schedule pawl.schedule;
 begin
   perform pawl.refuse_member('schedule', p_name);
+  v_schedule := pawl.operators_schedule(p_name);
   delete from pawl.schedule s where s.id = v_schedule.id;
   delete from pawl.schedule_run r where r.schedule_id = v_schedule.id;
   delete from pawl.switch w where w.scope = 'schedule' and w.name = p_name;

@@ -8,7 +8,7 @@ import { findTask, type TaskDetail } from "../sql.ts";
 import { inOtherState, noTask } from "../tasks/find.ts";
 import type { EditJob } from "../tasks/tasks.ts";
 import type { ChangedDead } from "./dead.ts";
-import { limitKeyOfDead, retryDeadAs } from "./sql.ts";
+import { deadToEdit, retryDeadAs } from "./sql.ts";
 
 /** @throws PawlError `invalid_option` unless it is about one dead letter, by its id */
 export function requireOne(ids: readonly string[] | undefined, calling: Calling): string {
@@ -42,20 +42,29 @@ export async function retryAs(
   { id, payload, isDryRun, act }: RetryAs,
 ): Promise<ChangedDead> {
   const task = await requireDeadTask(store, id);
-  const limitKey = await limitKeyOfDead(store, id);
+  const more = await deadToEdit(store, id);
+  if (more === undefined) return refuseOther(store, id);
+  const { limitKey, isWaitedFor } = more;
   const edited = await editJob({ ...task, payload: task.payload, limitKey }, payload);
+  if (isWaitedFor) throw waitedFor(id);
   if (isDryRun) return { dryRun: true, count: 1, ids: [id] };
   const row = await retryDeadAs(store, { ...act, id, edited });
-  if (row === undefined)
-    throw inOtherState(id, "dead letter", (await findTask(store, id))?.state ?? "done");
-  if (row.outcome === "watched") {
-    throw new PawlError(
-      "invalid_option",
-      `task ${id}: something waits for the end of this very task, so no other can stand in; retry it as it is, or remove it`,
-      { data: { id } },
-    );
-  }
+  if (row === undefined) return refuseOther(store, id);
+  if (row.outcome === "watched") throw waitedFor(id);
   return row.outcome === "duplicate"
     ? { dryRun: false, count: 0, ids: [], duplicates: [id] }
     : { dryRun: false, count: 1, ids: [id], duplicates: [], as: row.id };
+}
+
+/** It was a dead letter a moment ago. */
+async function refuseOther(store: Store, id: string): Promise<never> {
+  throw inOtherState(id, "dead letter", (await findTask(store, id))?.state ?? "done");
+}
+
+function waitedFor(id: string): PawlError {
+  return new PawlError(
+    "invalid_option",
+    `task ${id}: another task waits for the end of this very task, so no other can stand in; retry it as it is, or remove it`,
+    { data: { id } },
+  );
 }

@@ -113,12 +113,17 @@ export interface Edited {
   limitKey: string | null;
 }
 
-export async function limitKeyOfDead(executor: Executor, id: string): Promise<string | null> {
-  const [row] = await executor.rows<{ limit_key: string | null }>(
-    "select pawl.limit_key_of_dead_v1($1) as limit_key",
+/** What a retry with another payload has to know besides; undefined if it is not dead. `isWaitedFor`: for the end of this very task. */
+export async function deadToEdit(
+  executor: Executor,
+  id: string,
+): Promise<{ limitKey: string | null; isWaitedFor: boolean } | undefined> {
+  const [row] = await results<{ limitKey: string | null; isWaitedFor: boolean }>(
+    executor,
+    "select limit_key, is_waited_for from pawl.dead_to_edit_v1($1)",
     [id],
   );
-  return row?.limit_key ?? null;
+  return row;
 }
 
 /** Ends a dead letter, and makes a new task of it with another payload; undefined if it is not dead. */
