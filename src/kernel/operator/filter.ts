@@ -22,6 +22,8 @@ export const TASK_STATES = [
 ] as const;
 export type TaskState = (typeof TASK_STATES)[number];
 export const LIVE_STATES: readonly TaskState[] = TASK_STATES.slice(0, 5);
+/** What `tasks retry` takes. */
+export const RETRIED_STATES: readonly TaskState[] = ["dead", "scheduled"];
 
 export const DEAD_REASONS = [
   "attempts",
@@ -61,6 +63,16 @@ export const taskFilter: Field<string, Term[]> = filterField(
 export const deadFilter: Field<string, Term[]> = filterField(
   help('kind:send-* err:"timed out" payload.user.id:42'),
   { state: { choices: ["dead"], isOnEachRow: true }, ...FIELDS },
+);
+
+/** Filters of what `tasks cancel` and `tasks retry` change. */
+export const liveFilter: Field<string, Term[]> = filterField(
+  help("state:scheduled queue:mail,sms kind:send-* age:>10m"),
+  { state: { choices: LIVE_STATES, isOnEachRow: true }, ...FIELDS },
+);
+export const retriedFilter: Field<string, Term[]> = filterField(
+  help("state:scheduled kind:send-* err:503"),
+  { state: { choices: RETRIED_STATES, isOnEachRow: true }, ...FIELDS },
 );
 
 /** What is filtered by options of their own. */

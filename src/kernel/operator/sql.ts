@@ -144,6 +144,37 @@ export function attemptsOf(executor: Executor, id: string): Promise<AttemptRow[]
   );
 }
 
+export interface LiveId {
+  id: string;
+  state: TaskState;
+}
+
+/** `last` is the greatest of their ids. */
+export async function countLive(
+  executor: Executor,
+  { states, ...selection }: Selection & { states: readonly TaskState[] },
+): Promise<{ count: number; last: string }> {
+  const [row] = await executor.rows<{ count: number; last: string }>(
+    "select count::int as count, last from pawl.live_count_v1($1, $2)",
+    [states, filterJson(selection)],
+  );
+  return row ?? { count: 0, last: "0" };
+}
+
+/** Ordered by id, after `after` and up to `last`. */
+export function liveIds(
+  executor: Executor,
+  { states, after, last, limit, ...selection }: TaskFilter & { after: string; last: string },
+): Promise<LiveId[]> {
+  return executor.rows("select id, state from pawl.live_ids_v1($1, $2, $3, $4, $5)", [
+    states,
+    filterJson(selection),
+    after,
+    last,
+    limit,
+  ]);
+}
+
 export interface TaskChange<Outcome> {
   id: string;
   outcome: Outcome;

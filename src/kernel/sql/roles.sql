@@ -15,6 +15,6 @@ insert into pawl.role_grant (part, role, calls, privileges) values
     'select (id, state, queue, kind, version, priority, attempt, max_attempts, created_at, run_at, started_at, ended_at, worker_id,
       expires_at, cancel_requested_at, lane, key, ref, error, reason) on pawl.task_v1']),
   ('kernel', 'operator', '{holds_v1, find_task_v1, off_v1, unseen_off_v1, on_v1, pass_quiet_v1, cancel_v1, change_tasks_v1, await_v1, retry_dead_v1, retry_dead_as_v1, dead_to_edit_v1, remove_dead_v1, dead_ids_v1,
-    dead_count_v1,
+    dead_count_v1, live_ids_v1, live_count_v1,
     stop_workers_v1, prune_plan_v1, drop_partition_v1, prune_rows_v1}', '{}'),
   ('kernel', 'worker', '{holds_v1, find_task_v1, await_v1, prune_plan_v1, drop_partition_v1, prune_rows_v1}', '{}');

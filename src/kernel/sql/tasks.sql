@@ -131,3 +131,34 @@ $$;
 -- Not ended yet, and not dead.
 create or replace function pawl.is_task_live(p_id bigint) returns boolean
 language sql stable return exists (select 1 from pawl.task t where t.id = p_id and t.state <> 'blocked');
+
+-- Live tasks that fit, after p_after and up to p_last, in the order of their ids; p_states: as in tasks_v1.
+create or replace function pawl.live_fitting(p_states text[], p_filter jsonb, p_after bigint, p_last bigint, p_limit int)
+returns table (id bigint, state text)
+language sql stable as $$
+  with c as materialized (select pawl.checked_filter(p_filter) as filter
+  ), claimed as materialized (
+    select k.shard_id, u.seq, k.worker_id from pawl.claim k cross join lateral unnest(k.seqs) u (seq)
+  ), live as (
+    select t.*, h.priority, h.stream_id, k.worker_id, k.seq is not null as is_running,
+           case when k.seq is not null then 'running' when t.run_at = 'infinity' then 'parked'
+             when t.state in ('arrived', 'limited') then 'waiting' else t.state end as shown
+      from pawl.task t join pawl.shard h on h.id = t.shard_id
+      left join claimed k on k.shard_id = t.shard_id and k.seq = t.seq and t.state = 'ready'
+     where t.id > p_after and t.id <= p_last and t.state <> 'blocked'
+  )
+  select l.id, l.shown from live l join pawl.stream st on st.id = l.stream_id join pawl.queue q on q.id = st.queue_id
+   where l.shown = any (p_states) and pawl.fits_stream(p_filter, q.name, st.kind)
+     and pawl.fits_row((select c.filter from c), l.id, l.priority, (l.attempt + l.is_running::int)::smallint, null, l.lane, substr(l.key, length(st.kind) + 2),
+           l.worker_id, l.created_at, l.created_at, l.last_error, l.payload, l.meta)
+   order by l.id limit p_limit
+$$;
+
+create or replace function pawl.live_ids_v1(p_states text[], p_filter jsonb, p_after bigint, p_last bigint, p_limit int)
+returns table (id bigint, state text)
+language sql stable as $$ select * from pawl.live_fitting(p_states, p_filter, p_after, p_last, p_limit) $$;
+
+create or replace function pawl.live_count_v1(p_states text[], p_filter jsonb, out count bigint, out last bigint)
+language sql stable as $$
+  select count(*), coalesce(max(f.id), 0) from pawl.live_fitting(p_states, p_filter, 0, 9223372036854775807, null) f (id)
+$$;

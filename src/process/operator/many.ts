@@ -3,6 +3,7 @@
 import { PawlError } from "../../base/errors.ts";
 import { dryRun } from "../../kernel/operator/fields.ts";
 import { requireKnown } from "../../kernel/operator/known.ts";
+import { progressText } from "../../operate/progress.ts";
 import { type Calling, type Desk, type Verb, verb } from "../../operate/verb.ts";
 import { required, withDefault } from "../../options/field.ts";
 import { choice, integer, name } from "../../options/kinds.ts";
@@ -11,7 +12,7 @@ import type { ChangedRuns, HoldableStatus, OpenStatus, Processes } from "./proce
 import { abandonRun, changeRun, holdRun, type SeenRun } from "./sql.ts";
 
 const RUNS_MAX = 10_000;
-const REPORTED_EVERY = 100;
+const REPORTED_EVERY = 10;
 
 /** In which an operator may decide about a run. One that has ended is not among them. */
 const OPEN_STATUSES = ["error", "retry", "held", "waiting", "sleeping", "pending"] as const;
@@ -194,7 +195,7 @@ async function changeAll(
     if (refused === "no_step") throw noStep(where, id, changed.length);
     if (refused === undefined) changed.push(id);
     else left.push({ id, why: LEFT[refused] ?? "it has ended meanwhile" });
-    if ((i + 1) % REPORTED_EVERY === 0) desk.report(`${where}: ${i + 1} of ${ids.length}`);
+    if ((i + 1) % REPORTED_EVERY === 0) desk.report(progressText(where, i + 1, ids.length));
   }
   desk.report("");
   return { dryRun: false, count: changed.length, ids: changed, left };

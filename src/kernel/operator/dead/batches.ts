@@ -1,11 +1,9 @@
-/** Changes many dead letters, a batch in each transaction; a run that was interrupted can be repeated. */
+/** Changes many dead letters, a batch in each transaction. */
 
 import type { Store } from "../../../store/store.ts";
 import type { Selection } from "../filter.ts";
+import { BATCH, type Found, inBatches } from "../in-batches.ts";
 import { type DeadChange, deadIds } from "./sql.ts";
-
-const BATCH = 1_000;
-const BAR_CHARS = 20;
 
 type Apply = (ids: readonly string[]) => Promise<DeadChange[]>;
 
@@ -26,35 +24,24 @@ export async function changeOnly(ids: readonly string[], apply: Apply): Promise<
 
 export interface ChangeAll {
   selection: Selection;
-  found: { count: number; last: string };
+  found: Found;
   apply: Apply;
   action: string;
   report: (text: string) => void;
 }
 
-/** Goes once through the selected tasks that are dead at the start, by id: a task that dies again is not met again. */
+/** Goes once through the selected tasks that are dead at the start: a task that dies again is not met again. */
 export async function changeAll(
   store: Store,
-  { selection, found, apply, action, report }: ChangeAll,
+  { selection, apply, ...many }: ChangeAll,
 ): Promise<Changed> {
   const changed: Changed = { ids: [], duplicates: [] };
-  let after = "0";
-  let seen = 0;
-  for (;;) {
-    const ids = await deadIds(store, { ...selection, after, last: found.last, limit: BATCH });
-    after = ids.at(-1) ?? after;
-    if (ids.length === 0) break;
-    add(changed, await apply(ids));
-    seen += ids.length;
-    report(`${action}: ${bar(seen / found.count)} ${seen} of ${found.count}`);
-  }
-  report("");
+  await inBatches({
+    ...many,
+    read: async (page) => (await deadIds(store, { ...selection, ...page })).map((id) => ({ id })),
+    each: async (rows) => add(changed, await apply(rows.map(({ id }) => id))),
+  });
   return changed;
-}
-
-function bar(share: number): string {
-  const full = Math.min(BAR_CHARS, Math.round(share * BAR_CHARS));
-  return `[${"#".repeat(full)}${".".repeat(BAR_CHARS - full)}]`;
 }
 
 function add(changed: Changed, rows: readonly DeadChange[]): void {

@@ -2,41 +2,83 @@
 
 import { DURATION_MS_MAX } from "../../../base/duration.ts";
 import { PawlError } from "../../../base/errors.ts";
+import { idsOrAll } from "../../../operate/ids-or-all.ts";
 import type { Act } from "../../../operate/sql.ts";
 import { iso } from "../../../operate/table.ts";
-import { type Desk, type Verb, verb } from "../../../operate/verb.ts";
-import { required, typedAs } from "../../../options/field.ts";
-import { duration, integer, numberId, time } from "../../../options/kinds.ts";
+import { type Calling, type Desk, type Verb, verb } from "../../../operate/verb.ts";
+import { required, typedAs, withDefault } from "../../../options/field.ts";
+import { duration, flag, integer, name, numberId, time } from "../../../options/kinds.ts";
 import { several } from "../../../options/parts.ts";
 import type { Store } from "../../../store/store.ts";
 import { retryDead } from "../dead/sql.ts";
 import { dryRun } from "../fields.ts";
-import { cancelTasks, findTask, moveTasks, type TaskDetail } from "../sql.ts";
+import {
+  liveFilter,
+  RETRIED_STATES,
+  refuseEmpty,
+  retriedFilter,
+  type Selection,
+} from "../filter.ts";
+import { cancelTasks, findTask, moveTasks } from "../sql.ts";
 import { inOtherState, isLive, requireTasks } from "./find.ts";
+import { cancelAll, countToCancel, retryAll } from "./many.ts";
 import type { Ended, Moved, Retried, Tasks } from "./tasks.ts";
 
 const PRIORITY_MAX = 3;
-const IDS = required(several(numberId("the tasks")));
+const LIMIT_MAX = 100_000;
+/** Ids that a line names. */
+const NAMED_MAX = 20;
+const INPUT = {
+  ids: several(numberId("the tasks")),
+  all: flag("all, or all that match the filters"),
+  queue: name("only of this queue"),
+  kind: name("only of this kind"),
+  limit: withDefault(
+    10_000,
+    integer({ help: "with --all, the maximum number of tasks, the oldest first", max: LIMIT_MAX }),
+  ),
+  dryRun,
+} as const;
 
 export const cancel: Verb<Tasks["cancel"], Desk> = verb({
   help: "Cancel tasks: waiting ones end at once, running ones are asked to end",
   examples: [
     ['pawl tasks cancel 42 --why "ordered twice"', "wherever it waits or runs"],
     ["pawl tasks cancel 42 43 --dry-run", "what would be cancelled, and what asked"],
+    ["pawl tasks cancel --all --filter 'kind:send-* age:>1d' --dry-run", "how many fit a filter"],
+    ["pawl tasks cancel --all --queue mail --filter state:scheduled --yes", "all of them"],
   ],
-  input: { ids: IDS, dryRun },
+  input: { ...INPUT, filter: liveFilter },
   args: ["ids"],
   changes: true,
-  run: async ({ store }, { ids, dryRun: isDryRun = false }, act): Promise<Ended> => {
+  check: targets,
+  confirm: async (desk, input, calling) => {
+    if (input.dryRun === true || targets(input, calling) !== undefined) return undefined;
+    const count = await countToCancel((await desk()).store, selectionOf(input));
+    if (count === 0) return undefined;
+    return {
+      text: `pawl tasks cancel --all: would cancel ${tasksText(Math.min(count, input.limit))}; add --yes to do it, or --dry-run to look first`,
+      data: { count },
+    };
+  },
+  run: async (desk, input, act): Promise<Ended> => {
+    const { store } = desk;
+    const { dryRun: isDryRun = false, limit } = input;
+    const ids = targets(input, act);
+    const end = (found: readonly { id: string; state: string }[]) =>
+      endTasks(store, found, { isDryRun, act });
+    if (ids === undefined)
+      return cancelAll(desk, { ...selectionOf(input), limit, isDryRun }, act, end);
     const found = await requireTasks(store, ids, { is: isLive, what: "live task" });
-    return { dryRun: isDryRun, ...(await endTasks(store, found, { isDryRun, act })) };
+    return { dryRun: isDryRun, ...(await end(found)) };
   },
   json: (ended) => ({ action: "cancel", ...ended }),
-  text: ({ dryRun: isDryRun, cancelled, requested }) => {
+  text: ({ dryRun: isDryRun, cancelled, requested, more }) => {
     const asked = isDryRun ? "would ask" : "asked";
     const parts = [
       `${isDryRun ? "would cancel" : "cancelled"} ${tasksText(cancelled.length)}`,
-      ...(requested.length > 0 ? [`${asked} what runs to end: ${requested.join(", ")}`] : []),
+      ...(requested.length > 0 ? [`${asked} what runs to end: ${named(requested)}`] : []),
+      ...moreText(more),
     ];
     return parts.join("; ");
   },
@@ -66,32 +108,51 @@ export const retry: Verb<Tasks["retry"], Desk> = verb({
   examples: [
     ["pawl tasks retry 42", "instead of waiting for its next attempt"],
     ["pawl tasks retry 42 43 --dry-run", "refused unless both can be retried"],
+    ["pawl tasks retry --all --filter 'state:scheduled err:503'", "all that wait after a 503"],
   ],
-  input: { ids: IDS, dryRun },
+  input: { ...INPUT, filter: retriedFilter },
   args: ["ids"],
   changes: true,
-  run: async ({ store }, { ids, dryRun: isDryRun = false }, act): Promise<Retried> => {
+  check: targets,
+  run: async (desk, input, act): Promise<Retried> => {
+    const { store } = desk;
+    const { dryRun: isDryRun = false, limit } = input;
+    const ids = targets(input, act);
+    const some = async (found: readonly { id: string; state: string }[]) =>
+      isDryRun ? { count: found.length, duplicates: [] } : back(store, found, act);
+    if (ids === undefined)
+      return retryAll(desk, { ...selectionOf(input), limit, isDryRun }, act, some);
     const found = await requireTasks(store, ids, {
-      is: ({ state }) => state === "dead" || state === "scheduled",
+      is: ({ state }) => RETRIED_STATES.includes(state),
       what: "dead letter or scheduled task",
     });
-    const done = isDryRun ? { count: ids.length, duplicates: [] } : await back(store, found, act);
-    return { dryRun: isDryRun, ...done, ids };
+    return { dryRun: isDryRun, ...(await some(found)), ids };
   },
-  json: ({ count, ids, duplicates, dryRun: isDryRun }) => ({
-    action: "retry",
-    dryRun: isDryRun,
-    count,
-    ids,
-    duplicates,
-  }),
-  text: ({ dryRun: isDryRun, count, duplicates }) =>
-    `${isDryRun ? "would retry" : "retried"} ${tasksText(count)}${duplicatesText(duplicates)}`,
+  json: (retried) => ({ action: "retry", ...retried }),
+  text: ({ dryRun: isDryRun, count, duplicates, more }) => {
+    const done = `${isDryRun ? "would retry" : "retried"} ${tasksText(count)}${duplicatesText(duplicates)}`;
+    return [done, ...moreText(more)].join("; ");
+  },
 });
+
+type Input = { ids?: string[]; all?: boolean } & Selection;
+
+function selectionOf({ queue, kind, filter }: Selection): Selection {
+  return { queue, kind, filter };
+}
+
+function targets({ ids, all, ...input }: Input, calling: Calling): string[] | undefined {
+  refuseEmpty(input.filter, calling);
+  return idsOrAll({ ids, all, filters: { ...selectionOf(input) } }, calling);
+}
+
+function moreText(more = 0): string[] {
+  return more === 0 ? [] : [`${more} more fit, beyond the limit`];
+}
 
 async function back(
   store: Store,
-  found: readonly TaskDetail[],
+  found: readonly { id: string; state: string }[],
   act: Act,
 ): Promise<{ count: number; duplicates: string[] }> {
   const inState = (wanted: string) =>
@@ -108,7 +169,11 @@ async function back(
 export function duplicatesText(ids: readonly string[]): string {
   if (ids.length === 0) return "";
   const stay = ids.length === 1 ? "1 stays dead" : `${ids.length} stay dead`;
-  return `; ${stay}, since a live task has the same key: ${ids.slice(0, 20).join(", ")}${ids.length > 20 ? ", …" : ""}`;
+  return `; ${stay}, since a live task has the same key: ${named(ids)}`;
+}
+
+function named(ids: readonly string[]): string {
+  return `${ids.slice(0, NAMED_MAX).join(", ")}${ids.length > NAMED_MAX ? ", …" : ""}`;
 }
 
 export const reschedule: Verb<Tasks["reschedule"], Desk> = verb({

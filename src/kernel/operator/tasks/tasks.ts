@@ -53,7 +53,18 @@ export interface ShownTask {
 
 export type HandledKind = KindRow & { handler: string | null };
 
-export interface ChangeTasks extends ActOptions {
+export interface TaskFilters {
+  queue?: string;
+  kind?: string;
+  /** Only what fits this filter (docs/filters.md): `state:scheduled kind:send-* age:>1h`. */
+  filter?: string;
+}
+
+/** Without ids `all: true` is required; filters may be added. */
+export interface ChangeTasks extends TaskFilters, ActOptions {
+  all?: boolean;
+  /** With `all`: maximum number of tasks, up to 100,000, the oldest first; default 10,000. */
+  limit?: number;
   /** Returns what would happen, and changes nothing. */
   dryRun?: boolean;
 }
@@ -73,6 +84,8 @@ export interface Ended {
   cancelled: string[];
   /** Running tasks that were asked to end. */
   requested: string[];
+  /** Only with `all`: the number of others that fit, beyond `limit`. */
+  more?: number;
 }
 
 export interface Retried {
@@ -81,6 +94,8 @@ export interface Retried {
   ids: string[];
   /** These stay dead, because a live task has their key. */
   duplicates: string[];
+  /** Only with `all`: the number of others that fit, beyond `limit`. */
+  more?: number;
 }
 
 export interface Moved {
@@ -102,8 +117,16 @@ export interface Tasks {
    * @throws PawlError `task_not_found`
    */
   cancel(ids: TaskId | readonly TaskId[], options?: ChangeTasks): Promise<Ended>;
+  /**
+   * The same for all live tasks, or all that match the filters. @throws PawlError `unknown_queue`, `unknown_kind`
+   */
+  cancel(options: ChangeTasks & { all: true }): Promise<Ended>;
   /** Puts dead letters back into their queues, and makes scheduled tasks ready now. @throws PawlError `task_not_found` */
   retry(ids: TaskId | readonly TaskId[], options?: ChangeTasks): Promise<Retried>;
+  /**
+   * The same for all dead letters and scheduled tasks, or all that match the filters. @throws PawlError `unknown_queue`, `unknown_kind`
+   */
+  retry(options: ChangeTasks & { all: true }): Promise<Retried>;
   /** Changes the start time or the priority of a waiting task. @throws PawlError `task_not_found`, `invalid_option` */
   reschedule(id: TaskId, options?: RescheduleTask): Promise<Moved>;
 }
