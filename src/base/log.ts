@@ -15,7 +15,12 @@ export interface Logger {
   error(data: object, message: string): void;
 }
 
-export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+/** That of `jsonLogger` at level `trace`: it also takes each statement that is sent to the database. */
+export interface TracingLogger extends Logger {
+  trace?(data: object, message: string): void;
+}
+
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Returns a logger that writes one JSON object per line to stderr; stdout stays free for data. Logging never throws. */
@@ -26,7 +31,9 @@ export function jsonLogger(level: LogLevel, write: (line: string) => void = toSt
     const head = { time: new Date().toISOString(), level: name, msg: message };
     write(`${withoutSteering(lineOf(head, data))}\n`);
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  const log = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  const tracing: TracingLogger = { ...log, trace: at("trace") };
+  return level === "trace" ? tracing : log;
 }
 
 /**

@@ -86,8 +86,12 @@ function pathOf(one: Command): string {
   return `${above}${one.name()}`;
 }
 
+/** Of `-v`, `-vv` and `-vvv`. */
+const VERBOSE = ["info", "debug", "trace"] as const satisfies readonly LogLevel[];
+
 function levelOf(verbose: number): LogLevel {
-  if (verbose > 0) return verbose > 1 ? "debug" : "info";
+  const level = VERBOSE[Math.min(verbose, VERBOSE.length) - 1];
+  if (level !== undefined) return level;
   return process.env.PAWL_LOG_LEVEL ? logLevel() : "warn";
 }
 

@@ -34,7 +34,7 @@ Environment:
   PAWL_OFF              for workers: what may not start on this host, "all" or "queue:low,queue:high"
   PAWL_LOCKS_DIR        for workers: the folder of files that do the same, default locks
   PAWL_HEALTH_PORT      for workers and pawl health: as --health-port
-  PAWL_LOG_LEVEL        debug, info, warn, error or silent; overridden by -v and -vv`;
+  PAWL_LOG_LEVEL        trace, debug, info, warn, error or silent; overridden by -v, -vv and -vvv`;
 
 export function program(parts?: readonly AppPart[]): Command {
   const root = new Command("pawl")
@@ -46,7 +46,12 @@ export function program(parts?: readonly AppPart[]): Command {
       once("--config"),
     )
     .option("--json", "print the result, or the error, as one JSON document on stdout")
-    .option("-v, --verbose", "log more on stderr: -v info, -vv and -vvv debug", countUp, 0)
+    .option(
+      "-v, --verbose",
+      "log more on stderr: -v info, -vv debug, -vvv each statement sent to the database",
+      countUp,
+      0,
+    )
     .addHelpText("after", AFTER_HELP);
   const commands = [
     migrateCommand(),

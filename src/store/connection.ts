@@ -14,7 +14,21 @@ const CLOSE_MS = 1_000;
 export interface ConnectionConfig extends pg.ClientConfig {
   /** Told of each connection as it is made. */
   opened?: (connection: Connection) => void;
+  /** Told of each statement of ours that was answered or refused. */
+  trace?: ((data: Traced) => void) | undefined;
 }
+
+/** Nothing of its values, nor of what it answered. */
+export interface Traced {
+  /** On one line, literals left out. */
+  readonly sql: string;
+  readonly durationMs: number;
+  /** Rows that it answered or wrote; null: it failed. */
+  readonly rows: number | null;
+}
+
+/** The texts that the log keeps of a statement. */
+const TRACED_CHARS = 300;
 
 interface Due {
   /** By this process's steady clock. */
@@ -27,6 +41,7 @@ export class Connection extends pg.Client {
   readonly #pending = new Set<Due>();
   /** `query_timeout` of the URL or of pg's defaults: for statements of the app's own. Ours have their deadlines. */
   readonly usersTimeoutMs: number | undefined;
+  readonly #trace: ConnectionConfig["trace"];
   #look: NodeJS.Timeout | undefined;
   #looksAt = 0;
 
@@ -41,21 +56,26 @@ export class Connection extends pg.Client {
     const parameters = Reflect.get(this, "connectionParameters") as { query_timeout?: unknown };
     this.usersTimeoutMs = Number(parameters.query_timeout) || undefined;
     parameters.query_timeout = false;
+    this.#trace = config.trace;
     config.opened?.(this);
   }
 
   /** @throws DeadlineMissed */
   async answered(query: pg.QueryConfig, timeoutMs: number): Promise<pg.QueryResult> {
     const due = this.#expect(timeoutMs);
+    const startedAt = performance.now();
+    let answer: pg.QueryResult | undefined;
     try {
       // with a callback: a promise of node-postgres hangs on its statement, and keeps the answer until a full collection
-      return await new Promise<pg.QueryResult>((resolve, reject) => {
+      answer = await new Promise<pg.QueryResult>((resolve, reject) => {
         this.query(query, (error: Error | null, result) =>
           error ? reject(error) : resolve(result),
         );
       });
+      return answer;
     } finally {
       this.#pending.delete(due);
+      this.#trace?.(traced(query.text, startedAt, answer));
     }
   }
 
@@ -112,6 +132,23 @@ export class Connection extends pg.Client {
   cut(): void {
     this.connection.stream.destroy();
   }
+}
+
+function traced(
+  text: string,
+  startedAt: number,
+  answer: pg.QueryResult | pg.QueryResult[] | undefined,
+): Traced {
+  const last = Array.isArray(answer) ? answer.at(-1) : answer; // several statements in one text have a result each
+  return {
+    sql: text
+      .replaceAll(/'(?:[^']|'')*'/g, "'…'")
+      .replaceAll(/\s+/g, " ")
+      .trim()
+      .slice(0, TRACED_CHARS),
+    durationMs: Math.round((performance.now() - startedAt) * 10) / 10,
+    rows: answer === undefined ? null : (last?.rowCount ?? 0),
+  };
 }
 
 /** What became of the statement is unknown, and the connection was cut. */

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { PawlError, shown } from "../base/errors.ts";
-import { type Logger, silentLogger } from "../base/log.ts";
+import { type Logger, silentLogger, type TracingLogger } from "../base/log.ts";
 import { connectTimeoutMs } from "./connect-timeout.ts";
 import { answered, Connection, type ConnectionConfig, DeadlineMissed } from "./connection.ts";
 import { type PreparedExecutor, STATEMENT_MS } from "./executor.ts";
@@ -68,7 +68,8 @@ export interface OpenTransaction {
 }
 
 export function openStore(options: StoreOptions): Store {
-  const { url, schema = "pawl", max = POOL_MAX_DEFAULT, log = silentLogger } = options;
+  const { url, schema = "pawl", max = POOL_MAX_DEFAULT } = options;
+  const log: TracingLogger = options.log ?? silentLogger;
   checkUrl(url);
   if (!SCHEMA_NAME.test(schema)) {
     throw new PawlError(
@@ -85,6 +86,7 @@ export function openStore(options: StoreOptions): Store {
     types: OUR_TYPES,
     onConnect: setUp,
     Client: Connection,
+    trace: log.trace && ((data) => log.trace?.(data, "statement")),
     opened: (connection) => {
       open.add(connection);
       connection.once("end", () => open.delete(connection));

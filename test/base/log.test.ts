@@ -5,9 +5,10 @@ import {
   type LogLevel,
   logLevel,
   silentLogger,
+  type TracingLogger,
 } from "../../src/base/log.ts";
 
-const METHODS = ["debug", "info", "warn", "error"] as const;
+const METHODS = ["trace", "debug", "info", "warn", "error"] as const;
 
 function logged(level: LogLevel, write: (logger: ReturnType<typeof jsonLogger>) => void): string[] {
   const lines: string[] = [];
@@ -17,7 +18,7 @@ function logged(level: LogLevel, write: (logger: ReturnType<typeof jsonLogger>) 
 
 function logOnEach(level: LogLevel): unknown[] {
   const lines = logged(level, (log) => {
-    for (const method of METHODS) log[method]({}, method);
+    for (const method of METHODS) (log as TracingLogger)[method]?.({}, method);
   });
   return lines.map((line) => JSON.parse(line).level);
 }
