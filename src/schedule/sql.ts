@@ -1,6 +1,7 @@
 /** Every statement of schedules: one function each, named by its verb. */
 
 import { scopeText } from "../base/scope.ts";
+import { kinds } from "../kernel/operator/sql.ts";
 import { offHere } from "../kernel/operator/switches/sql.ts";
 import { ownJson, results } from "../operate/results.ts";
 import type { Act } from "../operate/sql.ts";
@@ -182,6 +183,16 @@ export interface ScheduleFilter {
   /** What they start: a job, a process or a command with all of its parameters. */
   target?: string | undefined;
   limit: number;
+}
+
+/** What a schedule could start: jobs, processes, and commands with and without their parameter; and what one starts. */
+export async function targets(executor: Executor): Promise<string[]> {
+  const rows = await executor.rows<{ target: string }>(
+    `select k.key as target from pawl.command_keys_v1() k union select k.name from pawl.command_keys_v1() k
+      union select s.target from pawl.schedules_v1(null, null, null, null) s`,
+  );
+  const defined = (await kinds(executor)).map((row) => row.kind);
+  return [...new Set([...defined, ...rows.map((row) => row.target)])];
 }
 
 /** In the order of their names. */

@@ -113,7 +113,10 @@ test("R112: a call that cannot be meant is refused before the database is asked,
   await call("events", "route", undefined).toThrow("expected ids, `name`, or `all: true`");
   await call("events", "route", new Set(["1"])).toThrow("expected");
   await call("destinations", "edit", "erp", "whsec_c2VjcmV0").toThrow(/^(?!.*whsec_)/);
-  await call("tasks", "cancel", { ids: ["1"] }).toThrow("expected `ids` to be a number such as 42");
+  await call("tasks", "cancel", { ids: ["1"] }).toThrow("`ids` is not an option; it goes before");
+  await call("tasks", "reschedule", { ids: ["1"] }).toThrow(
+    "expected `id` to be a number such as 42",
+  );
   await call("dead", "retry", ["1"], { all: true }).toThrow("got both ids and `all`");
   await call("dead", "retry").toThrow("expected ids, or `all` with or without filters");
   await call("queues", "pause", "low", { until: 0 }).toThrow(

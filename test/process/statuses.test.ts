@@ -160,6 +160,17 @@ test("R14 R18 R34: what steps have said is kept also if they fail, warnings are 
   expect(await here(url, "processes", "versions", "order")).toMatch(/NEW +MOST ATTEMPTS/);
   expect(await here(url, "processes", "versions", "order")).toContain("Take in an order");
 
+  expect(await pawl.processes.list({ process: "other", status: "error" })).toEqual([]);
+  for (const misspelt of [
+    () => pawl.processes.list({ process: "ordr" }),
+    () => pawl.processes.list({ process: "ordr", where: "order=7" }),
+    () => pawl.processes.versions("ordr"),
+  ])
+    await expect(misspelt()).rejects.toMatchObject({
+      code: "unknown_kind",
+      message: expect.stringContaining('did you mean "order"'),
+    });
+
   async function failures(run: string): Promise<number> {
     const steps = (await pawl.processes.show(run))?.steps ?? [];
     return steps.filter(({ outcome }) => outcome === "failed").length;

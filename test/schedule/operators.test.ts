@@ -190,5 +190,10 @@ test("schedules are listed by status and by what they start, a page at a time", 
   expect(await names({ target: "typed", limit: 2 })).toEqual(["page-1", "page-2"]);
   expect(await names({ target: "typed", status: "off" })).toEqual(["page-2"]);
   expect(await names({ target: "load" })).toEqual(["loading"]);
+  expect(await names({ target: "load", status: "off" })).toEqual([]);
+  await expect(names({ target: "typd" })).rejects.toMatchObject({
+    code: "unknown_kind",
+    message: expect.stringContaining('did you mean "typed"'),
+  });
   await expect(names({ status: "of" as "off" })).rejects.toThrow(/one of on, off, quiet/);
 });

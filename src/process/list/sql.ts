@@ -1,6 +1,7 @@
 /** Runs, their histories and the versions of processes, as they are shown. The work is in the functions of `src/process/sql`. */
 
 import type { OffSwitch, QuietWindow } from "../../kernel/operator/held-text.ts";
+import { requireKnown } from "../../kernel/operator/known.ts";
 import { ownJson, results } from "../../operate/results.ts";
 import type { Executor } from "../../store/executor.ts";
 import type { EventState, StepOutcome } from "../sql.ts";
@@ -169,6 +170,12 @@ export async function versions(executor: Executor, process: string | null): Prom
     off: ownJson(row.off) as OffSwitch[],
     quiet: ownJson(row.quiet) as QuietWindow[],
   }));
+}
+
+/** A process that nobody has defined has no runs. @throws PawlError `unknown_kind` with the nearest there is */
+export async function requireProcess(executor: Executor, process: string): Promise<void> {
+  const known = new Set((await versions(executor, null)).map((row) => row.process));
+  requireKnown("unknown_kind", process, [...known]);
 }
 
 /** What was given to a run beside its input. */

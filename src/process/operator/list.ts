@@ -7,7 +7,7 @@ import { type Desk, type Verb, verb } from "../../operate/verb.ts";
 import { choice, name, text } from "../../options/kinds.ts";
 import { repeated } from "../../options/parts.ts";
 import { refuseUnknownColumns, wantedColumns } from "../columns.ts";
-import { RUN_STATUSES, type RunRow, runs, versions } from "../list/sql.ts";
+import { RUN_STATUSES, type RunRow, requireProcess, runs, versions } from "../list/sql.ts";
 import type { Processes } from "./processes.ts";
 import { columnText, taskText } from "./text.ts";
 
@@ -33,10 +33,11 @@ export const listRuns: Verb<Processes["list"], Desk> = verb({
   },
   isTolerant: true,
   run: async ({ store }, { where: given, ...filter }, { where, label }) => {
-    if (given === undefined) return runs(store, filter);
-    const wanted = wantedColumns(where, label("where"), given);
+    const wanted = given === undefined ? null : wantedColumns(where, label("where"), given);
     const found = await runs(store, { ...filter, where: wanted });
     if (found.length > 0) return found;
+    if (filter.process !== undefined) await requireProcess(store, filter.process);
+    if (wanted === null) return found;
     const known = (await versions(store, filter.process ?? null)).flatMap((row) => row.columns);
     refuseUnknownColumns(where, wanted, [...new Set(known)]);
     return found;

@@ -2,12 +2,11 @@
 
 import { PawlError } from "../../base/errors.ts";
 import { dryRun } from "../../kernel/operator/fields.ts";
-import { requireKnown } from "../../kernel/operator/known.ts";
 import { progressText } from "../../operate/progress.ts";
 import { type Calling, type Desk, type Verb, verb } from "../../operate/verb.ts";
 import { required, withDefault } from "../../options/field.ts";
 import { choice, integer, name } from "../../options/kinds.ts";
-import { type RunRow, runs, versions } from "../list/sql.ts";
+import { type RunRow, requireProcess, runs } from "../list/sql.ts";
 import type { ChangedRuns, HoldableStatus, OpenStatus, Processes } from "./processes.ts";
 import { abandonRun, changeRun, holdRun, type SeenRun } from "./sql.ts";
 
@@ -163,10 +162,7 @@ async function decided(
 
 /** Oldest first. */
 async function found({ store }: Desk, { process, status, at, limit }: Filter): Promise<RunRow[]> {
-  if (process !== undefined) {
-    const known = new Set((await versions(store, null)).map((row) => row.process));
-    requireKnown("unknown_kind", process, [...known]);
-  }
+  if (process !== undefined) await requireProcess(store, process);
   const of = { limit, ...(process !== undefined && { process }) };
   const lists =
     typeof status === "string"

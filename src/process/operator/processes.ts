@@ -124,14 +124,14 @@ export interface MigrateRuns {
 }
 
 export interface Processes {
-  /** Lists runs, the newest first. */
+  /** Lists runs, the newest first. @throws PawlError `unknown_kind` for a process that nobody has defined */
   list(options?: ListRuns): Promise<RunRow[]>;
   /** Returns a run with its steps; undefined if there is none. */
   show(
     id: string | number | bigint,
     options?: { payloads?: boolean },
   ): Promise<ShownRun | undefined>;
-  /** Lists the versions of processes, with their numbers of runs. */
+  /** Lists the versions of processes, with their numbers of runs. @throws PawlError `unknown_kind` */
   versions(process?: string): Promise<VersionRow[]>;
   /**
    * Runs it again, with fresh attempts, at the step where it stands or at an earlier one.

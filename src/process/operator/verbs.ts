@@ -22,6 +22,7 @@ import {
   type HistoryRow,
   history,
   metaOf,
+  requireProcess,
   runs,
   type VersionRow,
   versions as versionsOf,
@@ -113,7 +114,11 @@ const versions: Verb<Processes["versions"], Desk> = verb({
   input: { process: name("only of this process") },
   args: ["process"],
   isTolerant: true,
-  run: ({ store }, { process }) => versionsOf(store, process ?? null),
+  run: async ({ store }, { process }) => {
+    const found = await versionsOf(store, process ?? null);
+    if (found.length === 0 && process !== undefined) await requireProcess(store, process);
+    return found;
+  },
   ...listing<VersionRow>("versions", [
     { head: "PROCESS", value: (row) => row.process },
     { head: "TITLE", value: (row) => row.title },

@@ -49,7 +49,7 @@ export interface AddSchedule extends EditSchedule {
 
 /** `pawl.schedules`. */
 export interface Schedules {
-  /** Returns schedules in the order of their names, a maximum of `limit` (default 50). `target`: those that start this job, process or command. */
+  /** Returns schedules in the order of their names, a maximum of `limit` (default 50). `target`: those that start this job, process or command. @throws PawlError `unknown_kind` */
   list(filter?: {
     status?: ScheduleStatus;
     target?: string;

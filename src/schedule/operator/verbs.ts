@@ -2,6 +2,7 @@
 
 import { PawlError } from "../../base/errors.ts";
 import { limit } from "../../kernel/operator/fields.ts";
+import { requireKnown } from "../../kernel/operator/known.ts";
 import { type PauseAndResume, pausing } from "../../kernel/operator/switches/pausing.ts";
 import { fields, iso, sections, table } from "../../operate/table.ts";
 import { type Desk, type Noun, type Verb, verb } from "../../operate/verb.ts";
@@ -14,6 +15,7 @@ import {
   scheduleClock,
   scheduleRows,
   scheduleRuns,
+  targets,
 } from "../sql.ts";
 import { backfill } from "./backfill.ts";
 import { add, edit, remove } from "./change.ts";
@@ -50,7 +52,11 @@ const list: Verb<Schedules["list"], Desk> = verb({
     limit: limit(),
   },
   isDefault: true,
-  run: ({ store }, filter) => scheduleRows(store, filter),
+  run: async ({ store }, filter) => {
+    const found = await scheduleRows(store, filter);
+    if (found.length === 0) requireKnown("unknown_kind", filter.target, await targets(store));
+    return found;
+  },
   json: (rows) => ({ schedules: rows }),
   text: (rows: ScheduleRow[]) =>
     table(rows, [
