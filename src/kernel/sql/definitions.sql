@@ -11,7 +11,7 @@ return p_queue.concurrency is not null or p_queue.kind_concurrency is not null o
   or coalesce(jsonb_typeof(p_queue.rate) = 'object', false) or coalesce(jsonb_typeof(p_queue.kind_rate) = 'object', false)
   or coalesce(jsonb_typeof(p_queue.key_rate) = 'object', false);
 
--- Writes queue_limit from the queues.
+-- Writes queue_limit from the queues, and holds all its rows.
 create or replace function pawl.set_limits() returns void
 language sql volatile as $$
   insert into pawl.queue_limit as l (queue_id, concurrency, kind_concurrency, gap, burst, kind_gap, kind_burst, key_concurrency, key_gap, key_burst,
@@ -29,6 +29,7 @@ language sql volatile as $$
      is distinct from (excluded.concurrency, excluded.kind_concurrency, excluded.gap, excluded.burst, excluded.kind_gap, excluded.kind_burst, excluded.key_concurrency,
        excluded.key_gap, excluded.key_burst);
   delete from pawl.queue_limit l using pawl.queue q where q.id = l.queue_id and not pawl.is_limited(q);
+  select pawl.bound_paces();
 $$;
 
 -- Writes what an application's code defines. An older revision never overwrites a newer one, and an app never overwrites another app's definitions.

@@ -70,3 +70,20 @@ begin
   select p_stream, p_at + p_starts * l.kind_gap from pawl.queue_limit l where l.queue_id = p_queue and l.kind_gap is not null
   on conflict (stream_id) do update set tat = greatest(k.tat, p_at) + (excluded.tat - p_at);
 end $$;
+
+-- No tat lies further ahead than the burst of its rate allows: one that does is of an earlier, slower rate, or of a clock that was ahead. It is
+-- brought back, so that the next start is due after one gap of the rate that holds now. The caller holds all limits.
+create or replace function pawl.bound_paces() returns void
+language plpgsql volatile as $$
+declare
+  v_at timestamptz := pawl.clock_now(); -- after the limits were waited for
+begin
+  update pawl.queue_limit l set tat = v_at + l.burst * l.gap where l.tat > v_at + l.burst * l.gap;
+  update pawl.kind_pace k set tat = v_at + l.kind_burst * l.kind_gap
+    from pawl.stream st join pawl.queue_limit l on l.queue_id = st.queue_id
+   where st.id = k.stream_id and k.tat > v_at + l.kind_burst * l.kind_gap;
+  update pawl.key_pace k set tat = v_at + l.key_burst * l.key_gap, due_at = case when k.due_at is not null then v_at + l.key_gap end
+    from pawl.queue_limit l
+   where l.paced_until > v_at + l.key_burst * l.key_gap and k.queue_id = l.queue_id and k.tat > v_at + l.key_burst * l.key_gap;
+  update pawl.queue_limit l set paced_until = v_at + l.key_burst * l.key_gap where l.paced_until > v_at + l.key_burst * l.key_gap;
+end $$;
