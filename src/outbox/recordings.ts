@@ -18,7 +18,8 @@ const NOTHING_MS = 60_000;
 
 class Recordings {
   readonly #store: Store;
-  readonly #heard = new Map<WorkObserver, Loop>();
+  /** By the loop of their worker: several may have the same observer. */
+  readonly #heard = new Map<Loop, WorkObserver>();
   /** By the id of their transaction. */
   readonly #pending = new Map<string, RecordedEvent[]>();
   #count = 0;
@@ -46,13 +47,13 @@ class Recordings {
       gapMs: ASK_MS.min,
     });
     const start = () => {
-      this.#heard.set(observer, asking);
+      this.#heard.set(asking, observer);
       asking.start();
     };
     const close = async () => {
       await this.runOnce().catch(() => undefined);
-      this.#heard.delete(observer);
-      if (!this.isHeard) this.#forget([...this.#pending.keys()]);
+      this.#heard.delete(asking);
+      if (!this.isHeard) for (const xid of this.#pending.keys()) this.#forget(xid);
     };
     return { loop: { ...asking, start }, close };
   }
@@ -74,13 +75,15 @@ class Recordings {
   async #ask(): Promise<number> {
     if (this.#count === 0) return 0;
     const ended = await endedTransactions(this.#store, [...this.#pending.keys()]);
-    const events = ended.flatMap((xid) => this.#pending.get(xid) ?? []);
+    const asked = ended.map((xid) => ({ xid, events: [...(this.#pending.get(xid) ?? [])] }));
+    const events = asked.flatMap((one) => one.events);
     const there = new Set<string>();
     for (let from = 0; from < events.length; from += ASKED_MAX) {
       const ids = events.slice(from, from + ASKED_MAX).map(({ eventId }) => eventId);
       for (const id of await recordedOf(this.#store, ids)) there.add(id);
     }
-    this.#forget(ended);
+    // what came meanwhile stays: the call that recorded it may hear of that after the commit
+    for (const { xid, events: some } of asked) this.#forget(xid, some.length);
     for (const event of events) if (there.has(event.eventId)) this.#tell(event);
     return there.size;
   }
@@ -91,18 +94,19 @@ class Recordings {
     else others.push(event);
     this.#count += 1;
     this.#waitMs = ASK_MS.min;
-    for (const asking of this.#heard.values()) asking.wake();
+    for (const asking of this.#heard.keys()) asking.wake();
   }
 
-  #forget(xids: readonly string[]): void {
-    for (const xid of xids) {
-      this.#count -= this.#pending.get(xid)?.length ?? 0;
-      this.#pending.delete(xid);
-    }
+  /** The first `count` of a transaction; default: all. */
+  #forget(xid: string, count = Number.POSITIVE_INFINITY): void {
+    const events = this.#pending.get(xid);
+    if (events === undefined) return;
+    this.#count -= events.splice(0, count).length;
+    if (events.length === 0) this.#pending.delete(xid);
   }
 
   #tell(event: RecordedEvent): void {
-    for (const observer of this.#heard.keys()) tell(observer, "recorded", event);
+    for (const observer of new Set(this.#heard.values())) tell(observer, "recorded", event);
   }
 }
 

@@ -175,3 +175,20 @@ test("R119: a worker that stops tells first what has committed, whatever its rol
   await pawl.record("after", ABOUT);
   expect(names).toEqual(["before"]);
 });
+
+test("R119: two workers with one observer tell it each event once, and one of them still does when the other has stopped", async () => {
+  const { pawl } = await heard();
+  const names: string[] = [];
+  const on = { recorded: ({ eventName }: RecordedEvent) => void names.push(eventName) };
+  const first = await pawl.work({ roles: ["loader"], on });
+  const second = await pawl.work({ roles: ["loader"], on });
+  await pawl.record("both", ABOUT);
+  expect(names).toEqual(["both"]);
+  await first.stop();
+  await pawl.record("one", ABOUT);
+  await pawl.transaction((tx) => pawl.record("one.in.transaction", ABOUT, { tx }));
+  await second.stop();
+  expect(names).toEqual(["both", "one", "one.in.transaction"]);
+  await pawl.record("after", ABOUT);
+  expect(names).toHaveLength(3);
+});
