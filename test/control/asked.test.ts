@@ -5,7 +5,7 @@ import { silentLogger } from "../../src/base/log.ts";
 import { type AppOptions, connect, defineApp, defineCommand, type Pawl } from "../../src/index.ts";
 import { pawl as pawlCli, pawlJson } from "../cli/cli.ts";
 import { commandsOf, gate, statusOf } from "../support/commands.ts";
-import { freshDatabase } from "../support/database.ts";
+import { freshDatabase, isLockAwaited, openTransaction } from "../support/database.ts";
 import { LONG_LEASE } from "../support/kernel.ts";
 import { until } from "../support/until.ts";
 
@@ -124,6 +124,22 @@ test("R29: what was asked for goes on at once when an app takes its command out 
   await ended(pawl, a.id);
   await ended(pawl, b.id);
   await pawl.on("group:feeds");
+});
+
+test("R29: what is asked for while its parameter is just being turned on is not put off: it starts when that has committed", async () => {
+  const command = defineCommand({ name: "shift", params: ["a"], run: () => undefined });
+  const pawl = await commandsOf([command], url);
+  await pawl.work();
+  await pawl.off("command:shift:a");
+  const client = await openTransaction(url);
+  await client.query("select pawl.on_v1('command:shift:a', 'ada', null)");
+  const { id } = await pawl.commands.start("shift", { param: "a" });
+  await until("it was looked at, or no claim looks at it yet", async () => {
+    const task = await pawl.task(id);
+    return task?.state === "scheduled" || (await isLockAwaited(client));
+  });
+  await client.query("commit");
+  await ended(pawl, id);
 });
 
 test("a command that fails on a worker is a dead letter at once; it is not run again unless an operator retries it", async () => {

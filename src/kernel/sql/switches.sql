@@ -95,6 +95,7 @@ declare
 begin
   select s.scope, s.name into v_scope, v_name from pawl.scope_of(p_scope) s;
   perform pawl.on_switch(v_scope, v_name, false);
+  perform pg_advisory_xact_lock(pawl.gate_lock()); -- what was claimed before, and may still find it off, is woken by on_lifted
   delete from pawl.switch w where w.scope = v_scope and w.name = v_name
   returning w.until is null or w.until > pawl.now() into v_was_off;
   perform pawl.end_breakers_v1(array(

@@ -110,7 +110,7 @@ test("R112: a scope that cannot be meant, an unknown queue and an end in the pas
   await expect(off("queues")).rejects.toMatchObject({
     code: "invalid_option",
     message:
-      'bad scope "queues"; a scope is "all", "command:<name>", "destination:<name>", "group:<name>", "kind:<name>", "process:<name>", "queue:<name>", "route:<name>", "schedule:<name>", "source:<name>"',
+      'bad scope "queues"; a scope is "all", "command:<name>", "destination:<name>", "group:<name>", "kind:<name>", "process:<name>", "queue:<name>", "route:<id>", "schedule:<name>", "source:<name>"',
   });
   await expect(off("queue:")).rejects.toMatchObject({ code: "invalid_option" });
   await expect(off("all:low")).rejects.toMatchObject({ code: "invalid_option" });
