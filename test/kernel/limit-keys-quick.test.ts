@@ -1,7 +1,7 @@
 /** The quick ways through limits per key are exact: paces that pass soon and are noted in one row, and claims whose keys are not counted. */
 
 import { beforeEach, expect, test } from "vitest";
-import { admit } from "../../src/kernel/limit-keys/sql.ts";
+import { admit, forgetPaces } from "../../src/kernel/limit-keys/sql.ts";
 import { type QueueRow, register, type TurnRow } from "../../src/kernel/sql.ts";
 import type { Store } from "../../src/store/store.ts";
 import { movableClock } from "../support/clock.ts";
@@ -195,8 +195,9 @@ test("R71: a claim reads no pace that has passed, and what has passed is deleted
   );
   await store.rows(
     `insert into pawl.brief_key_pace (queue_id, until, keys, tats)
-     select q.id, pawl.now() - interval '1 hour', array[g::text], array[pawl.now() - interval '1 hour']
-       from pawl.queue q cross join generate_series(1, $1) g where q.name = 'q'`,
+     select q.id, pawl.now() - t.ago, array[g::text], array[pawl.now() - t.ago]
+       from pawl.queue q cross join generate_series(1, $1) g
+      cross join unnest('{1 hour, 10 seconds}'::interval[]) t (ago) where q.name = 'q'`,
     [EXPIRED],
   );
   await put("abc");
@@ -215,5 +216,7 @@ test("R71: a claim reads no pace that has passed, and what has passed is deleted
   await client.query("commit");
   await client.end();
   await admit(store, 100);
+  expect(await count(store, "brief_key_pace")).toBe(EXPIRED + 1); // it does not walk over those of an hour, each time
+  await forgetPaces(store, 100);
   expect(await count(store, "brief_key_pace")).toBe(1);
 });

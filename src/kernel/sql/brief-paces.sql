@@ -7,14 +7,15 @@ begin atomic
   select unnest(b.keys), unnest(b.tats) from pawl.brief_key_pace b where b.until > p_at and b.queue_id = p_queue;
 end;
 
--- Deletes what has passed. Keeps it for a second first: a clock that was set back finds it again.
-create or replace function pawl.forget_brief_paces(p_now timestamptz) returns void
+-- Deletes what has passed since p_since. Keeps it for a second first: a clock that was set back finds it again. Not all that has ever passed: behind
+-- a pinned horizon the index keeps each row that was deleted.
+create or replace function pawl.forget_brief_paces(p_since timestamptz, p_now timestamptz) returns void
 language plpgsql volatile as $$
 declare
   c_rows constant int := 5000;
 begin
   delete from pawl.brief_key_pace b where b.ctid = any (array(
-    select o.ctid from pawl.brief_key_pace o where o.until < p_now - interval '1 second' order by o.until limit c_rows for update skip locked));
+    select o.ctid from pawl.brief_key_pace o where o.until > p_since and o.until < p_now - interval '1 second' order by o.until limit c_rows for update skip locked));
 end $$;
 
 -- Notes the paces of keys that pass later, each in its own row. p_places: where those rows are, null: not known. The caller holds the queue's

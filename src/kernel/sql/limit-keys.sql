@@ -285,7 +285,7 @@ declare
   v_queue int;
 begin
   admitted := 0;
-  perform pawl.forget_brief_paces(v_now);
+  perform pawl.forget_brief_paces(v_now - interval '1 minute', v_now); -- older ones: forget_paces_v1
   if not exists (select 1 from pawl.task t where t.state = 'limited')
      and not exists (select 1 from pawl.key_pace k where k.due_at is not null) then
     return next;
@@ -356,6 +356,7 @@ declare
   v_keys text[];
   v_rows tid[]; -- for a join, the planner might read the whole table
 begin
+  perform pawl.forget_brief_paces('-infinity', pawl.now());
   select array_agg(n.queue_id order by n.queue_id, n.key), array_agg(n.key order by n.queue_id, n.key) into v_queues, v_keys from (
     select k.queue_id, k.key from pawl.key_pace k where (k.queue_id, k.key) > (coalesce(p_after_queue, 0), coalesce(p_after_key, ''))
      order by k.queue_id, k.key limit p_limit) n;
