@@ -235,7 +235,7 @@ describe("what is none is refused before anything is sent:", () => {
 describe("a scope is read as on the command line:", () => {
   test.each(["off", "on"] as const)("%s", async (verb) => {
     await expect(pawl[verb]("low")).rejects.toThrow(
-      '"route:<name>"; got "low"; did you mean "queue:low"?',
+      '"route:<id>"; got "low"; did you mean "queue:low"?',
     );
     await expect(pawl[verb]("queue:lwo")).rejects.toThrow(
       'no queue "lwo" in this database; did you mean "low"?',
