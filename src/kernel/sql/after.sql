@@ -178,6 +178,7 @@ declare
   v_one record;
   v_head bigint;
 begin
+  perform pg_current_xact_id(); -- before the first seq
   perform from pawl.task t
    where t.state = 'scheduled' and t.run_at = 'infinity' and t.id = any (array(
      select h.id from (
