@@ -3,12 +3,14 @@ import { startSubject } from "./child.mjs";
 import { measured, percentile, ratio } from "./report.mjs";
 import { tryQuery } from "./server.mjs";
 
-const SIZES = { scheduled: 5_000_000, held: 1_000_000, ready: 100_000 };
+const SIZES = { scheduled: 10_000_000, held: 100_000, ready: 1_000_000 };
 const FILL_MS_MAX = 900_000;
 const TURNS = 500;
 const TURN_TASKS = 100;
 const LOOKS = 500;
 const TURN_P99_MS_MAX = 10;
+const STATISTICS = 200;
+const STATISTICS_P99_MS_MAX = 20;
 
 export async function crowd(bench) {
   const sizes = scaled(SIZES, bench.scale);
@@ -52,6 +54,7 @@ function calls({ ready }) {
   const turns = Math.min(TURNS, Math.floor((ready / TURN_TASKS) * 0.8));
   return [
     [`turn, settles and claims ${TURN_TASKS}`, "turns", turns, TURN_P99_MS_MAX],
+    ["statistics", "statistics", STATISTICS, STATISTICS_P99_MS_MAX],
     ["look, 3 streams", "looks", LOOKS],
     ["look, 1,003 streams", "looksOfAll", LOOKS],
     [undefined, "open"],

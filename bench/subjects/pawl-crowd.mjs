@@ -53,6 +53,7 @@ export async function open({ url }) {
       await turns(Math.ceil(samples / 10)); // warms up
       return turns(samples);
     },
+    statistics: (samples) => timed(samples, { work: () => pawl.stats() }),
     looks: (samples) => timed(samples, { work: () => look(pawl.store, few) }),
     looksOfAll: (samples) => timed(samples, { work: () => look(pawl.store, idsOf(all)) }),
     promotions: (samples) => timed(samples, { work: () => promote(pawl.store, PROMOTE_LIMIT) }),

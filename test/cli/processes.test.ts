@@ -124,7 +124,7 @@ test("R56: a command line that the processes refuse ends the parent with exit co
   expect(stderr).toContain("refused its command line");
 });
 
-test("R56: --failure-limit ends the worker after that many failed attempts, with exit code 0; -vvv is -vv", async () => {
+test("R56: --failure-limit ends the worker after that many failed attempts, with exit code 0; -vvv is taken", async () => {
   await client.enqueueMany(broken, [{ why: "one" }, { why: "two" }]);
   const args = ["--queues", "high", "--failure-limit", "2", "--poll-interval", "100ms", "-vvv"];
   const { code, stdout, stderr } = await work(args).finished;
