@@ -41,9 +41,10 @@ const OF_KEYS = `
    group by c.queue, f.payload ->> 'tenant'`;
 
 /** How long this machine takes now for as many tasks that nothing limits. */
-async function unlimitedMs({ pawl: { enqueueMany, store } }: Fleet): Promise<number> {
+async function unlimitedMs({ pawl }: Fleet): Promise<number> {
+  const { store } = pawl;
   const tasks = Array.from({ length: KEYS * (SEATED_EACH + PACED_EACH) }, () => ({ ms: 1 }));
-  await enqueueMany(alphaJob, tasks);
+  await pawl.enqueueMany(alphaJob, tasks);
   const ended = async () => (await store.rows("select from pawl.task limit 1")).length === 0;
   await until("those without limits have ended", ended, PATIENCE_MS);
   const [row] = await store.rows<{ ms: number }>(

@@ -34,7 +34,7 @@ test("R56: each statement is told with its duration and its rows, without values
     { sql: "select nothing_$1", durationMs: expect.any(Number), rows: null },
   ]);
   expect(JSON.stringify(told)).not.toMatch(/hunter2|hidden|own/);
-  expect(told.some(({ sql }) => /^commit/.test(sql))).toBe(true);
+  expect(told.some(({ sql }) => sql.startsWith("commit"))).toBe(true);
 });
 
 test("R56: -vvv tells what -vv does not", async () => {

@@ -41,7 +41,7 @@ function lateAnswers(stream) {
       transform(chunk, _, done) {
         const ms = delay();
         if (ms === 0) done(null, chunk);
-        else setTimeout(done, ms, null, chunk);
+        else setTimeout(() => done(null, chunk), ms);
       },
     }),
   );
