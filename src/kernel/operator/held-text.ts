@@ -1,4 +1,4 @@
-/** What holds something, in words: the switches that are off, and quiet hours. */
+/** What holds something, in words: the switches that are off, and quiet hours; and how such a line quotes a text. */
 
 import { iso } from "../../operate/table.ts";
 
@@ -36,4 +36,13 @@ export function quietText(quiet: readonly QuietWindow[]): string {
 function windowText({ name, beginsAt, until, why }: QuietWindow): string {
   const reason = why === null ? "" : ` (${why})`;
   return `quiet hours ${name}${reason} from ${iso(beginsAt)} until ${iso(until)}`;
+}
+
+const QUOTE_CHARS_MAX = 120;
+
+/** ` ("…")`: the first line of a text, of limited length. */
+export function quotedLine(text: string): string {
+  const [line = ""] = text.split("\n", 1);
+  const chars = Array.from(line);
+  return ` ("${chars.length > QUOTE_CHARS_MAX ? `${chars.slice(0, QUOTE_CHARS_MAX).join("")}…` : line}")`;
 }

@@ -1,6 +1,7 @@
 /** The reasons why a task is where it is as one sentence, with the command that would free it. */
 
 import { showDuration } from "../../base/duration.ts";
+import { quotedLine } from "./held-text.ts";
 import type {
   DeadFacts,
   EndedFacts,
@@ -11,7 +12,6 @@ import type {
   WhyReason,
 } from "./why-reason.ts";
 
-const QUOTE_CHARS_MAX = 120;
 const HOLDS: ReadonlySet<WhyReason["reason"]> = new Set([
   "off",
   "quiet",
@@ -249,8 +249,5 @@ function time(date: Date): string {
 }
 
 function quoted(text: string | null): string {
-  if (text === null) return "";
-  const line = text.split("\n", 1)[0] ?? "";
-  const cut = Array.from(line);
-  return ` ("${cut.length > QUOTE_CHARS_MAX ? `${cut.slice(0, QUOTE_CHARS_MAX).join("")}…` : line}")`;
+  return text === null ? "" : quotedLine(text);
 }

@@ -1,12 +1,11 @@
 /** Why a run does not move: its step, what it waits for, and what an operator can do. */
 
+import { quotedLine } from "../../kernel/operator/held-text.ts";
 import type { Why } from "../../kernel/operator/why.ts";
 import { iso } from "../../operate/table.ts";
 import type { Executor } from "../../store/executor.ts";
 import { type RunRow, type RunStatus, runs } from "../list/sql.ts";
 import { taskText } from "./text.ts";
-
-const QUOTE_CHARS_MAX = 120;
 
 /** A run that a worker has, or could have, is explained by its task alone. */
 const TELLS: Readonly<Partial<Record<RunStatus, (run: RunRow) => string>>> = {
@@ -58,8 +57,5 @@ function waitingText(run: RunRow): string {
 }
 
 function quoted(text: string | null | undefined): string {
-  const [line = ""] = (text ?? "").split("\n", 1);
-  const chars = Array.from(line);
-  if (chars.length === 0) return "";
-  return ` ("${chars.length > QUOTE_CHARS_MAX ? `${chars.slice(0, QUOTE_CHARS_MAX).join("")}…` : line}")`;
+  return text == null || text === "" || text.startsWith("\n") ? "" : quotedLine(text);
 }
