@@ -74,18 +74,18 @@ export function itemResults(
   return executor.rows("select * from pawl.item_results_v1($1, $2, $3)", parameters, LOOP_MS);
 }
 
-/** The event that a row of a run has recorded; undefined: the run was abandoned before. */
-export async function sentEvent(
+/** The events that rows of runs have recorded, in the order of the rows; none of a run that was abandoned before. */
+export function sentEvents(
   executor: Executor,
-  { run, no }: { run: string; no: number },
-): Promise<RecordedEvent | undefined> {
-  const [row] = await results<RecordedEvent>(
+  rows: readonly { run: string; no: number }[],
+): Promise<RecordedEvent[]> {
+  return results(
     executor,
     `select e.id::text as event_id, e.name as event_name, e.aggregate_type, e.aggregate_id
-       from pawl.process_step s
+       from unnest($1::bigint[], $2::int[]) with ordinality as r (run, no, place)
+       join pawl.process_step s on s.run_id = r.run and s.no = r.no
        join pawl.event e on e.id = case when s.signal like 'pawl:event:%' then substr(s.signal, 12)::uuid end
-      where s.run_id = $1 and s.no = $2`,
-    [run, no],
+      order by r.place`,
+    [rows.map(({ run }) => run), rows.map(({ no }) => no)],
   );
-  return row;
 }
