@@ -24,6 +24,7 @@ import { untilStopped } from "../../src/kernel/operator/switches/until-stopped.t
 import { newFolder } from "../cli/cli.ts";
 import { here } from "../cli/here.ts";
 import { freshDatabase, isLockAwaited, openTransaction } from "../support/database.ts";
+import { waitForLocks } from "../support/kernel.ts";
 import { askedOf } from "../support/sent.ts";
 import { until } from "../support/until.ts";
 
@@ -184,6 +185,7 @@ async function untilItWaits(client: pg.Client, work: Promise<unknown>): Promise<
 
 test("R103b: a removal that meets a registration waits for it: what that makes a member stays", async () => {
   await pawl.schedules.add("weekly", { cron: "0 3 * * 1", job: "other" });
+  await waitForLocks(pawl.store, "remove_schedule_v1");
   const registering = await openTransaction(url);
   await registering.query("select pg_advisory_xact_lock(hashtextextended('pawl.register', 0))");
   await registering.query("select pawl.define_groups_v1('shop', $1)", [
