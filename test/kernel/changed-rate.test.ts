@@ -21,7 +21,7 @@ beforeEach(async () => {
   store = await freshStore({ max: 4 });
   await store.rows(LONG_LEASE);
   worker = await newWorker(store);
-  clock = await movableClock(store, { isSlow: true });
+  clock = await movableClock(store, { isStill: true }); // a millisecond before its time nothing starts
 });
 
 async function limit(limits: Partial<QueueRow>): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * Moves Pawl's clock in one database: `pawl.now()` is replaced by one that reads a table. A slow one hardly goes on by
- * itself, so that a busy machine adds nothing to the times that a test looks at; what comes later is still later.
+ * itself, so that a busy machine adds nothing to the times that a test looks at; what comes later is still later. One that
+ * stands still is for what turns over at an exact time.
  */
 
 import type { Store } from "../../src/store/store.ts";
@@ -10,13 +11,13 @@ const SLOW_PACE = 0.001;
 
 export async function movableClock(
   store: Store,
-  { isSlow = false }: { isSlow?: boolean } = {},
+  { isSlow = false, isStill = false }: { isSlow?: boolean; isStill?: boolean } = {},
 ): Promise<{ advance(ms: number): Promise<void> }> {
   await store.rows(
     "create table pawl.test_clock (began timestamptz not null, pace float8 not null, ahead interval not null)",
   );
   await store.rows("insert into pawl.test_clock values (statement_timestamp(), $1, '0')", [
-    isSlow ? SLOW_PACE : 1,
+    paceOf({ isSlow, isStill }),
   ]);
   await store.rows(
     `create or replace function pawl.now() returns timestamptz language sql stable
@@ -32,4 +33,9 @@ export async function movableClock(
       await store.rows("update pawl.test_clock set ahead = ahead + $1 * interval '1 ms'", [ms]);
     },
   };
+}
+
+function paceOf({ isSlow, isStill }: { isSlow: boolean; isStill: boolean }): number {
+  if (isStill) return 0;
+  return isSlow ? SLOW_PACE : 1;
 }
