@@ -111,15 +111,30 @@ create or replace function pawl.takes_at_most(p_stream pawl.stream, p_queue pawl
 language sql stable return coalesce(p_stream.timeout_ms, p_queue.timeout_ms, 300000) * interval '1 ms';
 
 -- The windows that hold streams now. since: null before the window has begun, while there is no time left for an attempt.
+-- Each look calls it for all that its worker can run: what its streams have in common is asked for once, and nothing where no window is near.
 create or replace function pawl.quiet_holds(p_streams int[]) returns table (stream_id int, reason text, since timestamptz,
   until timestamptz, detail jsonb)
-language sql stable as $$
-  select st.id, 'quiet', case when w.begins <= pawl.now() then w.begins end, w.ends,
+language plpgsql stable as $$
+begin
+  if not exists (select from pawl.quiet_hours) then return; end if;
+  return query
+  with stream as materialized (
+    select st.id, st.kind, st.queue_id, pawl.takes_at_most(st, q) as takes
+      from pawl.stream st join pawl.queue q on q.id = st.queue_id where st.id = any (p_streams)
+  ), near as materialized (
+    select h.name, h.holds, h.exempt, h.why, n.begins, n.ends from pawl.quiet_hours h cross join lateral pawl.next_quiet(h) n
+     where n.begins < pawl.now() + (select max(s.takes) from stream s)
+  ), queue as materialized (
+    select q.id, pawl.queue_scopes(q.name) as scopes, pawl.kind_scope(q.name) as kinds_are
+      from pawl.queue q where exists (select from near) and q.id in (select s.queue_id from stream s)
+  )
+  select s.id, 'quiet', case when w.begins <= pawl.now() then w.begins end, w.ends,
          jsonb_build_object('window', w.name, 'begins_at', w.begins, 'why', w.why)
-    from pawl.stream st join pawl.queue q on q.id = st.queue_id
-    cross join lateral pawl.quiet_of(pawl.scopes_of(q.name, st.kind), pawl.takes_at_most(st, q)) w
-   where st.id = any (p_streams)
-$$;
+    from near w cross join queue q join stream s on s.queue_id = q.id
+    cross join lateral (select q.scopes || (q.kinds_are || ':' || s.kind) as all offset 0) c
+   where w.holds && c.all and not w.exempt && c.all and w.begins < pawl.now() + s.takes
+   order by w.ends desc, w.name;
+end $$;
 
 -- The next times of all windows, for workers: they ask between the steps of a task. In milliseconds from now, because their clocks differ.
 create or replace function pawl.quiet_ahead_v1(p_within_ms bigint)

@@ -38,10 +38,13 @@ language sql stable return case p_scope
   when 'queue' then p_name = p_queue
   else p_name = p_kind and p_scope = pawl.kind_scope(p_queue) end;
 
+-- The scopes that hold all tasks of a queue, each by its text.
+create or replace function pawl.queue_scopes(p_queue text) returns text[]
+language sql stable return array['all', pawl.scope_text('queue', p_queue)];
+
 -- All scopes that hold a kind of tasks in a queue, each by its text.
 create or replace function pawl.scopes_of(p_queue text, p_kind text) returns text[]
-language sql stable return array['all', pawl.scope_text('queue', p_queue)]
-  || coalesce(array[pawl.kind_scope(p_queue) || ':' || p_kind], '{}');
+language sql stable return pawl.queue_scopes(p_queue) || coalesce(array[pawl.kind_scope(p_queue) || ':' || p_kind], '{}');
 
 -- The scope and the name that a switch has, of its text. Refuses what is not there.
 create or replace function pawl.scope_of(p_scope text, out scope text, out name text)

@@ -227,3 +227,30 @@ test.each<[string, object, string]>([
     defineApp({ quietHours: { closing: { ...CLOSING, ...more } as QuietHoursOptions } }),
   ).toThrow(message);
 });
+
+test("R21: a look asks for the scopes of its streams only where a window is near, and of each queue once", async () => {
+  const jobs = Array.from({ length: 40 }, (_, i) =>
+    defineJob({ name: `bill-${i}`, input: anything, timeout: "1m", run: () => undefined }),
+  );
+  const pawl = await pawlWith({ jobs, quietHours: { closing: CLOSING } });
+  const clock = await clockAt(pawl, "09:00");
+  const callsOfLook = () =>
+    pawl.store.transaction(async (tx) => {
+      await tx.query("set local track_functions = 'all'");
+      await tx.query("select * from pawl.gate_v1(array(select id from pawl.stream))"); // makes the plans
+      const calls = async () => {
+        const { rows } = await tx.query<{ calls: string | null }>(
+          "select pg_stat_get_xact_function_calls('pawl.kind_scope(text)'::regprocedure) as calls",
+        );
+        return Number(rows[0]?.calls ?? 0);
+      };
+      const before = await calls();
+      const { rows } = await tx.query(
+        "select stream_id from pawl.gate_v1(array(select id from pawl.stream where kind like 'bill-%'))",
+      );
+      return [rows.length, (await calls()) - before];
+    });
+  expect(await callsOfLook()).toEqual([0, 0]);
+  await clock.advance(3 * 60 * MINUTE + MINUTE);
+  expect(await callsOfLook()).toEqual([40, 1]);
+});
