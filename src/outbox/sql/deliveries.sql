@@ -51,15 +51,12 @@ begin
   select count(*) into to_route from (select 1 from pawl.event e where e.routed_at is null limit 10001) c;
   if to_route > 10000 then
     estimates := array_append(estimates, 'to_route');
-    to_route := greatest(10001, pawl.sampled_count('pawl.event r where r.routed_at is null', '(r.number + 0)', 'true',
-      (select e.number from pawl.event e where e.routed_at is null order by e.number + 0 limit 1),
-      (select e.number from pawl.event e where e.routed_at is null order by e.number + 0 desc limit 1)));
+    to_route := greatest(10001, pawl.estimated_count('pawl.event r where r.routed_at is null', '(r.number + 0)', 'true'));
   end if;
   select count(*) into unrouted from (select 1 from pawl.event e where e.deliveries = 0 limit 10001) c;
   if unrouted > 10000 then
     estimates := array_append(estimates, 'unrouted');
-    unrouted := greatest(10001, pawl.sampled_count('pawl.event r where r.deliveries = 0', 'r.number', 'true',
-      (select min(e.number) from pawl.event e where e.deliveries = 0), (select max(e.number) from pawl.event e where e.deliveries = 0)));
+    unrouted := greatest(10001, pawl.estimated_count('pawl.event r where r.deliveries = 0', 'r.number', 'true'));
   end if;
   select greatest(extract(epoch from pawl.now() - e.occurred_at) * 1000, 0)::bigint into oldest_to_route_ms
     from pawl.event e where e.routed_at is null order by e.number + 0 limit 1;

@@ -13,7 +13,8 @@ import type { Store } from "../../../src/store/store.ts";
 import { freshStore } from "../../support/database.ts";
 
 const store = await freshStore({ max: 2 });
-const QUEUES = ["long", "later", "laned", "short", "stuck", "buried"];
+const QUEUES = ["long", "later", "laned", "short", "stuck", "buried", "bursts"];
+const WIDE = { name: "wide", shards: 20 };
 /** None has a task: they cost a row each. */
 const EMPTY = Array.from({ length: 300 }, (_, i) => `empty-${i}`);
 await store.rows("select pawl.register_v1($1)", [
@@ -21,8 +22,8 @@ await store.rows("select pawl.register_v1($1)", [
     application: "test",
     revision: 0,
     payload_bytes_max: 1_048_576,
-    queues: [...QUEUES, ...EMPTY].map((name) => ({ name, shards: 1 })),
-    streams: [...QUEUES, ...EMPTY].map((queue) => ({ queue, kind: `of-${queue}` })),
+    queues: [...[...QUEUES, ...EMPTY].map((name) => ({ name, shards: 1 })), WIDE],
+    streams: [...QUEUES, ...EMPTY, WIDE.name].map((queue) => ({ queue, kind: `of-${queue}` })),
   }),
 ]);
 
@@ -73,6 +74,50 @@ test("R104: counts beyond what is counted are right within 10 %, and marked", as
   expect(outbox.estimates).toEqual(["toRoute", "unrouted"]);
   expect(Math.abs(outbox.toRoute / 30_000 - 1)).toBeLessThan(0.1);
   expect(Math.abs(outbox.unrouted / 30_000 - 1)).toBeLessThan(0.1);
+});
+
+/** Rows of tasks, or of their indexes, that the statistics read. */
+async function rowsRead(): Promise<number> {
+  return store.transaction(async (tx) => {
+    const readSoFar = async () => {
+      const { rows } = await tx.query<{ rows: string }>(
+        `select sum(pg_stat_get_xact_tuples_returned(c.oid)) as rows from (
+           select 'pawl.task'::regclass as oid union all
+           select indexrelid from pg_index where indrelid = 'pawl.task'::regclass) c`,
+      );
+      return Number(rows[0]?.rows);
+    };
+    const before = await readSoFar(); // of what came before on this connection
+    await tx.query("select * from pawl.stats_v1()");
+    return (await readSoFar()) - before;
+  });
+}
+
+test("R104: what statistics read of a queue does not grow with its shards", async () => {
+  const before = await rowsRead();
+  await fill("wide", 4_000, "ready"); // in each shard
+  const read = (await rowsRead()) - before;
+  expect(read).toBeGreaterThan(10_000);
+  expect(read).toBeLessThan(60_000);
+  const wide = (await stats(store)).find((row) => row.queue === "wide");
+  expect(wide?.estimates).toEqual(["ready"]);
+  expect(Math.abs((wide?.ready ?? 0) / 80_000 - 1), `${wide?.ready}`).toBeLessThan(0.1);
+});
+
+test("R104: a backlog in bursts, far from each other and from one old task, is estimated as well", async () => {
+  const at = await store.rows<{ seq: string }>("select nextval('pawl.seq') as seq");
+  await fill("bursts", 1, "ready");
+  for (const [tasks, distance] of [
+    [2_000, 9],
+    [15_000, 10],
+    [13_000, 11],
+  ] as const) {
+    await store.rows("select setval('pawl.seq', $1)", [Number(at[0]?.seq) + 10 ** distance]);
+    await fill("bursts", tasks, "ready");
+  }
+  const bursts = (await stats(store)).find((row) => row.queue === "bursts");
+  expect(bursts?.estimates).toEqual(["ready"]);
+  expect(Math.abs((bursts?.ready ?? 0) / 30_001 - 1), `${bursts?.ready}`).toBeLessThan(0.1);
 });
 
 /** How often a statement of the function read a table whole. */
