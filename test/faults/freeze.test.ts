@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Pawl } from "../../src/index.ts";
 import { type Fleet, fleet } from "../support/fleet.ts";
-import { endLease } from "../support/kernel.ts";
 import { lateBeats } from "../support/late-beats.ts";
 import { slowness } from "../support/slowness.ts";
 import { until } from "../support/until.ts";
@@ -125,15 +124,13 @@ describe.concurrent("a worker that is stopped from outside", () => {
         "the poison task is dead",
         async () => {
           const pid = await workers.start(8);
-          const worker = await workers.workerOf(pid);
           const state = await until("the worker died, or the poison task did", async () => {
             const task = await pawl.task(poison.id);
             return task?.state === "dead" ? task.reason : !workers.live.includes(pid) && "killed";
           });
           if (state !== "killed") return state;
           crashes += 1;
-          await endLease(pawl.store, worker); // instead of waiting for it
-          await pawl.store.rows("select pawl.rescue_v1()");
+          await workers.bury(pid);
           return undefined;
         },
         300_000,

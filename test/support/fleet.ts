@@ -1,6 +1,7 @@
 /** Worker processes of a fault test: started, killed, and all gone when the test is over. */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { silentLogger } from "../../src/base/log.ts";
 import { type App, connect, type Pawl } from "../../src/index.ts";
@@ -29,10 +30,10 @@ export interface Fleet {
   workerOf(pid: number): Promise<number>;
   /** Tells the process to stop in good order, and resolves when it is gone. */
   drained(pid: number): Promise<void>;
-  /** Resolves when the process is gone. */
+  /** Resolves when the process is gone, and what it had sent has ended at the server: it locks and writes nothing any more. */
   ended(pid: number): Promise<void>;
   kill(pid: number): Promise<void>;
-  /** Ends the lease of a process that is gone and gives its tasks back, instead of waiting for it. */
+  /** Ends the lease of a process that is gone, and resolves when its tasks are given back. */
   bury(pid: number): Promise<void>;
   stop(): Promise<void>;
 }
@@ -53,6 +54,8 @@ export async function fleet(options: FleetOptions = {}): Promise<Fleet> {
   const pawl = await connect(app, { databaseUrl: url, log: silentLogger, connections: 4 });
   for (const statement of setUp) await pawl.store.rows(statement);
   const children = new Map<number, ChildProcess>();
+  /** By pid, what its sessions at the server are called. */
+  const sessions = new Map<number, string>();
   const killed: number[] = [];
   let isOver = false;
   const workerOf = (pid: number) =>
@@ -70,21 +73,31 @@ export async function fleet(options: FleetOptions = {}): Promise<Fleet> {
     );
   const ended = async (pid: number) => {
     await until(`process ${pid} is gone`, () => !children.has(pid));
+    await until(`the sessions of process ${pid} are gone`, async () => {
+      if (isOver) return true;
+      const rows = await pawl.store.rows(
+        "select from pg_stat_activity where datname = current_database() and application_name = $1",
+        [sessions.get(pid)],
+      );
+      return rows.length === 0;
+    });
   };
   const start = async (concurrency: number, env: Record<string, string>) => {
     if (isOver) throw new Error("the fleet was stopped");
+    const session = `fleet-${randomUUID()}`;
     const child = spawn(process.execPath, [program.path], {
       stdio: ["pipe", "ignore", "inherit"],
       env: {
         ...process.env,
         ...env,
-        PAWL_TEST_WORKER_URL: url,
+        PAWL_TEST_WORKER_URL: `${url}${url.includes("?") ? "&" : "?"}application_name=${session}`,
         PAWL_TEST_CONCURRENCY: String(concurrency),
       },
     });
     const { pid } = child;
     if (pid === undefined) throw new Error("the worker process did not start");
     children.set(pid, child);
+    sessions.set(pid, session);
     child.once("exit", (_code, signal) => {
       children.delete(pid);
       if (signal === "SIGKILL") killed.push(pid);
@@ -114,8 +127,16 @@ export async function fleet(options: FleetOptions = {}): Promise<Fleet> {
       await ended(pid);
     },
     bury: async (pid) => {
-      await endLease(pawl.store, await workerOf(pid));
-      await pawl.store.rows("select pawl.rescue_v1()");
+      const worker = await workerOf(pid);
+      await endLease(pawl.store, worker);
+      await until(`the tasks of worker ${worker} are given back`, async () => {
+        await pawl.store.rows("select pawl.rescue_v1()"); // it passes by what somebody holds at this moment
+        const rows = await pawl.store.rows(
+          "select from pawl.worker where id = $1 and ended_at is not null",
+          [worker],
+        );
+        return rows.length === 1;
+      });
     },
     stop: async () => {
       isOver = true;
