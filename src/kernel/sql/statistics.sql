@@ -2,53 +2,71 @@
 
 -- Estimates how many rows there are, where there are too many to count. p_from has a condition that, with one on the whole-number
 -- column p_column, an index serves; of each value p.part of p_parts, if it names that. Counts those that meet p_condition in about 128 windows of that column.
--- What lies between its first and its last value is halved, each half again taken from its first to its last row, so that
--- no void between bursts is a part of anything. Each half is cut into equal pieces, with a window in each: at another place of each piece, but
--- at the same one each time, so that the pages read last time are still in memory. Usually within 5 %.
+-- What lies between its first and its last value is halved, and each half again taken from its first to its last row, as long as one may have more
+-- than a 32nd of all, if it is as dense everywhere as at its denser end. So no void between bursts is a part of anything, and where rows are dense the halves
+-- are short. Each is cut into pieces, with a window in each: at another place of each piece, but at the same one each time, so that the
+-- pages read last time are still in memory. Usually within 5 %; less well for hundreds of bursts that are far apart.
 create or replace function pawl.estimated_count(p_from text, p_column text, p_condition text, p_parts int[] default '{0}') returns bigint
 language plpgsql stable as $$
 declare
-  c_halves constant int := 32; -- about
-  c_windows constant int := 128;
+  c_windows constant float8 := 128;
   c_found constant float8 := 4000; -- rows that meet the condition
-  c_seen constant float8 := 40000; -- not many more are looked at
+  c_seen constant float8 := 40000; -- no more are looked at in one go
   v_parts int[]; -- of each piece
   v_lows float8[];
   v_lengths float8[];
   v_share float8; -- of each piece that its window covers
   v_seen bigint;
   v_found bigint;
+  v_was_too_much boolean := false;
 begin
+  -- rows: that a half may have; null until its ends are known
   execute format('
-    with recursive p (part, low, high, level) as (
-      select p.part, (select %2$s from %1$s order by %2$s limit 1), (select %2$s from %1$s order by %2$s desc limit 1), 0
-        from unnest($1) p (part)
+    with recursive p (part, low, high, rows, level, is_last, of_all) as (
+      select p.part, p.low, p.high, null::float8, 0, false, null::float8
+        from (select p.part, (select %2$s from %1$s order by %2$s limit 1) as low, (select %2$s from %1$s order by %2$s desc limit 1) as high
+                from unnest($1) p (part)) p
+       where p.low is not null
       union all
-      select p.part, h.low, h.high, p.level + 1
-        from p cross join lateral (select p.low + (p.high - p.low + 1) / 2 as middle offset 0) m cross join lateral (
-          select p.low, (select %2$s from %1$s and %2$s >= p.low and %2$s < m.middle order by %2$s desc limit 1) as high
+      select p.part, h.low, h.high, case when not p.is_large then p.rows end, p.level + 1, p.is_last, p.of_all
+        from (select p.*, not p.is_last and p.high > p.low and p.rows * 32 > p.of_all as is_large, p.low + (p.high - p.low + 1) / 2 as middle
+                from (select p.part, p.low, p.high, c.rows, p.level, max(c.rows) over () * 32 <= sum(c.rows) over () or p.level > 60 as is_last,
+                             sum(c.rows) over () as of_all
+                        from p
+                        cross join lateral (select coalesce(p.rows, (p.high - p.low + 1) * 8 / least(
+                          (select %2$s from %1$s and %2$s >= p.low and %2$s <= p.high order by %2$s offset 8 limit 1) - p.low,
+                          p.high - (select %2$s from %1$s and %2$s >= p.low and %2$s <= p.high order by %2$s desc offset 8 limit 1))::float8, 8)
+                          as rows offset 0) c
+                       where not p.is_last) p) p
+        cross join lateral (
+          select p.low, case when p.is_large
+            then (select %2$s from %1$s and %2$s >= p.low and %2$s < p.middle order by %2$s desc limit 1) else p.high end as high
           union all
-          select (select %2$s from %1$s and %2$s >= m.middle and %2$s <= p.high order by %2$s limit 1), p.high) h
-       where p.level < $2 and p.high > p.low),
-    half as materialized (
-      select p.part, p.low, p.high - p.low + 1 as length, ceil($3 / count(*) over ())::int as pieces
-        from p where p.low is not null and p.high is not null and (p.level = $2 or p.low = p.high))
-    select array_agg(i.part order by i.low), array_agg(i.low order by i.low), array_agg(i.length order by i.low),
-           -- no value is in two parts: those that lie side by side have together no more rows than one of them could have
-           $4 / greatest((select max(l.length) from (select sum(h.length) as length from half h group by h.part) l), sum(i.length) / 5, $4)
-      from (select h.part, h.low + n * h.length / h.pieces::float8 as low, h.length / h.pieces::float8 as length
+          select (select %2$s from %1$s and %2$s >= p.middle and %2$s <= p.high order by %2$s limit 1), p.high where p.is_large) h),
+    half as (
+      select p.part, p.low, p.high - p.low + 1 as length, ceil(p.rows * $2 / p.of_all)::int as pieces, p.of_all from p where p.is_last)
+    select array_agg(i.part order by i.low), array_agg(i.low order by i.low), array_agg(i.length order by i.low), least(1, $3 / max(i.of_all))
+      from (select h.part, h.low + n * h.length / h.pieces::float8 as low, h.length / h.pieces::float8 as length, h.of_all
               from half h cross join lateral generate_series(0, h.pieces - 1) n) i', p_from, p_column)
-    into v_parts, v_lows, v_lengths, v_share
-    using p_parts, ceil(log(2, greatest(c_halves / cardinality(p_parts), 1)))::int, c_windows::float8, c_found;
-  loop -- until a share is found that shows enough
+    into v_parts, v_lows, v_lengths, v_share using p_parts, c_windows, c_found;
+  loop -- until a share is found that shows enough. A window that reaches beyond its piece goes on at its begin: all places are covered as often
     execute format('
       with p as materialized (
-        select p.part, p.length * $4 as wide, p.low + (p.no * c.golden - floor(p.no * c.golden)) * p.length * (1 - $4) as at
+        select p.part, p.low as first, p.low + p.length as after, p.length * $4 as wide, p.low + (p.no * c.golden - floor(p.no * c.golden)) * p.length as at
           from unnest($1, $2, $3) with ordinality p (part, low, length, no) cross join (values (0.6180339887498949::float8)) c (golden))
-      select count(*), count(*) filter (where %s) from p cross join lateral (
-        select * from %s and %s >= ceil(p.at)::bigint and %3$s < ceil(p.at + p.wide)::bigint offset 0) r', p_condition, p_from, p_column)
-      into v_seen, v_found using v_parts, v_lows, v_lengths, v_share;
-    exit when v_found >= c_found / 2 or v_seen >= c_seen / 2 or v_share >= 1;
+      select count(*), count(*) filter (where c.is_found) from (
+        select r.is_found
+          from (select p.part, p.at, least(p.at + p.wide, p.after) as until from p
+                union all select p.part, p.first, p.first + p.at + p.wide - p.after from p where p.at + p.wide > p.after) p
+          cross join lateral (select %s as is_found from %s and %s >= ceil(p.at)::bigint and %3$s < ceil(p.until)::bigint offset 0) r
+         limit $5 + 1) c', p_condition, p_from, p_column)
+      into v_seen, v_found using v_parts, v_lows, v_lengths, v_share, c_seen;
+    if v_seen > c_seen then
+      v_was_too_much := true;
+      v_share := v_share / 20;
+      continue;
+    end if;
+    exit when v_found >= c_found / 2 or v_seen >= c_seen / 2 or v_share >= 1 or v_was_too_much;
     v_share := least(1, v_share * least(c_found / greatest(v_found, 1), c_seen / greatest(v_seen, 1), 50));
   end loop;
   return round(v_found / v_share);
@@ -61,11 +79,15 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
 declare
   v_tasks bigint;
 begin
-  execute format('
-    select count(*) from (
-      select from unnest($1) s (id) cross join lateral (
-        select from pawl.task t where t.shard_id = s.id and t.state = %L limit 10001) t limit 10001) c', p_state)
-    into v_tasks using p_shards;
+  if p_state = 'ready' then
+    select count(*) into v_tasks from (
+      select from unnest(p_shards) s (id) cross join lateral (
+        select from pawl.task t where t.shard_id = s.id and t.state = 'ready' limit 10001) t limit 10001) c;
+  else
+    select count(*) into v_tasks from (
+      select from unnest(p_shards) s (id) cross join lateral (
+        select from pawl.task t where t.shard_id = s.id and t.state = 'scheduled' limit 10001) t limit 10001) c;
+  end if;
   if v_tasks <= 10000 then return v_tasks; end if;
   return greatest(10001,
     pawl.estimated_count(format('pawl.task r where r.shard_id = p.part and r.state = %L', p_state), 'r.seq', 'true', p_shards));

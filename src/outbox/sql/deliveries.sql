@@ -44,7 +44,7 @@ $$;
 
 -- Counts that people look for first; each exact up to 10,000.
 create or replace function pawl.outbox_stats_v1() returns table (to_route bigint, unrouted bigint, oldest_to_route_ms bigint, estimates text[])
-language plpgsql volatile
+language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
   estimates := '{}';

@@ -120,6 +120,38 @@ test("R104: a backlog in bursts, far from each other and from one old task, is e
   expect(Math.abs((bursts?.ready ?? 0) / 30_001 - 1), `${bursts?.ready}`).toBeLessThan(0.1);
 });
 
+/** Each row of `select part, n`, where n is there once. */
+const CROWDS: Record<string, string> = {
+  "side by side in 8 parts": "select g % 8, g from generate_series(1, 30000) g",
+  "60 bursts, ever further from each other":
+    "select 0, 10000 * b ^ 3 + g from generate_series(1, 60) b cross join generate_series(1, 500) g",
+  "6 bursts of 8 parts":
+    "select g % 8, 100000000 * b + g from generate_series(1, 6) b cross join generate_series(1, 5000) g",
+  "few in most of 40 parts":
+    "select floor(40 * (g * 0.6180339887 % 1) ^ 3), g * 331 from generate_series(1, 30000) g",
+  "a block of each of 1,000 parts":
+    "select g / 30, g + 100 * (g / 30) from generate_series(0, 29999) g",
+  "old ones in each of 1,000 parts": `select g, g from generate_series(0, 999) g
+     union all select g % 1000, 1000000000 + g from generate_series(1, 30000) g`,
+  "ever fewer, the older":
+    "select 0, 10000000000 - floor(3000000000 / g) from generate_series(1, 30000) g",
+};
+await store.rows("create table public.crowd (part int, n bigint, primary key (part, n))");
+
+for (const [name, rows] of Object.entries(CROWDS)) {
+  test(`R104: an estimate is right within 10 %: ${name}`, async () => {
+    await store.rows("truncate public.crowd");
+    await store.rows(`insert into public.crowd select * from (${rows}) r on conflict do nothing`);
+    const [count] = await store.rows<{ estimated: string; counted: string }>(
+      `select pawl.estimated_count('public.crowd r where r.part = p.part', 'r.n', 'true', array(select distinct part from public.crowd)) as estimated,
+              (select count(*) from public.crowd) as counted`,
+    );
+    const { estimated, counted } = count ?? { estimated: 0, counted: 0 };
+    expect(Number(counted)).toBeGreaterThan(10_000);
+    expect(Math.abs(Number(estimated) / Number(counted) - 1), `${estimated}`).toBeLessThan(0.1);
+  });
+}
+
 /** How often a statement of the function read a table whole. */
 async function wholeReads(at: Store, statement: string): Promise<unknown[]> {
   return at.transaction(async (tx) => {
