@@ -218,12 +218,11 @@ describe("times and ends", () => {
     const worker = await work();
     await until("they run", () => begun === 3);
     await worker.stop(0);
-    const tasks = await Promise.all(ids.map((id) => pawl.task(id)));
-    expect(tasks.map((task) => [task?.state, task?.attempt])).toEqual([
-      ["ready", 0],
-      ["ready", 0],
-      ["ready", 0],
-    ]);
+    const tasks = await until("they are given back", async () => {
+      const all = await Promise.all(ids.map((id) => pawl.task(id)));
+      return all.every((task) => task?.state === "ready") && all;
+    });
+    expect(tasks.map((task) => task?.attempt)).toEqual([0, 0, 0]);
     next = () => undefined;
     await work();
     await settled(ids);

@@ -3,6 +3,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { defineCommand, defineJob, defineSchedule, type Pawl } from "../../src/index.ts";
+import { waitForLocks } from "../support/kernel.ts";
 import { present } from "../support/present.ts";
 import { type ScheduleBench, scheduleBench, startedOf } from "../support/schedules.ts";
 
@@ -149,6 +150,7 @@ test("backfill starts what was missed, each due time once, and nothing that was 
   const dry = await pawl.schedules.backfill("coded", { ...between, dryRun: true });
   expect(dry.map(({ outcome }) => outcome)).toEqual(["started", "started", "started", "already"]);
   expect(await startedOf(bench, "coded")).toEqual(before);
+  await waitForLocks(bench.store, "backfill_schedule_v1"); // one waits for the other
   const both = await Promise.all([1, 2].map(() => pawl.schedules.backfill("coded", between)));
   expect(both.flat().filter(({ outcome }) => outcome === "started")).toHaveLength(3);
   expect(await startedOf(bench, "coded")).toEqual(
