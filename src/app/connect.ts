@@ -115,7 +115,7 @@ export async function connect(app: App, options: ConnectOptions = {}): Promise<P
   try {
     const watched = { ...database, store: outage.watch(database.store) };
     if (writesOnly) return producerOf(client(app, watched, outage));
-    await registerApp(watched.store, app, PARTS); // watched: from now on losing the database is an outage
+    await registerApp({ store: watched.store, log }, app, PARTS); // watched: from now on losing the database is an outage
     return client(app, watched, outage);
   } catch (error) {
     await database.close();

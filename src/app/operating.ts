@@ -24,7 +24,7 @@ export function operating({
 }: Tools & { store: Store; isRegistered: boolean }): Operating {
   const { app, http, log } = tools;
   const registered = async () => {
-    if (app !== undefined && !isRegistered) await registerApp(store, app, PARTS);
+    if (app !== undefined && !isRegistered) await registerApp({ store, log }, app, PARTS);
   };
   return {
     ...operatingOffline(tools, store.url),

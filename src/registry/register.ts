@@ -1,26 +1,45 @@
 /** Writes what the app's code defines into the catalogue, so that SQL, the router and every worker see it. */
 
+import type { Logger } from "../base/log.ts";
 import type { AppBase, Part, PartTools } from "../kernel/part.ts";
 import { type Definitions, register } from "../kernel/sql.ts";
 import type { Executor } from "../store/executor.ts";
 import type { Store } from "../store/store.ts";
 import { inForeignTransaction } from "../store/transaction.ts";
-import { isCurrentRevision, ownNames } from "./sql.ts";
+import { type AppRow, isCurrentRevision, oneApp, ownNames } from "./sql.ts";
 
 /**
  * All of it or nothing: a route that is refused leaves the queues as they were.
  * @throws PawlError `owned_by_code` naming what another app defines
  */
 export async function registerApp<App extends AppBase>(
-  store: Store,
+  { store, log }: { store: Store; log: Logger },
   app: App,
   parts: readonly Registered<App>[],
 ): Promise<void> {
-  await store.ownTransaction((tx) =>
+  const [before, after] = await store.ownTransaction((tx) =>
     inForeignTransaction(tx, store.render, async (executor) => {
+      const had = await oneApp(executor, app.name);
       await registerAll(executor, app, parts);
-      return true;
+      return [had, had && (await oneApp(executor, app.name))];
     }),
+  );
+  warnOfLess(log, before, after);
+}
+
+/** A process that defines less takes away what the live workers of its app run. With a higher revision that is a new version; else mostly a mistake. */
+function warnOfLess(log: Logger, before: AppRow | undefined, after: AppRow | undefined): void {
+  if (before === undefined || after?.revision !== before.revision || before.workers === 0) return;
+  const left = new Map(Object.entries(after));
+  const less = Object.entries(before)
+    .filter(([kind, had]) => kind !== "workers" && typeof had === "number" && left.get(kind) < had)
+    .map(([kind, had]) => `${kind} ${had} -> ${left.get(kind)}`);
+  if (less.length === 0) return;
+  const { name, workers, revision } = after;
+  log.warn(
+    { app: name, revision, workers },
+    `app "${name}" has fewer definitions now, while workers of it live: ${less.join(", ")}. What is gone does not run, until a process connects that ` +
+      'defines it. All processes of an app have to define the same; one that only writes connects with `role: "producer"`; a new version raises `revision`',
   );
 }
 

@@ -44,6 +44,11 @@ export async function apps(executor: Executor): Promise<AppRow[]> {
   return rows.map(({ owned, ...row }) => ({ ...row, ...owned }));
 }
 
+/** @param name of one app; undefined: it has not registered */
+export async function oneApp(executor: Executor, name: string): Promise<AppRow | undefined> {
+  return (await apps(executor)).find((app) => app.name === name);
+}
+
 /** @throws PawlError `invalid_option` for an unknown app, or if workers of it live */
 export async function removeApp(
   executor: Executor,

@@ -166,7 +166,7 @@ test("R116: a part is one value: its handler runs in the kernel's loop, its own 
   const parts = [...PARTS, toysPart(seen)];
   const toys = [{ name: "bear", colour: "blue" }, { name: "doll" }];
   const app = appOf({ name: "toys", toys }, parts) as App;
-  await registerApp(store, app, parts);
+  await registerApp({ store, log: silentLogger }, app, parts);
   const start = () => startWork({ store, app, http: openSender({}), log: silentLogger }, {}, parts);
   await expect(start()).rejects.toThrow("no toys here");
   seen.isBroken = false;

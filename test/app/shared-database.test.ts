@@ -1,6 +1,6 @@
 /** Two apps on one database: what one defines, the other cannot take. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { connect, type Pawl } from "../../src/app/connect.ts";
 import { appOf, defineApp } from "../../src/app/define-app.ts";
@@ -111,6 +111,39 @@ test("R113: an app that is gone is removed by an operator, not while its workers
   expect(await joins({ ...old, name: "new" })).toBe("joined");
 });
 
+test("R113: a process that defines less than its app had is warned while a worker of the app lives, not one of a higher revision, nor one with as much", async () => {
+  const warned: string[] = [];
+  const warn = (_: object, text = "") => {
+    if (text.includes("fewer definitions")) warned.push(text); // a slow machine is another warning
+  };
+  const log = { ...silentLogger, warn };
+  const databaseUrl = (await freshDatabase()).url;
+  const open = async (options: AppOptions) => {
+    const pawl = await connect(defineApp({ name: "shop", ...options }), { databaseUrl, log });
+    onTestFinished(() => pawl.close());
+    return pawl;
+  };
+  const all: AppOptions = { ...mine, groups: { post: ["destination:erp"] } };
+  const less: AppOptions = { jobs: [job], destinations: { erp: nullDestination() } };
+  await open(all);
+  await open(less);
+  expect(warned).toEqual([]); // nobody runs anything
+  const worker = await (await open(all)).work();
+  await open(all);
+  expect(warned).toEqual([]);
+  await open(less);
+  expect(warned).toEqual([
+    expect.stringMatching(
+      /^app "shop" has fewer definitions now, .*: queues 2 -> 0, groups 1 -> 0, routes 1 -> 0, sources 1 -> 0\. .*define the same.*producer.*revision/,
+    ),
+  ]);
+  await open({ ...all, revision: 1 });
+  await open({ ...less, revision: 2 });
+  await open(all); // an older one changes nothing
+  expect(warned.slice(1)).toEqual([]);
+  await worker.stop();
+});
+
 test("two apps that start at the same moment cannot both take a name", async () => {
   const both = ["left", "right"].map((name) =>
     joins({ name, destinations: { race: nullDestination() } }),
@@ -128,7 +161,7 @@ test("R113 R116: what a further part defines is owned, counted and let go of by 
   );
   const owned = () => store.rows("select name, application from pawl.toy order by name");
   const register = (name: string, toys: readonly string[] | undefined) =>
-    registerApp(store, appOf({ name }, PARTS) as App, [
+    registerApp({ store, log: silentLogger }, appOf({ name }, PARTS) as App, [
       ...PARTS,
       {
         catalogue: () => (toys === undefined ? {} : { names: { toys } }),
