@@ -16,7 +16,8 @@ export function nearest(name: string, known: readonly string[]): string | undefi
     .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
-  const limit = Math.min(DISTANCE_MAX, Math.ceil(name.length / 2));
+  const letters = name.replace(/^-+/, "").length; // all options have the same dashes
+  const limit = Math.min(DISTANCE_MAX, Math.ceil(letters / 2));
   return best !== undefined && best.distance <= limit ? best.candidate : undefined;
 }
 

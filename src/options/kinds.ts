@@ -229,12 +229,20 @@ export function duration(spec: {
 }): Field<Duration, number> {
   const { help, minMs = 0, maxMs = TIMER_MS_MAX, shape = "duration" } = spec;
   const bounds = `a duration from ${showBound(minMs)} to ${showBound(maxMs)}`;
+  const [such, ...more] = ["500ms", "90s", "1h30m"].filter((one) => {
+    const ms = durationMs(one as Duration, "duration");
+    return ms >= minMs && ms <= maxMs;
+  });
+  const samples = (of: (one: string) => string) =>
+    such === undefined
+      ? ""
+      : `, such as ${[[such, ...more.slice(0, -1)].map(of).join(", "), ...more.slice(-1).map(of)].join(" or ")}`;
   return field({
     kind: "duration",
     help,
     shape,
-    expected: `${bounds}, such as 500ms, 90s or 1h30m`,
-    inCode: `${bounds}, such as "500ms", "90s" or "1h30m", or milliseconds`,
+    expected: `${bounds}${samples((one) => one)}`,
+    inCode: `${bounds}${samples((one) => `"${one}"`)}, or milliseconds`,
     read: (given) => {
       const ms = durationOf(given);
       return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;

@@ -14,7 +14,7 @@ export function editJobOf({ jobs, maxPayloadBytes }: JobsOf): EditJob {
   return async (task, payload) => {
     const job = jobs.find(({ name, queue }) => name === task.kind && queue === task.queue);
     if (job === undefined) throw noJob(task.kind, jobs);
-    const [payloadText = ""] = await payloadTexts(job, [payload], maxPayloadBytes);
+    const [payloadText = ""] = await payloadTexts(job, [payload], { bytesMax: maxPayloadBytes });
     const inputs = { before: task.payload, after: JSON.parse(payloadText) as unknown };
     return {
       payloadText,

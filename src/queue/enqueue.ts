@@ -1,7 +1,7 @@
 /** Enqueues jobs: checks everything before anything is written, then calls the SQL function once. */
 
 import { DURATION_MS_MAX, type Duration } from "../base/duration.ts";
-import { PawlError } from "../base/errors.ts";
+import { ofIt, PawlError } from "../base/errors.ts";
 import { jsonForm, toJson } from "../base/json.ts";
 import { badOption } from "../base/options.ts";
 import { unheard } from "../base/unheard.ts";
@@ -126,19 +126,29 @@ export function sharedJson(job: AnyJob, options: EnqueueRead, bytesMax: number):
   return `{${fields.join(",")}}`;
 }
 
-/** The inputs, each as JSON; what the schema checks is what JSON makes of them, since that is what the handler will get. */
+/**
+ * The inputs, each as JSON; what the schema checks is what JSON makes of them, since that is what the handler will get.
+ * @param first the place of the first one in the call; undefined: it is the only one
+ * @throws PawlError `invalid_payload`, `payload_not_json`, `payload_too_large`, with the place of the input, as in SQL
+ */
 export async function payloadTexts(
   job: AnyJob,
   inputs: readonly unknown[],
-  bytesMax: number,
+  { bytesMax, first }: { bytesMax: number; first?: number },
 ): Promise<string[]> {
   const what = `payload of job "${job.name}"`;
   const payloads: string[] = [];
-  for (const input of inputs) {
-    const { text, isSame } = jsonForm(input, { what, bytesMax });
-    const checking = validateInput(job, isSame ? input : JSON.parse(text), isSame);
-    if (checking !== undefined) await checking;
-    payloads.push(text);
+  try {
+    for (const input of inputs) {
+      const { text, isSame } = jsonForm(input, { what, bytesMax });
+      const checking = validateInput(job, isSame ? input : JSON.parse(text), isSame);
+      if (checking !== undefined) await checking;
+      payloads.push(text);
+    }
+  } catch (error) {
+    throw first === undefined
+      ? error
+      : ofIt(`task no. ${first + payloads.length} of the call`, error);
   }
   return payloads;
 }

@@ -88,15 +88,17 @@ export async function writeTasks(
   const tx = chosenTransaction(given);
   if (!Array.isArray(inputs)) throw badOption(`enqueue "${job.name}"`, "inputs", "a list", inputs);
   if (inputs.length === 0) return [];
-  const shared = sharedJson(job, options, app.maxPayloadBytes);
+  const { maxPayloadBytes: bytesMax } = app;
+  const shared = sharedJson(job, options, bytesMax);
   if (inputs.length === 1 && tx === undefined && !isKeyed(job, options)) {
-    const [payload = ""] = await payloadTexts(job, inputs, app.maxPayloadBytes);
+    const [payload = ""] = await payloadTexts(job, inputs, { bytesMax });
     return [await alone(job, { shared, payload })];
   }
   const texts: string[] = [];
   for (let start = 0; start < inputs.length; start += ENQUEUE_BATCH) {
     const some = inputs.slice(start, start + ENQUEUE_BATCH);
-    texts.push(...(await payloadTexts(job, some, app.maxPayloadBytes)));
+    const place = inputs.length > 1 ? { first: start + 1 } : {};
+    texts.push(...(await payloadTexts(job, some, { bytesMax, ...place })));
   }
   const batches = isKeyed(job, options)
     ? batchesByKey(keyedTasks(job, inputs, texts, { shared, options }))

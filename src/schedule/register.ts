@@ -73,7 +73,7 @@ export async function taskOf(
       return commandTask(starts.command.name, starts.param, `schedule:${name}`);
     if ("process" in starts)
       return (await runJson(starts.process, input, { bytesMax, ...given })).text;
-    const payloads = await payloadTexts(starts.job, [input], bytesMax);
+    const payloads = await payloadTexts(starts.job, [input], { bytesMax });
     const shared = sharedJson(starts.job, given, bytesMax);
     return tasksJson(starts.job, [input], payloads, { shared, options: {} }).slice(1, -1);
   } catch (error) {

@@ -55,6 +55,11 @@ describe("R112: what cannot be meant is refused with the value, what is expected
     [["events", "record", "a.b", "--aggregate", "o:1", "--payload", "{a}"], /JSON, got "\{a\}"/],
     [["events", "record", "a b", "--aggregate", "o:1"], /event's name .* got "a b"/],
     [["work", "--grace", "soon"], /such as 500ms, 90s or 1h30m, got "soon"/],
+    [
+      ["schedules", "add", "s", "--job", "j", "--every", "0s"],
+      /a duration from 1s to 3650d, such as 90s or 1h30m, got "0s"/,
+    ],
+    [["schedules", "preview", "s", "--from", "x"], /no option --from; known: /],
     [["work", "--time-limit", "0"], /--time-limit .* got "0"/],
     [["work", "--queues", "a,,b"], /--queues .* got "a,,b"/],
     [["inbox", "retry"], /pawl inbox retry: expected numbers, or --all with or without --source/],

@@ -148,9 +148,23 @@ describe("a payload", () => {
 });
 
 describe("an input", () => {
+  test("one of many that is wrong is named by its place in the call, a single one is not", async () => {
+    const job = jobWith(z.object({ n: z.number() }));
+    const inputs = [...Array.from({ length: 3 }, (_, n) => ({ n })), { n: "x" }];
+    await expect(payloadTexts(job, inputs, { bytesMax: 1e6, first: 1_001 })).rejects.toMatchObject({
+      code: "invalid_payload",
+      message: expect.stringMatching(/^task no\. 1004 of the call: job "a": .*n: .*number/),
+      data: { kind: "a", input: '{"n":"x"}' },
+    });
+    await expect(
+      payloadTexts(job, [{ n: 1 }, { n: 1n }], { bytesMax: 1e6, first: 1 }),
+    ).rejects.toThrow(/^task no\. 2 of the call: .*payload of job "a"/);
+    await expect(payloadTexts(job, [{ n: "x" }], { bytesMax: 1e6 })).rejects.toThrow(/^job "a": /);
+  });
+
   test("a Date that its schema wants as a Date is refused when it is enqueued, as it will be a text", async () => {
     const job = jobWith(z.object({ at: z.date() }));
-    await expect(payloadTexts(job, [{ at: new Date() }], 1e6)).rejects.toMatchObject({
+    await expect(payloadTexts(job, [{ at: new Date() }], { bytesMax: 1e6 })).rejects.toMatchObject({
       code: "invalid_payload",
       message: expect.stringMatching(/at: .*a Date is a text there.*z\.iso\.datetime\(\)/),
     });
@@ -159,14 +173,14 @@ describe("an input", () => {
   test("what its schema makes of it is not stored: the input itself is, as JSON", async () => {
     const at = new Date(0);
     const stored = ['{"at":"1970-01-01T00:00:00.000Z"}'];
-    expect(await payloadTexts(jobWith(z.object({ at: z.coerce.date() })), [{ at }], 1e6)).toEqual(
-      stored,
-    );
+    expect(
+      await payloadTexts(jobWith(z.object({ at: z.coerce.date() })), [{ at }], { bytesMax: 1e6 }),
+    ).toEqual(stored);
     expect(
       await payloadTexts(
         jobWith(z.object({ at: z.iso.datetime(), n: z.number().default(1) })),
         [{ at }],
-        1e6,
+        { bytesMax: 1e6 },
       ),
     ).toEqual(stored);
   });

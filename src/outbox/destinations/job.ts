@@ -71,7 +71,8 @@ export function toJob<J extends AnyJob>(
 }
 
 async function inputText(job: AnyJob, given: unknown, exact: string | undefined): Promise<string> {
-  if (exact === undefined) return (await payloadTexts(job, [given], INPUT_BYTES_MAX))[0] ?? "null";
+  if (exact === undefined)
+    return (await payloadTexts(job, [given], { bytesMax: INPUT_BYTES_MAX }))[0] ?? "null";
   await validateInput(job, given, true);
   return exact;
 }

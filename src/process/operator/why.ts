@@ -51,7 +51,7 @@ function waitingText(run: RunRow): string {
   if (waitsForEvent !== null)
     return `waits at step ${step} for the deliveries of ${taskText(run)}${end}; \`pawl why ${waitsForEvent.id}\` explains them, ${skip}`;
   if (waitsForTask === null)
-    return `waits at step ${step} for signal ${waitsFor}${end}; \`pawl processes signal ${id} ${waitsFor}\` sends it, ${skip}`;
+    return `waits at step ${step} for signal ${waitsFor}${end}; \`pawl processes signal ${id} ${waitsFor}\` sends it (with \`--payload '<json>'\` if the step takes one), ${skip}`;
   const { id: other, kind, status } = waitsForTask;
   return `waits at step ${step} for the end of ${other} (${kind ?? "unknown"}, ${status ?? "forgotten"})${end}; \`pawl why ${other}\` explains that one, ${skip}`;
 }

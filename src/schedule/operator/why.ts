@@ -19,6 +19,9 @@ export async function whySchedule(executor: Executor, name: string): Promise<Why
   return { schedule: name, status: row.status, line: scheduleLine(row) };
 }
 
+/** Schedulers look every few seconds, and one that has died is replaced within its lease. */
+const LATE_MS = 15_000;
+
 export const WHY_SCHEDULE: WhyTarget<WhySchedule> = {
   what: "a schedule",
   id: "schedule:<name>",
@@ -66,7 +69,12 @@ function nextText(nextAt: Date | null, { fireAt }: ScheduleRow): string {
     fireAt === null || nextAt === null || fireAt <= nextAt
       ? ""
       : ` and is fired ${fireAt.toISOString()}, with its jitter`;
-  return `next due ${nextAt?.toISOString()}${jitter}; a worker with the role scheduler has to run`;
+  const isLate =
+    nextAt !== null && Date.now() - Math.max(nextAt.getTime(), fireAt?.getTime() ?? 0) > LATE_MS;
+  const who = isLate
+    ? "it is not fired yet: does a worker with the role scheduler run? `pawl workers list` shows those that do"
+    : "a worker with the role scheduler has to run then";
+  return `${isLate ? "was" : "next"} due ${nextAt?.toISOString()}${jitter}; ${who}`;
 }
 
 function offText(

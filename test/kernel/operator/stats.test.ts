@@ -125,6 +125,10 @@ const CROWDS: Record<string, string> = {
   "side by side in 8 parts": "select g % 8, g from generate_series(1, 30000) g",
   "60 bursts, ever further from each other":
     "select 0, 10000 * b ^ 3 + g from generate_series(1, 60) b cross join generate_series(1, 500) g",
+  "300 small bursts":
+    "select 0, 3000 * b ^ 2 + g from generate_series(1, 300) b cross join generate_series(1, 100) g",
+  "256 bursts at even distances":
+    "select 0, 100000 * b + g from generate_series(1, 256) b cross join generate_series(1, 100) g",
   "6 bursts of 8 parts":
     "select g % 8, 100000000 * b + g from generate_series(1, 6) b cross join generate_series(1, 5000) g",
   "few in most of 40 parts":
