@@ -37,7 +37,7 @@ const waits = defineProcess({
 test.each([
   [
     "waiting",
-    /^waits at step approved for signal approved; `pawl processes signal \d+ approved` sends it, `pawl processes skip \d+ approved` leaves that out$/,
+    /^waits at step approved for signal approved; `pawl processes signal \d+ approved` sends it \(with `--payload '<json>'` if the step takes one\), `pawl processes skip \d+ approved` leaves that out$/,
   ],
   [
     "sleeping",
