@@ -23,13 +23,13 @@ begin
   -- rows: that a half may have; null until its ends are known
   execute format('
     with recursive p (part, low, high, rows, uneven, level, is_last, of_all) as (
-      select p.part, p.low, p.high, null::float8, 0, 0, false, null::float8
+      select p.part, p.low, p.high, null::float8, 2, 0, false, null::float8
         from (select p.part, (select %2$s from %1$s order by %2$s limit 1) as low, (select %2$s from %1$s order by %2$s desc limit 1) as high
                 from unnest($1) p (part)) p
        where p.low is not null
       union all
       select p.part, h.low, h.high, case when not p.is_large then p.rows end,
-             -- where a void was found in which more than 50 rows could be, others are near: once more it is looked for
+             -- at first, and where one was found: whether the middle is a void in which more than 50 rows could be. Looked at twice
              case when not p.is_large then p.uneven when (e.after - e.before) * p.rows > 50 * (p.high - p.low + 1) then 2 else greatest(p.uneven - 1, 0) end, p.level + 1, p.is_last, p.of_all
         from (select p.*, not bool_or(p.is_large) over () or p.level > 60 as is_last
                 from (select p.*, p.high > p.low and p.rows * case when p.uneven > 0 then 400 else 20 end > p.of_all as is_large

@@ -131,6 +131,8 @@ const CROWDS: Record<string, string> = {
     "select 0, 100000 * b + g from generate_series(1, 256) b cross join generate_series(1, 100) g",
   "6 bursts of 8 parts":
     "select g % 8, 100000000 * b + g from generate_series(1, 6) b cross join generate_series(1, 5000) g",
+  "5 bursts of 40 parts":
+    "select g % 40, 100000000 * b + g from generate_series(1, 5) b cross join generate_series(1, 6000) g",
   "few in most of 40 parts":
     "select floor(40 * (g * 0.6180339887 % 1) ^ 3), g * 331 from generate_series(1, 30000) g",
   "a block of each of 1,000 parts":
