@@ -1,7 +1,7 @@
 -- The counts that people see.
 
--- Estimates how many rows there are, where there are too many to count. p_from has a condition that, with one on the whole-number
--- column p_column, an index serves; of each value p.part of p_parts, if it names that. Counts those that meet p_condition in about 96 windows of that column.
+-- Estimates how many rows there are, where there are too many to count. p_from ends in a condition that, with one on the whole-number
+-- column p_column, which has no value twice, an index serves; of each value p.part of p_parts, if it names that. Counts those that meet p_condition in about 96 windows of that column.
 -- What lies between its first and its last value is halved, and each half again taken from its first to its last row, as long as one may have more
 -- than a 20th of all, if it is as dense everywhere as at its denser end; a 400th, if it comes from where a void was found. So no void between
 -- bursts is a part of anything, and where rows are dense the halves are short. Each is cut into pieces, with a window in each: at
@@ -81,7 +81,7 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
 declare
   v_tasks bigint;
 begin
-  if p_state = 'ready' then
+  if p_state = 'ready' then -- each state has an index of its own, so a plan that is kept has to name it
     select count(*) into v_tasks from (
       select from unnest(p_shards) s (id) cross join lateral (
         select from pawl.task t where t.shard_id = s.id and t.state = 'ready' limit 10001) t limit 10001) c;
@@ -126,28 +126,23 @@ begin
   return greatest(10001, pawl.estimated_count('pawl.dead r where true', 'r.id', format('r.stream_id = any (%L)', p_streams)));
 end $$;
 
--- The shards (or queues) that have tasks in a state: one probe of the state's index for each, however many tasks and empty queues there are.
-create or replace function pawl.with_tasks(p_column text, p_state text) returns setof int
+-- The values of a whole-number column of p_from, which ends in a condition: one probe of an index on them for each, however many rows have it.
+create or replace function pawl.values_of(p_from text, p_column text) returns setof int
 language plpgsql stable rows 20
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
   return query execute format(
     'with recursive one as (
-       (select r.%1$I as at from pawl.task r where r.state = %2$L order by r.%1$I limit 1)
+       (select %2$s as at from %1$s order by %2$s limit 1)
        union all
-       select (select r.%1$I from pawl.task r where r.state = %2$L and r.%1$I > o.at order by r.%1$I limit 1) from one o where o.at is not null)
-     select o.at from one o where o.at is not null', p_column, p_state);
+       select (select %2$s from %1$s and %2$s > o.at order by %2$s limit 1) from one o where o.at is not null)
+     select o.at from one o where o.at is not null', p_from, p_column);
 end $$;
 
--- The streams that have dead letters, in the same way.
-create or replace function pawl.with_dead() returns setof int
-language sql stable rows 20
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-  with recursive one as (
-    (select d.stream_id as at from pawl.dead d order by d.stream_id limit 1)
-    union all
-    select (select d.stream_id from pawl.dead d where d.stream_id > o.at order by d.stream_id limit 1) from one o where o.at is not null)
-  select o.at from one o where o.at is not null
+-- The shards (or queues) that have tasks in a state.
+create or replace function pawl.with_tasks(p_column text, p_state text) returns setof int
+language sql stable rows 20 as $$
+  select v.* from pawl.values_of(format('pawl.task r where r.state = %L', p_state), format('r.%I', p_column)) v
 $$;
 
 -- How many tasks of each shard run: named in a claim, and not settled yet.
@@ -162,7 +157,7 @@ create or replace function pawl.stats_v1() returns table (queue text, ready bigi
   running bigint, dead bigint, is_estimate boolean, oldest_ready_ms bigint, done_per_minute numeric, retried_per_minute numeric, dead_per_minute numeric,
   estimates text[])
 language plpgsql stable -- in plpgsql, else it is planned each time
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off set plan_cache_mode = force_generic_plan as $$
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
   return query
@@ -196,7 +191,7 @@ begin
       from state e cross join lateral pawl.with_tasks('queue_id', e.name) s (id) where e.name = 'blocked'
   ), buried as materialized (
     select st.queue_id, pawl.dead_of_streams(array_agg(st.id)) as tasks
-      from pawl.with_dead() s (id) join pawl.stream st on st.id = s.id
+      from pawl.values_of('pawl.dead r where true', 'r.stream_id') s (id) join pawl.stream st on st.id = s.id
      group by st.queue_id
   ), rate as materialized (
     -- the last whole minutes and the current one, over the time they cover
