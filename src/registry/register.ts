@@ -6,7 +6,7 @@ import { type Definitions, register } from "../kernel/sql.ts";
 import type { Executor } from "../store/executor.ts";
 import type { Store } from "../store/store.ts";
 import { inForeignTransaction } from "../store/transaction.ts";
-import { type AppRow, isCurrentRevision, oneApp, ownNames } from "./sql.ts";
+import { type AppRow, apps, isCurrentRevision, ownNames } from "./sql.ts";
 
 /**
  * All of it or nothing: a route that is refused leaves the queues as they were.
@@ -19,17 +19,16 @@ export async function registerApp<App extends AppBase>(
 ): Promise<void> {
   const [before, after] = await store.ownTransaction((tx) =>
     inForeignTransaction(tx, store.render, async (executor) => {
-      const had = await oneApp(executor, app.name);
+      const [had] = await apps(executor, app.name);
       await registerAll(executor, app, parts);
-      return [had, had && (await oneApp(executor, app.name))];
+      return [had, had?.workers ? (await apps(executor, app.name))[0] : undefined];
     }),
   );
-  warnOfLess(log, before, after);
+  if (before !== undefined && after?.revision === before.revision) warnOfLess(log, before, after);
 }
 
 /** A process that defines less takes away what the live workers of its app run. With a higher revision that is a new version; else mostly a mistake. */
-function warnOfLess(log: Logger, before: AppRow | undefined, after: AppRow | undefined): void {
-  if (before === undefined || after?.revision !== before.revision || before.workers === 0) return;
+function warnOfLess(log: Logger, before: AppRow, after: AppRow): void {
   const left = new Map(Object.entries(after));
   const less = Object.entries(before)
     .filter(([kind, had]) => kind !== "workers" && typeof had === "number" && left.get(kind) < had)

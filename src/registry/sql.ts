@@ -39,14 +39,14 @@ export interface AppRow {
   sources: number;
 }
 
-export async function apps(executor: Executor): Promise<AppRow[]> {
-  const rows = await results<AppRow & { owned: object }>(executor, "select * from pawl.apps_v1()");
+/** @param name of one app; default: all */
+export async function apps(executor: Executor, name: string | null = null): Promise<AppRow[]> {
+  const rows = await results<AppRow & { owned: object }>(
+    executor,
+    "select * from pawl.apps_v1() a where $1::text is null or a.name = $1",
+    [name],
+  );
   return rows.map(({ owned, ...row }) => ({ ...row, ...owned }));
-}
-
-/** @param name of one app; undefined: it has not registered */
-export async function oneApp(executor: Executor, name: string): Promise<AppRow | undefined> {
-  return (await apps(executor)).find((app) => app.name === name);
 }
 
 /** @throws PawlError `invalid_option` for an unknown app, or if workers of it live */
