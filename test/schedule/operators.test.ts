@@ -199,3 +199,21 @@ test("schedules are listed by status and by what they start, a page at a time", 
   });
   await expect(names({ status: "of" as "off" })).rejects.toThrow(/one of on, off, quiet/);
 });
+
+test("a schedule that is due and not fired is told as late, by the clock of the database", async () => {
+  await bench.at(at("22:00"));
+  await bench.fire();
+  const line = async () => (await pawl.schedules.why("coded")).line;
+  expect(await line()).toMatch(
+    new RegExp(`^next due ${iso("23:00")}; a worker .* has to run then`),
+  );
+  await bench.at(at("23:00"));
+  expect(await line()).toMatch(/^next due /);
+  await bench.at(at("23:01"));
+  expect(await line()).toMatch(
+    new RegExp(`^was due ${iso("23:00")}, and is not fired yet: .*\`pawl workers list\``),
+  );
+  expect((await present(pawl.schedules.show("coded"))).line).toBe(await line());
+  await bench.fire();
+  expect(await line()).toMatch(/^next due 2026-05-06T00:00/);
+});

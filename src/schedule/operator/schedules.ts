@@ -17,6 +17,8 @@ import type { WhySchedule } from "./why.ts";
 
 export interface ShownSchedule {
   schedule: ScheduleRow;
+  /** Why it does or does not fire, as `why` says it. */
+  line: string;
   /** The next due times. */
   next: PreviewedDue[];
   /** What became of the latest ones. */

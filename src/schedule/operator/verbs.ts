@@ -81,16 +81,17 @@ const show: Verb<Schedules["show"], Desk> = verb({
     const schedule = await requireSchedule(store, named);
     return {
       schedule,
+      line: await scheduleLine(store, schedule),
       next: await previewed(store, schedule, SHOWN),
       runs: await scheduleRuns(store, named, SHOWN),
     };
   },
-  text: ({ schedule, next, runs }) =>
+  text: ({ schedule, line, next, runs }) =>
     sections({
       "": fields({
         schedule: schedule.name,
         status: schedule.status,
-        why: scheduleLine(schedule),
+        why: line,
         times: timesText(schedule),
         starts: startsText(schedule),
         missed: missedText(schedule),

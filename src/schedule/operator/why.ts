@@ -3,7 +3,7 @@
 import { scopeText } from "../../base/scope.ts";
 import { nameAfter, type WhyTarget } from "../../operate/why.ts";
 import type { Executor } from "../../store/executor.ts";
-import type { ScheduleRow } from "../sql.ts";
+import { type ScheduleRow, scheduleClock } from "../sql.ts";
 import { requireSchedule } from "./find.ts";
 import { lastText } from "./text.ts";
 
@@ -16,10 +16,10 @@ export interface WhySchedule {
 /** @throws PawlError `schedule_not_found` */
 export async function whySchedule(executor: Executor, name: string): Promise<WhySchedule> {
   const row = await requireSchedule(executor, name);
-  return { schedule: name, status: row.status, line: scheduleLine(row) };
+  return { schedule: name, status: row.status, line: await scheduleLine(executor, row) };
 }
 
-/** Schedulers look every few seconds, and one that has died is replaced within its lease. */
+/** As a rule a schedule is fired within a second; a busy machine takes longer, but hardly this long. */
 const LATE_MS = 15_000;
 
 export const WHY_SCHEDULE: WhyTarget<WhySchedule> = {
@@ -31,14 +31,14 @@ export const WHY_SCHEDULE: WhyTarget<WhySchedule> = {
   text: ({ schedule, status, line }) => `schedule ${schedule} (${status}): ${line}`,
 };
 
-export function scheduleLine(row: ScheduleRow): string {
-  return [standing(row), hereText(row), waiting(row), lastLine(row)]
+export async function scheduleLine(executor: Executor, row: ScheduleRow): Promise<string> {
+  return [standing(row, await scheduleClock(executor)), hereText(row), waiting(row), lastLine(row)]
     .filter((text) => text !== "")
     .join("; ");
 }
 
-function standing(row: ScheduleRow): string {
-  const { name, status, nextAt, off, quiet } = row;
+function standing(row: ScheduleRow, now: Date): string {
+  const { name, status, off, quiet } = row;
   switch (status) {
     case "off":
       return off.map((hold) => offText(name, hold)).join("; ");
@@ -53,7 +53,7 @@ function standing(row: ScheduleRow): string {
     case "over":
       return "it has no due time any more";
     case "on":
-      return nextText(nextAt, row);
+      return nextText(row, now);
     default:
       return status satisfies never;
   }
@@ -64,17 +64,17 @@ function hereText({ offHosts }: ScheduleRow): string {
   return `a file or PAWL_OFF keeps workers on ${offHosts.join(", ")} from firing it; take it away there, or start \`pawl work\` on another host`;
 }
 
-function nextText(nextAt: Date | null, { fireAt }: ScheduleRow): string {
+function nextText({ nextAt, fireAt }: ScheduleRow, now: Date): string {
+  if (nextAt === null) return "it has no due time";
+  const dueAt = nextAt.toISOString();
   const jitter =
-    fireAt === null || nextAt === null || fireAt <= nextAt
+    fireAt === null || fireAt <= nextAt
       ? ""
       : ` and is fired ${fireAt.toISOString()}, with its jitter`;
-  const isLate =
-    nextAt !== null && Date.now() - Math.max(nextAt.getTime(), fireAt?.getTime() ?? 0) > LATE_MS;
-  const who = isLate
-    ? "it is not fired yet: does a worker with the role scheduler run? `pawl workers list` shows those that do"
-    : "a worker with the role scheduler has to run then";
-  return `${isLate ? "was" : "next"} due ${nextAt?.toISOString()}${jitter}; ${who}`;
+  const isLate = now.getTime() - (fireAt ?? nextAt).getTime() > LATE_MS;
+  return isLate
+    ? `was due ${dueAt}, and is not fired yet: does a worker with the role scheduler run? \`pawl workers list\` shows those that do`
+    : `next due ${dueAt}${jitter}; a worker with the role scheduler has to run then`;
 }
 
 function offText(
