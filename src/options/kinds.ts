@@ -22,6 +22,8 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** What `eventId` expects. */
 const EVENT_ID = "a UUID such as 019a0b6e-2f31-7c55-9d0a-3f1b8e6a4c21";
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
+/** "a, b or c" */
+const EITHER = new Intl.ListFormat("en-GB", { type: "disjunction" });
 const NUMBER = /^-?\d+(?:\.\d+)?$/;
 const BARE_NUMBER = /^\d+(\.\d+)?$/;
 /** In a config. */
@@ -229,23 +231,18 @@ export function duration(spec: {
 }): Field<Duration, number> {
   const { help, minMs = 0, maxMs = TIMER_MS_MAX, shape = "duration" } = spec;
   const bounds = `a duration from ${showBound(minMs)} to ${showBound(maxMs)}`;
-  const [such, ...more] = ["500ms", "90s", "1h30m"].filter((one) => {
-    const ms = durationMs(one as Duration, "duration");
-    return ms >= minMs && ms <= maxMs;
-  });
-  const samples = (of: (one: string) => string) =>
-    such === undefined
-      ? ""
-      : `, such as ${[[such, ...more.slice(0, -1)].map(of).join(", "), ...more.slice(-1).map(of)].join(" or ")}`;
+  const isWithin = (ms: number) => ms >= minMs && ms <= maxMs;
+  const such = (["500ms", "90s", "1h30m"] as const).filter((one) => isWithin(durationMs(one, "")));
+  const suchAs = (all: string[]) => (all.length === 0 ? "" : `, such as ${EITHER.format(all)}`);
   return field({
     kind: "duration",
     help,
     shape,
-    expected: `${bounds}${samples((one) => one)}`,
-    inCode: `${bounds}${samples((one) => `"${one}"`)}, or milliseconds`,
+    expected: `${bounds}${suchAs(such)}`,
+    inCode: `${bounds}${suchAs(such.map((one) => `"${one}"`))}, or milliseconds`,
     read: (given) => {
       const ms = durationOf(given);
-      return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
+      return ms !== undefined && isWithin(ms) ? ms : undefined;
     },
     fromText: unitless,
   });
