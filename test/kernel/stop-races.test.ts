@@ -61,7 +61,7 @@ test("a task whose claim is answered only after the grace is not started: it is 
   const stopped = worker.stop(0);
   await until("the grace is over", () => aborted);
   letGo?.();
-  await stopped;
+  expect([0, 2]).toContain(await stopped); // 0: the database has not answered within the 3 s that it waits
   await until("it has signed off", async () => (await count(store, "claim")) === 0);
   expect(runs).toBe(1);
   expect(await store.rows("select state, attempt from pawl.task")).toEqual(
@@ -178,7 +178,7 @@ test("the grace of tasks runs from the stop, however long a source takes to answ
     (await workers(pawl.store)).some(({ heartbeatAt }) => heartbeatAt > later),
   );
   answer?.();
-  await stopped;
+  expect([0, 1]).toContain((await stopped).givenBack);
   await until("it has signed off", async () => (await workers(pawl.store)).length === 0);
   expect(await pawl.store.rows("select state, attempt from pawl.task")).toEqual([
     { state: "ready", attempt: 0 },
